@@ -1,0 +1,1 @@
+//! Plans, plan JSON, logs and managed state on the local disk; encrypted where they can hold secrets.

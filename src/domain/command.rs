@@ -1,0 +1,57 @@
+//! What somebody asks for: a verb, a selector, flags. Its surface (comment, button, API, merge) does not matter here.
+
+mod parse;
+
+pub use parse::{Names, Parsed, parse_comment};
+
+use super::id::{CommentId, Login, Timestamp};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    Plan,
+    Apply,
+    Approve,
+    Unlock,
+    Help,
+}
+
+impl Verb {
+    pub const ALL: [Self; 5] = [Self::Plan, Self::Apply, Self::Approve, Self::Unlock, Self::Help];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Apply => "apply",
+            Self::Approve => "approve",
+            Self::Unlock => "unlock",
+            Self::Help => "help",
+        }
+    }
+}
+
+/// Which projects of the pull request are meant. Several words: any of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Selector {
+    /// Project names, directories, globs over both, or `tag:x`. Empty: all.
+    pub any_of: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    pub verb: Verb,
+    pub selector: Selector,
+}
+
+/// Where a command comes from. Unique by comment and line, so that a comment heard twice commands once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    pub comment: CommentId,
+    /// Counted from 1.
+    pub line: usize,
+    pub author: Login,
+    /// When the comment was written, by the forge's clock.
+    pub at: Timestamp,
+}

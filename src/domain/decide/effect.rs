@@ -1,0 +1,105 @@
+//! What may follow from an event. Effects are data; `flow` performs them in one transaction.
+//!
+//! There is no effect for statuses and the live comment: both are views, computed from the store whenever it changed
+//! (see `domain::report`). A `SetStatus` effect could be lost, repeated or overtaken; a view can't.
+
+use super::state::{Affected, Problem};
+use crate::domain::command::Verb;
+use crate::domain::id::{Login, ProjectKey, ProjectName, PullId, RunId};
+use crate::domain::permission::MayApply;
+use crate::domain::project::{Project, Target};
+use crate::domain::run::ApplyOrder;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Keep what the changed files decided.
+    Remember {
+        affected: Option<Affected>,
+        problem: Option<Problem>,
+    },
+    StartPlan {
+        project: Project,
+        target: Target,
+    },
+    /// The proof can only be had from `permission` and `requirement`.
+    StartApply {
+        project: Project,
+        target: Target,
+        order: ApplyOrder,
+        proof: MayApply,
+    },
+    /// An apply that may run as soon as another pull request lets go of the project.
+    WaitForLock {
+        project: Project,
+        target: Target,
+        order: ApplyOrder,
+        proof: MayApply,
+    },
+    /// An apply that waited may run now.
+    Resume {
+        run: RunId,
+    },
+    /// Stop a run and never show its result.
+    Supersede {
+        run: RunId,
+    },
+    TakeLock {
+        project: ProjectKey,
+    },
+    FreeLock {
+        project: ProjectKey,
+    },
+    /// A comment of its own.
+    Say(Say),
+}
+
+/// What is said in a comment of its own. All else is in the live comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Say {
+    /// Pull requests from forks are refused.
+    ForkRefused,
+    Help {
+        to: Login,
+    },
+    /// `terraplane aply`: did you mean `apply`?
+    UnknownVerb {
+        to: Login,
+        word: String,
+        suggestion: Option<Verb>,
+    },
+    /// A command that was not carried out, with everything that is missing, per project where it differs.
+    Refused {
+        to: Login,
+        verb: Verb,
+        missing: Vec<Missing>,
+    },
+    /// A command that named no project of this pull request.
+    NothingMatched {
+        to: Login,
+        verb: Verb,
+        selector: Vec<String>,
+        projects: Vec<ProjectName>,
+    },
+    Unlocked {
+        by: Login,
+        projects: Vec<ProjectName>,
+    },
+    /// Every apply of the batch is over: the result, rendered from the runs.
+    ApplyResult {
+        batch: RunId,
+    },
+    /// Applies that have to wait for another pull request's lock.
+    Waiting {
+        to: Login,
+        projects: Vec<(ProjectName, PullId, usize)>,
+    },
+}
+
+/// One thing that stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// `None`: it concerns the command as a whole.
+    pub project: Option<ProjectName>,
+    /// One sentence for a person, Markdown allowed, forge text already made safe.
+    pub what: String,
+}

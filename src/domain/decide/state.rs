@@ -1,0 +1,111 @@
+//! What is known when something happens: the pull request, the projects that it concerns, their runs and locks.
+
+use crate::domain::id::{Sha, TreeId};
+use crate::domain::lock::Lock;
+use crate::domain::project::{Project, Target};
+use crate::domain::pull::Pull;
+use crate::domain::run::{Outcome, Run, RunState};
+use serde::{Deserialize, Serialize};
+
+/// A pull request as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRecord {
+    pub pull: Pull,
+    /// Which projects the changed files concern; `None` until that was found out for the present head and base.
+    pub affected: Option<Affected>,
+    /// Why nothing can be planned, if so.
+    pub problem: Option<Problem>,
+}
+
+/// The projects that a pull request concerns, as found at one head and base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Affected {
+    pub head: Sha,
+    pub base: Sha,
+    /// The merge of the two.
+    pub tree: TreeId,
+    pub projects: Vec<AffectedProject>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AffectedProject {
+    pub project: Project,
+    /// See [`Target::inputs`].
+    pub inputs: String,
+}
+
+/// Why nothing of a pull request can be planned; shown in the live comment until it is mended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "problem", rename_all = "snake_case")]
+pub enum Problem {
+    /// The head comes from another repository: refused outright while there is no sandbox.
+    Fork,
+    /// Head and base can't be merged.
+    Conflict { files: Vec<String> },
+    /// `terraplane.yaml` can't be used: the rendered errors, with file, line and snippet.
+    Configuration { errors: String },
+    /// The repository could not be fetched, and trying again did not help.
+    Fetch { message: String },
+}
+
+/// What `decide` and the report see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullState {
+    pub record: PullRecord,
+    /// In the order of `affected`, followed by projects of older heads that still have an apply or a lock.
+    pub projects: Vec<ProjectState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectState {
+    pub project: Project,
+    /// What a plan of it would be made from now; `None` if the present head no longer concerns it.
+    pub target: Option<Target>,
+    /// The newest plan run for the present head and base that was not superseded.
+    pub plan: Option<Run>,
+    /// The newest apply run that was not superseded.
+    pub apply: Option<Run>,
+    /// Whoever holds the project, be it this pull request or another.
+    pub lock: Option<Lock>,
+    /// This pull request's place among those that wait for the lock, counted from 1.
+    pub queue_position: Option<usize>,
+}
+
+impl PullState {
+    #[must_use]
+    pub fn pull(&self) -> &Pull {
+        &self.record.pull
+    }
+
+    #[must_use]
+    pub fn holds_lock(&self, project: &ProjectState) -> bool {
+        project.lock.as_ref().is_some_and(|lock| lock.held_by == self.record.pull.id)
+    }
+}
+
+impl ProjectState {
+    #[must_use]
+    pub fn plan_state(&self) -> Option<RunState> {
+        self.plan.as_ref().map(|run| run.state)
+    }
+
+    #[must_use]
+    pub fn apply_state(&self) -> Option<RunState> {
+        self.apply.as_ref().map(|run| run.state)
+    }
+
+    /// The plan succeeded and would change nothing.
+    #[must_use]
+    pub fn nothing_to_apply(&self) -> bool {
+        self.plan.as_ref().and_then(Run::planned).is_some_and(|planned| planned.summary.is_empty())
+    }
+
+    /// Applied, or there was nothing to apply.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match &self.apply {
+            Some(apply) => matches!(apply.outcome, Some(Outcome::Applied(_))),
+            None => self.nothing_to_apply(),
+        }
+    }
+}

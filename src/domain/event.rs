@@ -1,0 +1,42 @@
+//! What happened, in words that every forge shares. A delivery means at most one event; whatever else it held is read
+//! fresh from the forge.
+
+use super::id::{CommentId, Login, PullId, RepoName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Opened, reopened, pushed to, retargeted, made ready, closed, merged: what it is now is asked of the forge.
+    PullChanged { pull: PullId, change: PullChange },
+    /// Somebody wrote a new comment on a pull request.
+    Commented { pull: PullId, comment: Comment },
+    /// A review was given or dismissed: requirements may have changed.
+    Reviewed { pull: PullId },
+    /// Nothing that we act on, and why; kept so that an operator can see it.
+    Ignored { repo: Option<RepoName>, reason: String },
+}
+
+/// What the forge said had happened; for people and logs, and to tell a push from a change of title.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullChange {
+    Opened,
+    Reopened,
+    Pushed,
+    Retargeted,
+    MadeReady,
+    MadeDraft,
+    /// With or without a merge.
+    Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comment {
+    pub id: CommentId,
+    pub author: Login,
+    /// A bot's or an app's account: never commands.
+    pub by_bot: bool,
+    pub body: String,
+    pub created_at: Timestamp,
+}

@@ -1,0 +1,22 @@
+//! The pure core: what things mean and what follows from them.
+//!
+//! Functions of data, without I/O, clock, randomness or async, so that every rule can be checked by a table or a
+//! property in microseconds. What may be used here: std, serde, serde_json, sha2/hmac (the fingerprint), semver,
+//! globset, pulldown-cmark (finding commands), thiserror.
+//!
+//! Nothing here imports any other module of the crate.
+
+pub mod command;
+pub mod decide;
+pub mod event;
+pub mod fingerprint;
+pub mod id;
+pub mod impact;
+pub mod lock;
+pub mod permission;
+pub mod plan;
+pub mod project;
+pub mod pull;
+pub mod report;
+pub mod requirement;
+pub mod run;

@@ -1,0 +1,109 @@
+//! A pull request as the forge tells it. Always read fresh from the forge when an event comes in, so that events which
+//! arrive late, twice or out of order end in the same state as those that arrive well.
+
+use super::id::{Branch, Login, PullId, Sha, Timestamp};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    pub id: PullId,
+    pub title: String,
+    /// The page that people open.
+    pub html_url: String,
+    pub author: Login,
+    pub head: Sha,
+    pub head_branch: String,
+    /// The head lives in another repository (a fork, or one that has been deleted).
+    pub fork: bool,
+    pub base_branch: Branch,
+    /// The base branch's tip as the forge knew it when we asked.
+    pub base: Sha,
+    pub draft: bool,
+    pub phase: Phase,
+    /// When the forge last changed the pull request, by the forge's clock.
+    pub updated_at: Timestamp,
+}
+
+/// How far a pull request has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum Phase {
+    Open,
+    /// Closed without a merge.
+    Closed,
+    Merged {
+        /// The commit on the base branch that holds the change: merge, squash or last rebased commit.
+        commit: Sha,
+        by: Option<Login>,
+        at: Timestamp,
+    },
+}
+
+impl Pull {
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    #[must_use]
+    pub const fn merge_commit(&self) -> Option<&Sha> {
+        match &self.phase {
+            Phase::Merged { commit, .. } => Some(commit),
+            _ => None,
+        }
+    }
+}
+
+/// What the requirements are about: read from the forge and git when an apply is asked for, never stored.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Review {
+    /// The newest review of each person, approvals only.
+    pub approvals: Vec<Approval>,
+    /// Whether the forge could merge it: `None` while it is still computing.
+    pub mergeable: Option<bool>,
+    /// The base branch has commits that the head does not contain.
+    pub diverged: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    pub by: Login,
+    /// The head that was approved.
+    pub head: Sha,
+    /// Whether the reviewer may write to the repository: only then the approval counts.
+    pub by_writer: bool,
+    pub at: Timestamp,
+}
+
+/// A person's right in a repository, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    None,
+    Read,
+    Triage,
+    Write,
+    Maintain,
+    Admin,
+}
+
+impl Role {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Read => "read",
+            Self::Triage => "triage",
+            Self::Write => "write",
+            Self::Maintain => "maintain",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    pub login: Login,
+    pub role: Role,
+}

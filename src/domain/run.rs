@@ -1,0 +1,239 @@
+//! The life of a run: one plan or apply of one project at one commit.
+//!
+//! ```text
+//! queued ─▶ running ─▶ succeeded | failed | interrupted
+//!    │         └─────▶ differs        (apply: the new plan is not the reviewed one; waits for approval)
+//!    ├───────▶ superseded             (a newer push, or the pull request closed)
+//!    └─ waiting ─▶ queued             (apply: another pull request holds the project)
+//! ```
+
+use super::id::{Fingerprint, Login, PullId, RunId, Sha, Timestamp};
+use super::plan::PlanSummary;
+use super::project::{Project, Target};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub id: RunId,
+    pub pull: PullId,
+    /// The project as it was resolved when the run was made.
+    pub project: Project,
+    pub target: Target,
+    pub work: Work,
+    pub state: RunState,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    /// What came of it; `None` until it ended (or superseded before it began).
+    pub outcome: Option<Outcome>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    Queued,
+    Waiting,
+    Running,
+    Succeeded,
+    Failed,
+    /// An apply whose new plan is not the one that was reviewed: nothing was changed.
+    Differs,
+    /// Made pointless by a newer push or by the end of the pull request; its result is never shown.
+    Superseded,
+    /// An apply that lost its server: nobody knows how far it came.
+    Interrupted,
+}
+
+impl RunState {
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::Waiting,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Differs,
+        Self::Superseded,
+        Self::Interrupted,
+    ];
+
+    /// No more will come of it by itself.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        !matches!(self, Self::Queued | Self::Waiting | Self::Running)
+    }
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Differs => "differs",
+            Self::Superseded => "superseded",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// What a run is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    Plan,
+    Apply(ApplyOrder),
+}
+
+impl Work {
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Apply(_) => "apply",
+        }
+    }
+}
+
+/// What an apply may do, settled when it was allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyOrder {
+    /// The plan that the reviewers saw; `None` when there was none when the pull request was merged.
+    pub plan: Option<RunId>,
+    /// What may run: the reviewed plan's fingerprint, or the one that somebody approved since.
+    pub reviewed: Option<Fingerprint>,
+    /// Applies at this commit of the base branch; `None`: before the merge, on the planned tree.
+    pub merge_commit: Option<Sha>,
+    /// The first run of those that the same command or merge began: they are reported together.
+    pub batch: RunId,
+    pub ordered_by: Login,
+    /// Who approved, for the record: reviewers, or whoever wrote `approve`.
+    pub approved_by: Vec<Login>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum Outcome {
+    Planned(Planned),
+    Applied(Applied),
+    Failed(Failure),
+    /// An apply that stopped before it changed anything, because the new plan is not the reviewed one.
+    Differs(Differs),
+}
+
+/// A finished plan. The plan file, plan JSON, lock file and diff are in the archive under the run's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    pub summary: PlanSummary,
+    pub fingerprint: Fingerprint,
+    /// What must be the same for the saved plan to be used.
+    pub identity: PlanIdentity,
+}
+
+/// Everything besides the code that a saved plan depends on. Compared whole: any difference makes the plan stale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanIdentity {
+    /// `terraform 1.11.4` or `opentofu 1.6.2`.
+    pub terraform: String,
+    pub workspace: String,
+    /// Hash of the granted variables and the steps that are run.
+    pub workflow: String,
+    /// Where managed state was reached: a saved plan holds the address.
+    pub state_address: Option<String>,
+    /// The state's lineage and serial as the plan file itself has them.
+    pub state: StateMark,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateMark {
+    pub lineage: String,
+    pub serial: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// What terraform reported as done, by address.
+    pub done: Vec<ResourceOutcome>,
+    pub fingerprint: Fingerprint,
+    /// Whether the saved plan ran, or a new one that was equal to it.
+    pub used_saved_plan: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceOutcome {
+    pub address: String,
+    /// `create`, `update`, `delete`, …: terraform's word.
+    pub action: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Differs {
+    /// Why the reviewed plan could not be used.
+    pub because: String,
+    /// The new plan, which waits for `approve`.
+    pub planned: Planned,
+}
+
+/// Why a run failed, for people. Nothing decides by its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub step: Step,
+    /// One sentence.
+    pub message: String,
+    /// Terraform's own words, bounded, with control characters removed.
+    pub output: String,
+    /// Apply only: what had been done and what had not.
+    pub done: Vec<ResourceOutcome>,
+    pub not_done: Vec<ResourceOutcome>,
+    /// Whether any change may have been made.
+    pub changed_something: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Before terraform: the configuration, the merge, the work tree, the terraform binary.
+    Prepare,
+    Init,
+    Plan,
+    Show,
+    State,
+    Apply,
+}
+
+impl Step {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Init => "init",
+            Self::Plan => "plan",
+            Self::Show => "show",
+            Self::State => "state pull",
+            Self::Apply => "apply",
+        }
+    }
+}
+
+impl Run {
+    #[must_use]
+    pub const fn is_plan(&self) -> bool {
+        matches!(self.work, Work::Plan)
+    }
+
+    #[must_use]
+    pub const fn apply_order(&self) -> Option<&ApplyOrder> {
+        match &self.work {
+            Work::Plan => None,
+            Work::Apply(order) => Some(order),
+        }
+    }
+
+    #[must_use]
+    pub const fn planned(&self) -> Option<&Planned> {
+        match &self.outcome {
+            Some(Outcome::Planned(planned)) => Some(planned),
+            _ => None,
+        }
+    }
+}
