@@ -20,6 +20,8 @@ pub struct Run {
     pub project: Project,
     pub target: Target,
     pub work: Work,
+    /// Applies only: the first run of those that the same command or merge began. They are reported together.
+    pub batch: Option<RunId>,
     pub state: RunState,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
@@ -104,8 +106,6 @@ pub struct ApplyOrder {
     pub reviewed: Option<Fingerprint>,
     /// Applies at this commit of the base branch; `None`: before the merge, on the planned tree.
     pub merge_commit: Option<Sha>,
-    /// The first run of those that the same command or merge began: they are reported together.
-    pub batch: RunId,
     pub ordered_by: Login,
     /// Who approved, for the record: reviewers, or whoever wrote `approve`.
     pub approved_by: Vec<Login>,
