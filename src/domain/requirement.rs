@@ -2,9 +2,9 @@
 //! no code path can start an apply without having passed here.
 
 use super::command::Verb;
-use super::id::{Branch, Login};
+use super::id::Login;
 use super::permission::{MayApply, authorize};
-use super::project::{Project, Requirement, StateKind, glob};
+use super::project::{Project, Requirement, StateKind};
 use super::pull::{Actor, Pull, Review};
 
 /// Everything besides the project that the answer depends on.
@@ -15,8 +15,8 @@ pub struct Asked<'a> {
     /// What was asked for: `apply` or `approve`. A merge asks for `apply`.
     pub verb: Verb,
     pub actor: &'a Actor,
-    /// The base branches that may apply; names or globs.
-    pub branches: &'a [String],
+    /// The base branch is among those that may apply.
+    pub base_may_apply: bool,
 }
 
 /// # Errors
@@ -35,7 +35,10 @@ pub fn allow_apply(project: &Project, asked: Asked<'_>) -> Result<MayApply, Vec<
                 .to_owned(),
         );
     }
-    if !branch_may_apply(&asked.pull.base_branch, asked.branches) {
+    if let Some(least) = project.least_role.filter(|least| asked.actor.role < *least) {
+        missing.push(format!("a rule says that only `{}` and above may apply it", least.as_str()));
+    }
+    if !asked.base_may_apply {
         missing.push(format!("the base branch `{}` is not among `branches`", asked.pull.base_branch));
     }
     missing.extend(project.require.iter().filter_map(|requirement| lacks(*requirement, asked)));
@@ -51,12 +54,6 @@ pub fn approvers(pull: &Pull, review: &Review) -> Vec<Login> {
         .filter(|approval| approval.by_writer && approval.head == pull.head && !approval.by.same_as(&pull.author))
         .map(|approval| approval.by.clone())
         .collect()
-}
-
-fn branch_may_apply(base: &Branch, branches: &[String]) -> bool {
-    branches
-        .iter()
-        .any(|pattern| pattern == base.as_str() || glob(pattern).is_some_and(|pattern| pattern.is_match(base.as_str())))
 }
 
 fn lacks(requirement: Requirement, asked: Asked<'_>) -> Option<String> {

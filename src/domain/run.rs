@@ -7,7 +7,7 @@
 //!    └─ waiting ─▶ queued             (apply: another pull request holds the project)
 //! ```
 
-use super::id::{Fingerprint, Login, PullId, RunId, Sha, Timestamp};
+use super::id::{Fingerprint, Login, PullId, RunId, Sha, Timestamp, TreeId};
 use super::plan::PlanSummary;
 use super::project::{Project, Target};
 use serde::{Deserialize, Serialize};
@@ -128,6 +128,10 @@ pub struct Planned {
     pub fingerprint: Fingerprint,
     /// What must be the same for the saved plan to be used.
     pub identity: PlanIdentity,
+    /// The tree it was made in; an apply of it gets this very tree.
+    pub tree: TreeId,
+    /// See [`Target::inputs`].
+    pub inputs: String,
 }
 
 /// Everything besides the code that a saved plan depends on. Compared whole: any difference makes the plan stale.

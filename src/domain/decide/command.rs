@@ -284,7 +284,7 @@ fn told_to_wait(state: &PullState, effects: &[Effect], asking: Asking<'_>) -> Op
 }
 
 fn ask<'a>(state: &'a PullState, asking: Asking<'a>, verb: Verb, rules: &'a Rules) -> Asked<'a> {
-    Asked { pull: state.pull(), review: asking.review, verb, actor: asking.actor, branches: &rules.branches }
+    Asked { pull: state.pull(), review: asking.review, verb, actor: asking.actor, base_may_apply: rules.base_may_apply }
 }
 
 fn refuse(asking: Asking<'_>, verb: Verb, missing: Vec<Missing>) -> Vec<Effect> {

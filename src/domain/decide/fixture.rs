@@ -67,10 +67,12 @@ pub(crate) fn project(dir: &str) -> Project {
         name: dir.parse().unwrap(),
         tags: vec![],
         var_files: vec![],
+        watch: vec![],
         terraform_version: None,
         state: StateKind::Remote,
         apply: ApplyMode::OnMerge,
         require: vec![],
+        least_role: None,
         reason: "`main.tf` changed".into(),
     }
 }
@@ -98,6 +100,8 @@ pub(crate) fn planned(letter: char, change: usize) -> Planned {
             state_address: None,
             state: StateMark { lineage: "l".into(), serial: 1 },
         },
+        tree: tree(letter),
+        inputs: format!("inputs-{letter}"),
     }
 }
 
@@ -182,5 +186,5 @@ pub(crate) fn says(verb: Verb, words: &[&str]) -> Parsed {
 }
 
 pub(crate) fn rules() -> Rules {
-    Rules { branches: vec!["main".into()] }
+    Rules { base_may_apply: true }
 }

@@ -33,7 +33,8 @@ pub(super) fn merged(
         (None, Some(affected)) => affected,
         (None, None) => return effects,
     };
-    let asked = Asked { pull: state.pull(), review, verb: Verb::Apply, actor: by, branches: &rules.branches };
+    let asked =
+        Asked { pull: state.pull(), review, verb: Verb::Apply, actor: by, base_may_apply: rules.base_may_apply };
     let mut missing = Vec::new();
     for project in present(state, affected) {
         if project.known.is_some_and(|known| begun_by_merge(known) || known.is_settled()) {

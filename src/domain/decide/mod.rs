@@ -47,8 +47,8 @@ pub enum Input {
 /// What configuration says beyond the projects themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// Base branches that may apply (from the default branch's configuration).
-    pub branches: Vec<String>,
+    /// The pull request's base branch is among `branches`, as the default branch and the server have them.
+    pub base_may_apply: bool,
 }
 
 #[must_use]

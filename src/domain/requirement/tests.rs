@@ -2,8 +2,8 @@ use super::*;
 use crate::domain::decide::fixture;
 use crate::domain::pull::{Approval, Phase, Role};
 
-fn asked<'a>(pull: &'a Pull, review: &'a Review, verb: Verb, actor: &'a Actor, branches: &'a [String]) -> Asked<'a> {
-    Asked { pull, review, verb, actor, branches }
+fn asked<'a>(pull: &'a Pull, review: &'a Review, verb: Verb, actor: &'a Actor) -> Asked<'a> {
+    Asked { pull, review, verb, actor, base_may_apply: true }
 }
 
 fn approval(by: &str, head: char, by_writer: bool) -> Approval {
@@ -18,8 +18,7 @@ fn missing(require: &[Requirement], change: impl FnOnce(&mut Pull, &mut Review))
     let mut project = fixture::project("prod");
     project.require = require.to_vec();
     let actor = fixture::actor("ana", Role::Write);
-    let branches = ["main".to_owned()];
-    allow_apply(&project, asked(&pull, &review, Verb::Apply, &actor, &branches)).err().unwrap_or_default()
+    allow_apply(&project, asked(&pull, &review, Verb::Apply, &actor)).err().unwrap_or_default()
 }
 
 #[test]
@@ -71,10 +70,23 @@ fn after_the_merge_mergeable_and_undiverged_are_satisfied_and_approved_is_not() 
 
 #[test]
 fn only_listed_base_branches_apply() {
+    let (pull, review, ana) = (fixture::pull('a'), Review::default(), fixture::actor("ana", Role::Write));
+    let asked = Asked { base_may_apply: false, ..asked(&pull, &review, Verb::Apply, &ana) };
+    let lacking = allow_apply(&fixture::project("prod"), asked).unwrap_err();
+    assert_eq!(lacking, ["the base branch `main` is not among `branches`"]);
+}
+
+#[test]
+fn a_rule_may_ask_for_a_higher_role() {
+    let (pull, review) = (fixture::pull('a'), Review::default());
+    let mut project = fixture::project("prod");
+    project.least_role = Some(Role::Maintain);
+    let (writer, keeper) = (fixture::actor("ana", Role::Write), fixture::actor("kim", Role::Maintain));
     assert_eq!(
-        missing(&[], |pull, _| pull.base_branch = "feature".parse().unwrap()),
-        ["the base branch `feature` is not among `branches`"]
+        allow_apply(&project, asked(&pull, &review, Verb::Apply, &writer)).unwrap_err(),
+        ["a rule says that only `maintain` and above may apply it"]
     );
+    assert!(allow_apply(&project, asked(&pull, &review, Verb::Apply, &keeper)).is_ok());
 }
 
 #[test]
@@ -86,7 +98,8 @@ fn everything_that_is_missing_is_said_at_once() {
     project.state = StateKind::Nowhere;
     let review = Review { diverged: true, ..Review::default() };
     let reader = fixture::actor("eve", Role::Read);
-    let lacking = allow_apply(&project, asked(&pull, &review, Verb::Apply, &reader, &[])).unwrap_err();
+    let lacking = allow_apply(&project, Asked { base_may_apply: false, ..asked(&pull, &review, Verb::Apply, &reader) })
+        .unwrap_err();
     assert_eq!(lacking.len(), 6, "{lacking:#?}");
 }
 
@@ -96,9 +109,8 @@ fn an_author_cannot_approve_and_another_writer_can() {
     let review = Review::default();
     let mut project = fixture::project("prod");
     project.require = vec![Requirement::Approved];
-    let branches = ["main".to_owned()];
     let sam = fixture::actor("sam", Role::Admin);
     let lee = fixture::actor("lee", Role::Write);
-    assert!(allow_apply(&project, asked(&pull, &review, Verb::Approve, &sam, &branches)).is_err());
-    assert!(allow_apply(&project, asked(&pull, &review, Verb::Approve, &lee, &branches)).is_ok());
+    assert!(allow_apply(&project, asked(&pull, &review, Verb::Approve, &sam)).is_err());
+    assert!(allow_apply(&project, asked(&pull, &review, Verb::Approve, &lee)).is_ok());
 }
