@@ -130,6 +130,10 @@ pub async fn run(spec: Spec) -> Result<Outcome, SpawnError> {
     let Spec { program, args, dir, env, secret_env, stdin, stdout, stderr, deadline, grace, cancel } = spec;
     let failed = |source| SpawnError { program: program.clone(), dir: dir.clone(), source };
     let started = Instant::now();
+    if cancel.is_cancelled() {
+        let (stdout, stderr) = (Captured::default(), Captured::default());
+        return Ok(Outcome { end: End::Cancelled, stdout, stderr, elapsed: Duration::ZERO });
+    }
     let mut out = Collector::open(stdout).map_err(failed)?;
     let mut err = Collector::open(stderr).map_err(failed)?;
 
