@@ -203,3 +203,12 @@ async fn arguments_are_not_read_by_a_shell() {
     spec.stdout = Sink::Buffer { max: 100 };
     assert_eq!(said(spec).await, "$HOME `id` ; rm x\n");
 }
+
+#[test]
+fn a_program_is_found_by_name_or_by_path() {
+    let find = |name: &str, path: &str| find_program(Path::new(name), OsStr::new(path));
+    assert_eq!(find("sh", "/nowhere:relative:/bin"), Some("/bin/sh".into()));
+    assert_eq!(find("/bin/sh", ""), Some("/bin/sh".into()));
+    assert_eq!(find("sh", "/nowhere"), None);
+    assert_eq!(find("passwd", "/etc"), None);
+}
