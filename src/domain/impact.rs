@@ -52,7 +52,7 @@ pub struct Extent<'a> {
     pub dir: &'a ProjectDir,
     /// Relative to the directory; may lead out of it by `..`.
     pub var_files: &'a [String],
-    /// Globs relative to the directory; may lead out of it by `..` at their start.
+    /// Globs over paths from the root of the repository.
     pub watch: &'a [String],
 }
 
@@ -234,7 +234,7 @@ struct Extra {
 impl Extra {
     fn new(project: &Extent<'_>) -> Self {
         let var_files = project.var_files.iter().filter_map(|path| resolve(project.dir, path)).collect();
-        let watch = project.watch.iter().filter_map(|pattern| watch_glob(project.dir, pattern)).collect();
+        let watch = project.watch.iter().filter_map(|pattern| glob(pattern)).collect();
         Self { var_files, watch }
     }
 
@@ -260,23 +260,4 @@ pub fn resolve(dir: &ProjectDir, text: &str) -> Option<String> {
         }
     }
     Some(parts.join("/"))
-}
-
-/// The pattern as one over paths from the root of the repository. The directory's own name is taken literally.
-fn watch_glob(dir: &ProjectDir, pattern: &str) -> Option<globset::GlobMatcher> {
-    let mut rest = pattern;
-    let mut ups = String::new();
-    loop {
-        if let Some(after) = rest.strip_prefix("./") {
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix("../") {
-            ups.push_str("../");
-            rest = after;
-        } else {
-            break;
-        }
-    }
-    let start = resolve(dir, &ups)?;
-    let prefix = if start.is_empty() { String::new() } else { format!("{}/", globset::escape(&start)) };
-    glob(&format!("{prefix}{rest}"))
 }
