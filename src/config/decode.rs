@@ -6,6 +6,7 @@ use super::yaml::{Key, Node, Value};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
+use url::Url;
 
 /// The prefix of every environment variable that sets a key.
 pub(crate) const VARIABLE_PREFIX: &str = "TERRAPLANE_";
@@ -17,6 +18,8 @@ pub(crate) struct Fields<'n> {
     /// Keys from the root to here, for messages.
     path: Vec<String>,
     known: Vec<&'static str>,
+    /// Keys that have to be there and are not, with what to do about it.
+    missing: Vec<(&'static str, String)>,
 }
 
 impl<'n> Fields<'n> {
@@ -41,7 +44,7 @@ impl<'n> Fields<'n> {
                 return None;
             }
         };
-        Some(Self { entries, place, path, known: Vec::new() })
+        Some(Self { entries, place, path, known: Vec::new(), missing: Vec::new() })
     }
 
     /// The mapping below a key; `None` if it is not there or not a mapping.
@@ -81,14 +84,14 @@ impl<'n> Fields<'n> {
     ) -> Option<T> {
         let found = self.get(key);
         if found.is_none() {
-            self.missing(key, advice, faults);
+            self.missing(key, advice);
         }
         decode(found?, faults)
     }
 
-    pub(crate) fn missing(&self, key: &str, advice: &str, faults: &mut Faults) {
-        let within = self.path.last().map_or_else(String::new, |parent| format!(" in `{parent}`"));
-        faults.add_help(&self.place, format!("`{key}` is missing{within}"), advice);
+    /// Has [`Fields::finish`] report that a key is missing.
+    pub(crate) fn missing(&mut self, key: &'static str, advice: &str) {
+        self.missing.push((key, advice.to_owned()));
     }
 
     pub(crate) fn path_of(&self, key: &str) -> Vec<String> {
@@ -99,25 +102,30 @@ impl<'n> Fields<'n> {
         &self.place
     }
 
-    /// Reports every key that nobody asked for.
-    pub(crate) fn finish(self, faults: &mut Faults) {
+    /// Reports every key that nobody asked for, and those that are missing: unless one of the former is the misspelt
+    /// latter.
+    pub(crate) fn finish(mut self, faults: &mut Faults) {
+        let within = self.path.last().map_or_else(String::new, |parent| format!(" in `{parent}`"));
         for (key, node) in self.entries {
             if self.known.iter().any(|known| key.is(known)) {
                 continue;
             }
             faults.hide(node);
             let meant = nearest(&key.text, self.known.iter().copied());
+            self.missing.retain(|(missing, _)| meant != Some(missing));
             if let Place::Variable(name) = &key.place {
                 let help = meant.map(|meant| format!("did you mean `{}`?", self.variable(name, meant)));
                 faults.add_with(&key.place, format!("`{name}` is not a setting"), help);
                 continue;
             }
-            let within = self.path.last().map_or_else(String::new, |parent| format!(" in `{parent}`"));
             let help = match meant {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("known keys: {}", self.known.join(", ")),
             };
             faults.add_help(&key.place, format!("unknown key {}{within}", quoted(&key.text)), help);
+        }
+        for (key, advice) in self.missing {
+            faults.add_help(&self.place, format!("`{key}` is missing{within}"), advice);
         }
     }
 
@@ -171,6 +179,20 @@ pub(crate) fn checked<T>(
     value
 }
 
+/// An address without query, fragment and credentials, if `accept` has nothing against it.
+pub(crate) fn address(node: &Node, wanted: &str, faults: &mut Faults, accept: impl Fn(&Url) -> bool) -> Option<Url> {
+    let text = text(node, faults)?;
+    if text.contains('@') {
+        faults.hide(node);
+        faults.add(&node.place, "an address must not hold a user or password");
+        return None;
+    }
+    checked(node, wanted, faults, |text| {
+        let url = Url::parse(text).ok()?;
+        (url.has_host() && url.query().is_none() && url.fragment().is_none() && accept(&url)).then_some(url)
+    })
+}
+
 /// One of a few words.
 pub(crate) fn one_of<T: Copy>(node: &Node, words: &[(&str, T)], faults: &mut Faults) -> Option<T> {
     let text = text(node, faults)?;
@@ -178,8 +200,9 @@ pub(crate) fn one_of<T: Copy>(node: &Node, words: &[(&str, T)], faults: &mut Fau
         return Some(*value);
     }
     let all = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let wanted = if words.len() == 1 { all } else { format!("one of {all}") };
     let help = nearest(text, words.iter().map(|(word, _)| *word)).map(|meant| format!("did you mean `{meant}`?"));
-    faults.add_with(&node.place, format!("{} is not one of {all}", quoted(text)), help);
+    faults.add_with(&node.place, format!("{} is not {wanted}", quoted(text)), help);
     None
 }
 

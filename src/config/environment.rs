@@ -77,7 +77,10 @@ fn set(node: &mut Node, levels: &[Level<'_>], value: &str, place: &Place) -> Res
     match (level, &mut node.value) {
         (Level::Item(index), Value::List(items)) => {
             if *index > items.len() {
-                return Err(format!("item {index} of a list that has {}: count from 0, without gaps", items.len()));
+                return Err(format!(
+                    "this sets item {index} of a list that has {}: count from 0, without gaps",
+                    items.len()
+                ));
             }
             if *index == items.len() {
                 items.push(Node { value: Value::Null, place: place.clone() });
@@ -93,7 +96,7 @@ fn set(node: &mut Node, levels: &[Level<'_>], value: &str, place: &Place) -> Res
             });
             set(&mut entries[at].1, rest, value, place)
         }
-        (Level::Key(name), _) => Err(format!("sets `{}` where there is {}", name.to_lowercase(), node.kind())),
-        (Level::Item(index), _) => Err(format!("sets item {index} where there is {}", node.kind())),
+        (Level::Key(name), _) => Err(format!("this sets `{}` where there is {}", name.to_lowercase(), node.kind())),
+        (Level::Item(index), _) => Err(format!("this sets item {index} where there is {}", node.kind())),
     }
 }

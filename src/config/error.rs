@@ -131,6 +131,10 @@ impl Faults {
         &self.source
     }
 
+    pub(crate) const fn count(&self) -> usize {
+        self.found.len() + self.omitted
+    }
+
     pub(crate) fn add(&mut self, place: &Place, message: impl Into<String>) {
         self.add_with(place, message, None);
     }
@@ -169,7 +173,12 @@ impl Faults {
         if self.found.is_empty() {
             return Ok(());
         }
-        let Self { source, found, omitted, hidden } = self;
+        let Self { source, mut found, omitted, hidden } = self;
+        found.sort_by_key(|(place, _, _)| match place {
+            Place::Whole => (0, 0),
+            Place::Bytes(bytes) => (1, bytes.start),
+            Place::Variable(_) => (2, 0),
+        });
         let shown = |place| match place {
             Place::Whole => Shown::File { name: source.name.clone() },
             Place::Variable(name) => Shown::Variable { name: name.to_string() },

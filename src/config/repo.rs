@@ -123,11 +123,14 @@ fn project(node: &Node, path: &[String], faults: &mut Faults) -> Option<ProjectE
     let mut fields = Fields::item(node, path, faults)?;
     let mut place = fields.place().clone();
     let dir =
-        fields.required("dir", "the directory from the repository's root, `.` for the root", faults, |node, f| {
+        fields.required("dir", "it is the directory from the repository's root; the root is `.`", faults, |node, f| {
             place = node.place.clone();
             parsed::<ProjectDir>(node, f)
         });
-    let workspace = fields.optional("workspace", faults, parsed::<Workspace>).unwrap_or_default();
+    let workspace = match fields.get("workspace") {
+        Some(node) => parsed(node, faults),
+        None => Some(Workspace::default()),
+    };
     let name = fields.optional("name", faults, parsed);
     let tags = fields.optional("tags", faults, |node, faults| list(node, faults, tag));
     let base = dir.clone().unwrap_or_else(|| ".".parse().expect("the root is a directory"));
@@ -151,7 +154,7 @@ fn project(node: &Node, path: &[String], faults: &mut Faults) -> Option<ProjectE
         one_of(node, &[("managed", ())], faults).map(|()| node.place.clone())
     });
     fields.finish(faults);
-    let key = ProjectKey { dir: dir?, workspace };
+    let key = ProjectKey { dir: dir?, workspace: workspace? };
     Some(ProjectEntry { place, key, name, tags, var_files, terraform_version, watch, after, managed })
 }
 

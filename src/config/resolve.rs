@@ -289,6 +289,11 @@ fn order(resolved: &mut [ResolvedProject], wanted: &Listing<'_>, faults: &mut Fa
     if let Some(name) = left.keys().next() {
         let all = left.keys().map(|name| quoted(name.as_str())).collect::<Vec<_>>().join(", ");
         let place = places.get(*name).cloned().unwrap_or_default();
-        faults.add(&place, format!("these projects wait for each other: {all}"));
+        let message = if left.len() == 1 {
+            format!("{all} waits for itself")
+        } else {
+            format!("these projects wait for each other: {all}")
+        };
+        faults.add(&place, message);
     }
 }

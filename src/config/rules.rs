@@ -33,8 +33,12 @@ impl Match {
         })
     }
 
+    fn is_everything(&self) -> bool {
+        matches!(self.0.as_str(), "*" | "**")
+    }
+
     pub(super) fn matches(&self, project: &Project) -> bool {
-        matches!(self.0.as_str(), "*" | "**") || Selector { any_of: vec![self.0.clone()] }.matches(project)
+        self.is_everything() || Selector { any_of: vec![self.0.clone()] }.matches(project)
     }
 }
 
@@ -48,27 +52,30 @@ pub(super) fn rule(node: &Node, path: &[String], faults: &mut Faults) -> Option<
     let require = fields.optional("require", faults, |node, faults| {
         list(node, faults, |item, faults| one_of(item, &requirements, faults))
     });
-    // Any of several roles may: the least of them.
-    let can_apply = fields.optional("can_apply", faults, |node, faults| {
-        let roles = list(node, faults, role)?;
-        if roles.is_empty() {
-            faults.add(&node.place, "an empty list would let nobody apply");
-        }
-        roles.into_iter().min()
-    });
+    let can_apply = fields.optional("can_apply", faults, least_role);
     fields.finish(faults);
     Some(Rule { origin, matches: matches?, apply, require, can_apply })
 }
 
-fn role(node: &Node, faults: &mut Faults) -> Option<Role> {
+/// Whoever has any of the roles may apply, so the least of them decides. Members of the teams may too once a forge is
+/// asked for them; until then a team adds nobody, which is the safe side, and cannot stand alone.
+fn least_role(node: &Node, faults: &mut Faults) -> Option<Role> {
     const ROLES: [(&str, Role); 3] =
         [("role:write", Role::Write), ("role:maintain", Role::Maintain), ("role:admin", Role::Admin)];
-    if text(node, faults)?.starts_with("team:") {
-        // Accepting it without asking the forge for the team's members would let everybody through.
-        faults.add_help(&node.place, "this version cannot ask for the members of a team", "use `role:maintain`");
-        return None;
+    let before = faults.count();
+    let roles = list(node, faults, |item, faults| {
+        let word = text(item, faults)?;
+        if word.strip_prefix("team:").is_some_and(|team| !team.is_empty()) {
+            return Some(None);
+        }
+        one_of(item, &ROLES, faults).map(Some)
+    })?;
+    let least = roles.iter().flatten().min().copied();
+    if least.is_none() && faults.count() == before {
+        let help = "add a role (`role:maintain`): this version does not ask for the members of teams";
+        faults.add_help(&node.place, "this would let nobody apply", help);
     }
-    one_of(node, &ROLES, faults)
+    least
 }
 
 /// What rules make of a project.
@@ -99,7 +106,14 @@ impl Ruling {
 
     /// Nobody knows yet which rules are meant for it, so all are.
     pub(super) fn of_all(rules: &[&Rule]) -> Self {
-        let modes: Vec<ApplyMode> = rules.iter().filter_map(|rule| rule.apply).collect();
+        // The modes that a project could end with: a rule for all overrides what stands before it.
+        let mut modes = vec![ApplyMode::default()];
+        for (rule, mode) in rules.iter().filter_map(|rule| Some((rule, rule.apply?))) {
+            if rule.matches.is_everything() {
+                modes.clear();
+            }
+            modes.push(mode);
+        }
         let agreed = modes.first().copied().filter(|first| modes.iter().all(|mode| mode == first));
         let require: BTreeSet<Requirement> =
             rules.iter().filter_map(|rule| rule.require.as_ref()).flatten().copied().collect();

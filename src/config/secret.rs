@@ -13,6 +13,11 @@ use std::path::{Path, PathBuf};
 /// Larger files are not secrets.
 const MAX_BYTES: u64 = 64 * 1024;
 
+/// Whether a text says where a secret is, and so is none itself.
+pub(crate) fn is_reference(text: &str) -> bool {
+    text.starts_with("env:") || text.starts_with("file:")
+}
+
 /// Finds what references mean.
 pub(crate) struct Secrets<'e> {
     pub(crate) environment: &'e Environment,

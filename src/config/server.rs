@@ -6,7 +6,7 @@ mod policy;
 pub use forge::{GithubAuth, GithubConfig};
 pub use policy::{Phase, RepoPolicy};
 
-use super::decode::{Fields, checked, duration, list, one_of, text};
+use super::decode::{Fields, address, checked, duration, list, one_of, text};
 use super::environment::{Environment, overlay};
 use super::error::{ConfigErrors, Faults, quoted};
 use super::repo::version_constraint;
@@ -181,7 +181,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         checked(node, "an address and port (`0.0.0.0:4141`)", faults, |text| text.parse().ok())
     });
     let advice =
-        "the address by which people and the forge reach this server, such as `https://terraplane.example.com`";
+        "set it to the address by which people and the forge reach this server: `https://terraplane.example.com`";
     let url = fields.required("url", advice, faults, own_url);
     let name = fields.optional("name", faults, command_word);
     let data_dir = fields.optional("data_dir", faults, absolute_path).unwrap_or_else(|| "/var/lib/terraplane".into());
@@ -231,11 +231,8 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
 }
 
 fn own_url(node: &Node, faults: &mut Faults) -> Option<Url> {
-    checked(node, "an address such as `https://terraplane.example.com`", faults, |text| {
-        let url = Url::parse(text).ok()?;
-        let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        (matches!(url.scheme(), "http" | "https") && url.has_host() && plain).then_some(url)
-    })
+    let wanted = "an address such as `https://terraplane.example.com`";
+    address(node, wanted, faults, |url| matches!(url.scheme(), "http" | "https"))
 }
 
 /// A word that begins commands and names statuses: small enough for both.

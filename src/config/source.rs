@@ -45,11 +45,14 @@ pub(crate) struct Snippet {
 impl Source {
     /// The line that holds `at`, with the bytes in `hidden` replaced.
     pub(crate) fn snippet(&self, at: &Range<usize>, hidden: &[Range<usize>]) -> Snippet {
-        let start = self.boundary(at.start);
-        let head = &self.text[..start];
+        let column_at = self.boundary(at.start);
+        let head = &self.text[..column_at];
         let line_start = head.rfind('\n').map_or(0, |newline| newline + 1);
+        // A mark within a hidden part moves to its beginning, and the column stays true.
+        let covering = hidden.iter().find(|part| part.contains(&column_at));
+        let start = covering.map_or(column_at, |part| part.start.max(line_start));
         let line_end = self.text[start..].find('\n').map_or(self.text.len(), |newline| start + newline);
-        let end = self.boundary(at.end).clamp(start, line_end);
+        let end = self.boundary(at.end).max(covering.map_or(0, |part| part.end)).clamp(start, line_end);
         let before = self.shown(line_start..start, hidden);
         let mut marked = self.shown(start..end, hidden);
         let after = self.shown(end..line_end, hidden);
@@ -68,7 +71,7 @@ impl Source {
         }
         Snippet {
             line: head.matches('\n').count() + 1,
-            column: self.text[line_start..start].chars().count() + 1,
+            column: self.text[line_start..column_at].chars().count() + 1,
             text: text.into_iter().collect::<String>().trim_end().to_owned(),
             before: offset,
             marked: marked.len().max(1),

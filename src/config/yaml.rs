@@ -3,7 +3,7 @@
 //!
 //! Repository files are written by whoever opens a pull request: size, depth, nodes and aliases are bounded.
 
-use super::error::Faults;
+use super::error::{Faults, quoted};
 use super::source::{Place, Source};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, MessageFormatter as _, Spanned};
@@ -84,12 +84,15 @@ pub(crate) fn parse(faults: &mut Faults) -> Option<Node> {
     {
         faults.hide_bytes(values);
     }
-    let duplicate = matches!(error.without_snippet(), serde_saphyr::Error::DuplicateMappingKey { .. });
+    if let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error.without_snippet() {
+        let key = key.as_deref().map_or_else(|| "this key".to_owned(), quoted);
+        faults.add(&place, format!("{key} stands here for the second time"));
+        // The file can still be read for other errors.
+        return read(&source, DuplicateKeyPolicy::LastWins).ok();
+    }
     let formatter = serde_saphyr::DefaultMessageFormatter;
-    let message = formatter.format_message(error.without_snippet()).into_owned();
-    faults.add(&place, message);
-    // A key that is there twice is an error, and the file can still be read for others.
-    if duplicate { read(&source, DuplicateKeyPolicy::LastWins).ok() } else { None }
+    faults.add(&place, formatter.format_message(error.without_snippet()));
+    None
 }
 
 fn read(source: &Source, duplicate_keys: DuplicateKeyPolicy) -> Result<Node, serde_saphyr::Error> {

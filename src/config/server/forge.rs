@@ -1,6 +1,6 @@
 //! The `github` part: where it is, what webhooks are signed with, and as whom we act.
 
-use crate::config::decode::{Fields, checked};
+use crate::config::decode::{Fields, address, checked};
 use crate::config::error::Faults;
 use crate::config::secret::Secrets;
 use crate::config::yaml::Node;
@@ -54,7 +54,6 @@ pub(super) fn github(fields: &mut Fields<'_>, secrets: &Secrets<'_>, faults: &mu
             "github",
             "set TERRAPLANE_GITHUB__WEBHOOK_SECRET, and TERRAPLANE_GITHUB__TOKEN or ..__APP_ID and ..__PRIVATE_KEY; or \
              the same below `github:` in the file",
-            faults,
         );
         return None;
     }
@@ -63,7 +62,7 @@ pub(super) fn github(fields: &mut Fields<'_>, secrets: &Secrets<'_>, faults: &mu
         Some(node) => api_url(node, faults),
         None => Some(Url::parse("https://api.github.com").expect("this address is sound")),
     };
-    let advice = "the secret that you entered at the webhook: `env:NAME` or `file:PATH`";
+    let advice = "it is the secret that GitHub signs webhooks with: `env:NAME` or `file:PATH`";
     let webhook_secret = github.required("webhook_secret", advice, faults, |node, f| secrets.secret(node, f));
     let auth = auth(&mut github, secrets, faults);
     github.finish(faults);
@@ -76,7 +75,7 @@ fn auth(github: &mut Fields<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> 
         (None, None, Some(token)) => secrets.secret(token, faults).map(GithubAuth::Token),
         (None, None, None) => {
             let advice = "set `app_id` and `private_key` of a GitHub App, or `token` for a trial";
-            github.missing("app_id", advice, faults);
+            github.missing("app_id", advice);
             None
         }
         (_, _, Some(token)) => {
@@ -89,10 +88,10 @@ fn auth(github: &mut Fields<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> 
         }
         (app_id, private_key, None) => {
             if app_id.is_none() {
-                github.missing("app_id", "the number that the App's page shows", faults);
+                github.missing("app_id", "it is the number that the App's page shows");
             }
             if private_key.is_none() {
-                github.missing("private_key", "the App's key, a PEM file: `file:PATH` or `env:NAME`", faults);
+                github.missing("private_key", "it is the App's key, a PEM file: `file:PATH` or `env:NAME`");
             }
             let app_id = app_id.and_then(|node| {
                 checked(node, "an App id (a number)", faults, |text| text.parse().ok().filter(|id| *id > 0))
@@ -120,13 +119,8 @@ fn pem(node: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Secret
 fn api_url(node: &Node, faults: &mut Faults) -> Option<Url> {
     let wanted =
         "an https address such as `https://api.github.com` or `https://HOST/api/v3` (plain http: loopback only)";
-    checked(node, wanted, faults, |text| {
-        let url = Url::parse(text).ok()?;
-        let plain = url.query().is_none() && url.fragment().is_none();
-        let anonymous = url.username().is_empty() && url.password().is_none();
-        let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
-        (plain && anonymous && safe && url.has_host()).then_some(url)
-    })
+    let accept = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
+    address(node, wanted, faults, accept)
 }
 
 fn is_loopback(url: &Url) -> bool {

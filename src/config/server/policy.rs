@@ -5,7 +5,7 @@ use crate::config::decode::{Fields, checked, list};
 use crate::config::error::{Faults, quoted};
 use crate::config::repo::RepoConfig;
 use crate::config::rules::Match;
-use crate::config::secret::Secrets;
+use crate::config::secret::{Secrets, is_reference};
 use crate::config::yaml::{Node, Value};
 use crate::domain::id::RepoName;
 use crate::domain::project::{Project, glob};
@@ -98,7 +98,7 @@ pub(super) fn repo(
     faults: &mut Faults,
 ) -> Option<RepoPolicy> {
     let mut fields = Fields::item(node, path, faults)?;
-    let advice = "host, owner and name, as a glob: `github.com/acme/infra-*`";
+    let advice = "it names repositories by host, owner and name, as a glob: `github.com/acme/infra-*`";
     let matches = fields.required("match", advice, faults, |node, faults| repo_glob(node, host, faults));
     let mut layer = |key, faults: &mut Faults| {
         let path = fields.path_of(key);
@@ -154,8 +154,10 @@ fn variables(node: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<
     };
     let mut variables = Vec::new();
     for (key, value) in entries {
-        // Nobody knows which of them are secret.
-        faults.hide(value);
+        // Nobody knows which literals are secret.
+        if !matches!(&value.value, Value::Scalar(text) if is_reference(text)) {
+            faults.hide(value);
+        }
         let name = key.text.as_str();
         let sound = !name.starts_with(|c: char| c.is_ascii_digit())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
