@@ -2,7 +2,8 @@
 
 use super::filters;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
 /// Instructions that one template may take: ten times what the largest needs.
@@ -51,7 +52,12 @@ impl Engine {
 
     /// # Errors
     /// When the template and its values don't fit together, or the fuel runs out.
-    pub(super) fn render(&self, name: &str, values: impl Serialize) -> Result<String, minijinja::Error> {
+    pub(super) fn render(&self, name: &str, values: Value) -> Result<String, minijinja::Error> {
         self.0.get_template(name)?.render(values)
     }
+}
+
+/// Data as templates see it.
+pub(super) fn value(data: impl Serialize) -> Value {
+    Serde(data).into()
 }

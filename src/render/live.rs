@@ -3,7 +3,7 @@
 
 use super::COMMENT_LIMIT;
 use super::diff::Draft;
-use super::engine::Engine;
+use super::engine::{Engine, value};
 use super::filters;
 use crate::domain::plan::PlanSummary;
 use crate::domain::report::{Detail, LiveInput, LiveView, Row, Standing, live};
@@ -27,7 +27,7 @@ const UNCHANGED_LIMIT: usize = 3000;
 pub(super) fn render(engine: &Engine, marker: &str, input: &LiveInput<'_>) -> Result<String, Error> {
     let view = live(input);
     let mut out = head(engine, marker, &view)?;
-    let tail = engine.render("live/tail.md", &view)?;
+    let tail = engine.render("live/tail.md", value(&view))?;
     let mut room = COMMENT_LIMIT.saturating_sub(length(&out) + length(&tail) + NOTES);
     if view.problem.is_none() {
         let (unchanged, rows): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
@@ -50,7 +50,7 @@ pub(super) fn render(engine: &Engine, marker: &str, input: &LiveInput<'_>) -> Re
 
 fn head(engine: &Engine, marker: &str, view: &LiveView<'_>) -> Result<String, Error> {
     let first = view.rows.first();
-    let title = engine.render("live/title.md", context! { first, ..minijinja::Value::from_serialize(view) })?;
+    let title = engine.render("live/title.md", context! { first => first.map(value), ..value(view) })?;
     let icon = match first.map(|row| row.standing) {
         Some(standing @ (Standing::Applied | Standing::Unchanged)) if view.tally.applied > 0 => {
             icon(standing.min(Standing::Applied))
@@ -67,10 +67,7 @@ fn head(engine: &Engine, marker: &str, view: &LiveView<'_>) -> Result<String, Er
         _ => "",
     };
     let icon = if icon.is_empty() { String::new() } else { format!("{icon} ") };
-    let mut head = engine.render(
-        "live/head.md",
-        context! { marker, title => title.trim(), icon, ..minijinja::Value::from_serialize(view) },
-    )?;
+    let mut head = engine.render("live/head.md", context! { marker, title => title.trim(), icon, ..value(view) })?;
     head.push('\n');
     Ok(head)
 }
@@ -133,7 +130,8 @@ fn row_text(engine: &Engine, row: &Row<'_>, linked: bool) -> Result<String, Erro
         _ => None,
     };
     let others = row.counts.as_ref().map(crate::domain::report::Counts::others).unwrap_or_default();
-    let text = engine.render("live/row.md", context! { row, linked, message, others, icon => icon(row.standing) })?;
+    let text = engine
+        .render("live/row.md", context! { row => value(row), linked, message, others, icon => icon(row.standing) })?;
     Ok(text.trim_end().to_owned())
 }
 
@@ -326,6 +324,6 @@ fn section(engine: &Engine, row: &Row<'_>, body: &Body, granted: usize, single: 
         _ => None,
     };
     let counts = row.counts.as_ref().map(ToString::to_string).filter(|counts| !counts.is_empty());
-    let values = context! { row, step, counts, open => body.opens(single), intro => body.intro(), body => text, facts };
+    let values = context! { row => value(row), step, counts, open => body.opens(single), intro => body.intro(), body => text, facts };
     engine.render("live/section.md", values)
 }

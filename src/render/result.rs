@@ -1,10 +1,10 @@
 //! The comment about a finished batch of applies.
 
 use super::COMMENT_LIMIT;
-use super::engine::Engine;
+use super::engine::{Engine, value};
 use super::live::{Body, icon, length};
 use crate::domain::report::{OutcomeRow, ResultInput, result};
-use minijinja::{Error, Value, context};
+use minijinja::{Error, context};
 
 /// Kept free for line feeds and notes.
 const NOTES: usize = 1500;
@@ -13,11 +13,11 @@ const FIRST_SHARE: usize = 6000;
 
 pub(super) fn render(engine: &Engine, marker: &str, input: &ResultInput<'_>) -> Result<String, Error> {
     let view = result(input);
-    let values = Value::from_serialize(&view);
+    let values = value(&view);
     let first = view.rows.first();
-    let mut out = engine.render("result/head.md", context! { marker, first, ..values.clone() })?;
+    let mut out = engine.render("result/head.md", context! { marker, first => first.map(value), ..values.clone() })?;
     out.push('\n');
-    let tail = engine.render("result/tail.md", &values)?;
+    let tail = engine.render("result/tail.md", values)?;
     let mut left = COMMENT_LIMIT.saturating_sub(length(&out) + length(&tail) + NOTES);
 
     out.push_str("\n| | Project | Result | Time |\n|---|---|---|--:|\n");
@@ -53,12 +53,12 @@ pub(super) fn render(engine: &Engine, marker: &str, input: &ResultInput<'_>) -> 
 }
 
 fn row_text(engine: &Engine, row: &OutcomeRow<'_>, linked: bool) -> Result<String, Error> {
-    let text = engine.render("result/row.md", context! { row, linked, icon => icon(row.standing) })?;
+    let text = engine.render("result/row.md", context! { row => value(row), linked, icon => icon(row.standing) })?;
     Ok(text.trim_end().to_owned())
 }
 
 fn section(engine: &Engine, row: &OutcomeRow<'_>, body: &Body, granted: usize, many: bool) -> Result<String, Error> {
     let (text, facts) = body.within(granted);
-    let values = context! { row, many, intro => body.intro(), body => text, facts };
+    let values = context! { row => value(row), many, intro => body.intro(), body => text, facts };
     Ok(format!("{}\n", engine.render("result/section.md", values)?.trim_end()))
 }

@@ -21,7 +21,7 @@ pub(super) fn render(engine: &Engine, marker: &str, say: &Say, input: &SayInput<
         }
         Say::Refused { to, verb, missing } => {
             let shown = missing.iter().take(LISTED).map(|one| {
-                context! { project => one.project.as_ref().map(ProjectName::as_str), what => one.what }
+                context! { project => one.project.as_ref().map(ProjectName::as_str), what => one.what.as_str() }
             });
             context! {
                 say => "refused", to => to.as_str(), verb => verb.as_str(),
@@ -30,7 +30,7 @@ pub(super) fn render(engine: &Engine, marker: &str, say: &Say, input: &SayInput<
         }
         Say::NothingMatched { to, verb, selector, projects } => context! {
             say => "nothing_matched", to => to.as_str(), verb => verb.as_str(),
-            selector => selector.iter().take(LISTED).collect::<Vec<_>>(),
+            selector => selector.iter().take(LISTED).cloned().collect::<Vec<String>>(),
             projects => names(projects), more => projects.len().saturating_sub(LISTED),
         },
         Say::Unlocked { by, projects } => context! {
@@ -48,9 +48,9 @@ pub(super) fn render(engine: &Engine, marker: &str, say: &Say, input: &SayInput<
             }
         }
     };
-    Some(engine.render("say.md", context! { marker, name => input.server.name, ..values }))
+    Some(engine.render("say.md", context! { marker, name => input.server.name.as_str(), ..values }))
 }
 
-fn names(projects: &[ProjectName]) -> Vec<&str> {
-    projects.iter().take(LISTED).map(ProjectName::as_str).collect()
+fn names(projects: &[ProjectName]) -> Vec<String> {
+    projects.iter().take(LISTED).map(ProjectName::to_string).collect()
 }
