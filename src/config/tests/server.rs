@@ -21,6 +21,8 @@ fn project(dir: &str, tags: &[&str]) -> Project {
         terraform_version: None,
         state: StateKind::Remote,
         apply: ApplyMode::OnMerge,
+        least_role: None,
+        watch: Vec::new(),
         require: Vec::new(),
         reason: String::new(),
     }
