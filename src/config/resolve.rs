@@ -11,7 +11,6 @@ use super::rules::{Rule, Ruling};
 use super::source::Place;
 use crate::domain::id::{Branch, ProjectDir, ProjectKey, ProjectName, Workspace};
 use crate::domain::project::{ApplyMode, Project, StateKind, glob};
-use crate::domain::pull::Role;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that is said of a repository, weakest first.
@@ -45,12 +44,8 @@ pub struct FoundProject {
 pub struct ResolvedProject {
     /// With an empty `reason`. Name and tags are the default branch's if that knows the project.
     pub project: Project,
-    /// Globs of paths from the repository's root which concern the project besides its own code.
-    pub watch: Vec<String>,
     /// The projects that come before it.
     pub after: Vec<ProjectName>,
-    /// The least role that may apply; `None`: the one that the command needs anyway.
-    pub least_role: Option<Role>,
     /// Listed in a file; otherwise found by reading the code.
     pub listed: bool,
     /// The default branch has it. If not, every rule holds for it.
@@ -99,16 +94,16 @@ pub fn resolve(layers: &Layers<'_>, found: &[FoundProject]) -> Result<Vec<Resolv
                 .get(key, |entry| entry.terraform_version.clone())
                 .or_else(|| found[&key.dir].required_version.clone()),
             key: key.clone(),
+            watch: wanted.get(key, |entry| entry.watch.clone()).unwrap_or_default(),
             apply: ApplyMode::default(),
             require: Vec::new(),
+            least_role: None,
             reason: String::new(),
         };
         let ruling = if known { Ruling::of_matching(&rules, &project) } else { Ruling::of_all(&rules) };
         resolved.push(ResolvedProject {
-            project: Project { apply: ruling.apply, require: ruling.require, ..project },
-            watch: wanted.get(key, |entry| entry.watch.clone()).unwrap_or_default(),
+            project: Project { apply: ruling.apply, require: ruling.require, least_role: ruling.least_role, ..project },
             after: Vec::new(),
-            least_role: ruling.least_role,
             listed: wanted.entries.contains_key(key),
             known,
             decided_by: ruling.decided_by,

@@ -68,7 +68,7 @@ impl Case {
         let one = |resolved: &ResolvedProject| {
             let project = &resolved.project;
             let require: Vec<_> = project.require.iter().map(|requirement| requirement.as_str()).collect();
-            let role = resolved.least_role.map_or_else(String::new, |role| format!(" {}", role.as_str()));
+            let role = project.least_role.map_or_else(String::new, |role| format!(" {}", role.as_str()));
             format!("{}: {:?} {}{role}", project.name, project.apply, require.join("+"))
         };
         self.resolve().iter().map(one).collect()
@@ -105,7 +105,7 @@ fn without_any_file_every_root_module_is_applied_on_merge_without_conditions() {
     assert_eq!(names, ["a_b", "prod"]);
     for one in resolved {
         assert_eq!((one.project.apply, one.project.require), (ApplyMode::OnMerge, vec![]));
-        assert!(one.known && !one.listed && one.least_role.is_none() && one.decided_by.is_empty());
+        assert!(one.known && !one.listed && one.project.least_role.is_none() && one.decided_by.is_empty());
     }
 }
 
@@ -202,7 +202,7 @@ fn facts_about_a_project_come_from_the_strongest_source_that_has_them() {
     let prod = &resolved[1];
     assert_eq!(prod.project.terraform_version.as_deref(), Some(">= 1.10"));
     assert_eq!(
-        (prod.project.var_files.as_slice(), prod.watch.as_slice()),
+        (prod.project.var_files.as_slice(), prod.project.watch.as_slice()),
         (&["prod.tfvars".into()][..], &["x/*".into()][..])
     );
     assert_eq!(prod.after.iter().map(ToString::to_string).collect::<Vec<_>>(), ["lab"]);
