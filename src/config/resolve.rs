@@ -94,10 +94,10 @@ pub fn resolve(layers: &Layers<'_>, found: &[FoundProject]) -> Result<Vec<Resolv
                 .get(key, |entry| entry.terraform_version.clone())
                 .or_else(|| found[&key.dir].required_version.clone()),
             key: key.clone(),
-            watch: wanted.get(key, |entry| entry.watch.clone()).unwrap_or_default(),
             apply: ApplyMode::default(),
             require: Vec::new(),
             least_role: None,
+            watch: wanted.get(key, |entry| entry.watch.clone()).unwrap_or_default(),
             reason: String::new(),
         };
         let ruling = if known { Ruling::of_matching(&rules, &project) } else { Ruling::of_all(&rules) };

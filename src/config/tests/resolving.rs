@@ -68,7 +68,7 @@ impl Case {
         let one = |resolved: &ResolvedProject| {
             let project = &resolved.project;
             let require: Vec<_> = project.require.iter().map(|requirement| requirement.as_str()).collect();
-            let role = project.least_role.map_or_else(String::new, |role| format!(" {}", role.as_str()));
+            let role = resolved.project.least_role.map_or_else(String::new, |role| format!(" {}", role.as_str()));
             format!("{}: {:?} {}{role}", project.name, project.apply, require.join("+"))
         };
         self.resolve().iter().map(one).collect()

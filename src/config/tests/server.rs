@@ -18,11 +18,11 @@ fn project(dir: &str, tags: &[&str]) -> Project {
         name: dir.parse().unwrap(),
         tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
         var_files: Vec::new(),
-        watch: Vec::new(),
-        least_role: None,
         terraform_version: None,
         state: StateKind::Remote,
         apply: ApplyMode::OnMerge,
+        least_role: None,
+        watch: Vec::new(),
         require: Vec::new(),
         reason: String::new(),
     }
