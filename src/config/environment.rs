@@ -11,8 +11,8 @@ use super::yaml::{Key, Node, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Variables with our prefix that are no keys: where the file is, and what is logged.
-const NOT_KEYS: [&str; 2] = ["TERRAPLANE_CONFIG", "TERRAPLANE_LOG"];
+/// Says where the file is, and so is no key of it.
+const FILE_VARIABLE: &str = "TERRAPLANE_CONFIG";
 
 /// Names and values of the environment, as read once at the start.
 pub type Environment = BTreeMap<String, String>;
@@ -45,7 +45,7 @@ pub(crate) fn overlay(root: &mut Node, environment: &Environment, faults: &mut F
 /// Variables that carry our prefix by accident: Kubernetes gives every container the addresses of the services of its
 /// namespace, and one of them is probably called `terraplane`.
 fn is_foreign(name: &str, value: &str) -> bool {
-    NOT_KEYS.contains(&name)
+    name == FILE_VARIABLE
         || name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
         || (name.contains("_PORT") && value.contains("://"))

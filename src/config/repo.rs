@@ -198,6 +198,7 @@ fn is_constraint(text: &str) -> bool {
     let version = text.trim().trim_start_matches(['=', '!', '>', '<', '~']);
     let operator = &text.trim()[..text.trim().len() - version.len()];
     let version = version.trim();
+    let version = version.strip_prefix('v').unwrap_or(version);
     let (numbers, suffix) = version.split_once('-').map_or((version, None), |(numbers, rest)| (numbers, Some(rest)));
     let is_number = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|b| b.is_ascii_digit());
     ["", "=", "!=", ">", ">=", "<", "<=", "~>"].contains(&operator)

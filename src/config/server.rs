@@ -42,9 +42,8 @@ pub struct ServerConfig {
     pub concurrency: Concurrency,
     pub terraform: TerraformConfig,
     /// How long running applies may go on after the server was told to stop. Default 10 minutes.
-    pub drain_timeout: Duration,
-    /// Further command words beside `name`, such as `atlantis`.
-    pub commands: Vec<String>,
+    pub grace_period: Duration,
+    pub commands: Commands,
 }
 
 /// Where the facts are kept.
@@ -89,9 +88,15 @@ pub struct Concurrency {
     pub runs: NonZeroUsize,
 }
 
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commands {
+    /// Words that begin commands besides `name`, such as `atlantis`.
+    pub names: Vec<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TerraformConfig {
-    /// Terraform and OpenTofu binaries to choose from, before those on the `PATH`.
+    /// Terraform and OpenTofu binaries to choose from, in order of preference; none: those on the `PATH`.
     pub binaries: Vec<PathBuf>,
     /// A version or constraint for projects which say nothing.
     pub default_version: Option<String>,
@@ -162,7 +167,7 @@ impl ServerConfig {
     /// Where the encryption key is kept if the configuration names none.
     #[must_use]
     pub fn encryption_key_path(&self) -> PathBuf {
-        self.data_dir.join("encryption.key")
+        self.data_dir.join("key")
     }
 }
 
@@ -210,8 +215,8 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
     let sandbox = fields.below("sandbox", faults).and_then(|fields| sandbox(fields, faults));
     let concurrency = fields.below("concurrency", faults).and_then(|fields| concurrency(fields, faults));
     let terraform = fields.below("terraform", faults).map(|fields| terraform(fields, faults));
-    let drain_timeout = fields.optional("drain_timeout", faults, duration);
-    let commands = fields.optional("commands", faults, |node, faults| list(node, faults, command_word));
+    let grace_period = fields.optional("grace_period", faults, duration);
+    let commands = fields.below("commands", faults).map(|fields| commands(fields, faults));
     fields.finish(faults);
     Some(ServerConfig {
         listen: listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 4141))),
@@ -225,7 +230,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         sandbox: sandbox.unwrap_or(Sandbox { require: SandboxLevel::Reduced }),
         concurrency: concurrency.unwrap_or(Concurrency { runs: NonZeroUsize::new(4).expect("4 is not 0") }),
         terraform: terraform.unwrap_or_default(),
-        drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(10 * 60)),
+        grace_period: grace_period.unwrap_or(Duration::from_secs(10 * 60)),
         commands: commands.unwrap_or_default(),
     })
 }
@@ -292,6 +297,12 @@ fn concurrency(mut fields: Fields<'_>, faults: &mut Faults) -> Option<Concurrenc
     });
     fields.finish(faults);
     runs.map(|runs| Concurrency { runs })
+}
+
+fn commands(mut fields: Fields<'_>, faults: &mut Faults) -> Commands {
+    let names = fields.optional("names", faults, |node, faults| list(node, faults, command_word));
+    fields.finish(faults);
+    Commands { names: names.unwrap_or_default() }
 }
 
 fn terraform(mut fields: Fields<'_>, faults: &mut Faults) -> TerraformConfig {

@@ -31,13 +31,14 @@ pub enum GithubAuth {
 }
 
 impl GithubConfig {
-    /// The host as it stands in repository names: `github.com`, or the API's host, with its port if that is not the
-    /// usual one.
+    /// The host as it stands in repository names: that of the web pages, with its port if that is not the usual one.
+    /// `api.github.com` serves `github.com`, `api.NAME.ghe.com` serves `NAME.ghe.com`, other hosts serve themselves.
     #[must_use]
     pub fn host(&self) -> String {
         let host = self.api_url.host_str().unwrap_or_default();
+        let served = host.strip_prefix("api.").filter(|rest| *rest == "github.com" || rest.ends_with(".ghe.com"));
+        let host = served.unwrap_or(host);
         match self.api_url.port() {
-            None if host == "api.github.com" => "github.com".to_owned(),
             None => host.to_owned(),
             Some(port) => format!("{host}:{port}"),
         }

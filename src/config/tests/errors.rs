@@ -409,7 +409,7 @@ proptest! {
         let server = Server::file(&text)
             .variable("TERRAPLANE_GITHUB__TOKEN", &value)
             .variable("TERRAPLANE_REPOS__0__MATCH", &value)
-            .variable("TERRAPLANE_COMMANDS", &value);
+            .variable("TERRAPLANE_COMMANDS__NAMES", &value);
         let _ = ServerConfig::load(Some(&server.path()), &server.environment).map_err(|errors| errors.to_string());
     }
 

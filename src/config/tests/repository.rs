@@ -21,10 +21,10 @@ fn a_version_keeps_its_zeros() {
 
 #[test]
 fn version_constraints_are_terraforms() {
-    for fine in ["1", "1.5", "1.5.0", "1.6.0-beta2", ">= 1.5, < 2", "~>1.5", "!= 1.2.3", "= 1.0"] {
+    for fine in ["1", "1.5", "v1.5", "1.5.0", "1.6.0-beta2", ">= 1.5, < 2", "~>1.5", "!= 1.2.3", "= 1.0"] {
         repo(&format!("projects: [{{dir: a, terraform_version: '{fine}'}}]"));
     }
-    for wrong in ["", "v1.5", "1.5.0.1", "^1.5", "1.x", ">=", "1.5 || 2", "=> 1", "1.5,"] {
+    for wrong in ["", "vv1.5", "1.5.0.1", "^1.5", "1.x", ">=", "1.5 || 2", "=> 1", "1.5,"] {
         let errors = repo_errors(&format!("projects: [{{dir: a, terraform_version: '{wrong}'}}]"));
         assert!(errors.contains("is not a version"), "{wrong}: {errors}");
     }

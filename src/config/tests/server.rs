@@ -35,7 +35,7 @@ fn a_short_file_gets_the_documented_defaults() {
     assert_eq!(config.name, "terraplane");
     assert_eq!(config.data_dir, Path::new("/var/lib/terraplane"));
     assert_eq!(config.database.url().expose_secret(), "sqlite:/var/lib/terraplane/terraplane.db");
-    assert_eq!(config.encryption_key_path(), Path::new("/var/lib/terraplane/encryption.key"));
+    assert_eq!(config.encryption_key_path(), Path::new("/var/lib/terraplane/key"));
     assert_eq!(config.github.api_url.as_str(), "https://api.github.com/");
     assert_eq!(config.github.host(), "github.com");
     assert_eq!(config.sandbox.require, SandboxLevel::Reduced);
@@ -43,8 +43,8 @@ fn a_short_file_gets_the_documented_defaults() {
     assert_eq!(config.terraform.init_timeout, Duration::from_secs(600));
     assert_eq!(config.terraform.plan_timeout, Duration::from_secs(1800));
     assert_eq!(config.terraform.apply_timeout, Duration::from_secs(3600));
-    assert_eq!(config.drain_timeout, Duration::from_secs(600));
-    assert!(config.encryption_key.is_none() && config.repos.is_empty() && config.commands.is_empty());
+    assert_eq!(config.grace_period, Duration::from_secs(600));
+    assert!(config.encryption_key.is_none() && config.repos.is_empty() && config.commands.names.is_empty());
 }
 
 #[test]
@@ -85,8 +85,8 @@ fn every_key_can_be_set_by_environment_alone() {
         ("TERRAPLANE_TERRAFORM__BINARIES", "/opt/terraform,/opt/tofu"),
         ("TERRAPLANE_TERRAFORM__DEFAULT_VERSION", "~> 1.10"),
         ("TERRAPLANE_TERRAFORM__PLAN_TIMEOUT", "1h 30m"),
-        ("TERRAPLANE_DRAIN_TIMEOUT", "90s"),
-        ("TERRAPLANE_COMMANDS", "atlantis, iac"),
+        ("TERRAPLANE_GRACE_PERIOD", "90s"),
+        ("TERRAPLANE_COMMANDS__NAMES", "atlantis, iac"),
         ("PROFILE", "readonly"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -102,8 +102,8 @@ fn every_key_can_be_set_by_environment_alone() {
     assert_eq!(config.terraform.binaries, [Path::new("/opt/terraform"), Path::new("/opt/tofu")]);
     assert_eq!(config.terraform.default_version.as_deref(), Some("~> 1.10"));
     assert_eq!(config.terraform.plan_timeout, Duration::from_secs(5400));
-    assert_eq!(config.drain_timeout, Duration::from_secs(90));
-    assert_eq!(config.commands, ["atlantis", "iac"]);
+    assert_eq!(config.grace_period, Duration::from_secs(90));
+    assert_eq!(config.commands.names, ["atlantis", "iac"]);
     let granted = config.env_for(&repo_name("127.0.0.1:8080/acme/infra"), &project("prod", &[]), Phase::Plan);
     assert_eq!(granted[0].0, "AWS_PROFILE");
     assert_eq!(granted[0].1.expose_secret(), "readonly");
