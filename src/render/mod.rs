@@ -1,1 +1,3 @@
 //! .
+pub mod ansi;
+pub mod page;
