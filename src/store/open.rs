@@ -1,0 +1,173 @@
+//! Opening the database: where it is, how each kind is set up, and its tables.
+
+use super::error::StoreError;
+use rustix::fs::{Mode, OFlags};
+use sqlx::any::AnyPoolOptions;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyPool, Executor as _, SqlSafeStr as _};
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the two databases differ in beyond the SQL that both understand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// Connections to read with and connections to write with.
+///
+/// SQLite lets one connection write at a time, and whoever finds it taken sleeps up to 100 ms before looking again. So
+/// there is one writing connection, and those who want it queue for it in memory, first come, first served.
+#[derive(Clone)]
+pub(super) struct Pools {
+    pub(super) dialect: Dialect,
+    pub(super) reads: AnyPool,
+    pub(super) writes: AnyPool,
+}
+
+/// How long somebody waits for a connection before [`StoreError::Busy`].
+const PATIENCE: Duration = Duration::from_secs(15);
+const READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 10;
+
+pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
+    sqlx::any::install_default_drivers();
+    let pools = if let Some(path) = url.strip_prefix("sqlite:") {
+        sqlite(Path::new(path.strip_prefix("//").unwrap_or(path))).await?
+    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        postgres(url).await?
+    } else {
+        return Err(StoreError::UnknownDatabase);
+    };
+    migrator().run(&pools.writes).await.map_err(|error| StoreError::Migrate(error.to_string()))?;
+    Ok(pools)
+}
+
+async fn sqlite(path: &Path) -> Result<Pools, StoreError> {
+    let url = sqlite_url(&private_file(path)?);
+    let writes = AnyPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        // A connection to a file doesn't go away: asking it before each use would only cost time.
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // FULL: what was acknowledged survives a power cut, not only a crash of this process.
+                let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                                PRAGMA busy_timeout = 5000";
+                connection.execute(settings).await.map(drop)
+            })
+        })
+        .connect(&url)
+        .await
+        .map_err(StoreError::connect)?;
+    let reads = AnyPoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(
+                async move { connection.execute("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON").await.map(drop) },
+            )
+        })
+        .connect_lazy(&url)
+        .map_err(StoreError::connect)?;
+    Ok(Pools { dialect: Dialect::Sqlite, reads, writes })
+}
+
+async fn postgres(url: &str) -> Result<Pools, StoreError> {
+    let pool = AnyPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(PATIENCE)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // Nobody waits for ever, neither for a lock nor for a transaction whose owner is gone.
+                let settings = "SET lock_timeout = '15s'; SET idle_in_transaction_session_timeout = '60s'";
+                connection.execute(settings).await.map(drop)
+            })
+        })
+        .connect(url)
+        .await
+        .map_err(StoreError::connect)?;
+    Ok(Pools { dialect: Dialect::Postgres, reads: pool.clone(), writes: pool })
+}
+
+/// The file's full path, after making sure that it exists, is ours alone to read, and is on a local disk.
+fn private_file(path: &Path) -> Result<PathBuf, StoreError> {
+    let failed = |error: &dyn std::fmt::Display| StoreError::File { path: path.into(), message: error.to_string() };
+    let (Some(name), Some(folder)) = (path.file_name(), path.parent()) else {
+        return Err(failed(&"it is not the path of a file"));
+    };
+    if path.as_os_str() == ":memory:" {
+        return Err(failed(&"a database in memory would lose everything with the process"));
+    }
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = folder.canonicalize().map_err(|error| failed(&error))?;
+    let full = folder.join(name);
+    // SQLite gives its side files the mode of the main one.
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = rustix::fs::open(&full, flags, Mode::RUSR | Mode::WUSR).map_err(|error| failed(&error))?;
+    let facts = rustix::fs::fstatfs(&file).map_err(|error| failed(&error))?;
+    #[expect(
+        clippy::cast_sign_loss,
+        clippy::cast_lossless,
+        reason = "the type differs between platforms; it is a bit pattern"
+    )]
+    match network_filesystem(facts.f_type as u64) {
+        Some(kind) => Err(StoreError::NetworkFilesystem { path: full, kind }),
+        None => Ok(full),
+    }
+}
+
+/// Magic numbers of `statfs(2)` and of the kernel's `include/uapi/linux/magic.h`.
+const fn network_filesystem(magic: u64) -> Option<&'static str> {
+    match magic & 0xFFFF_FFFF {
+        0x6969 => Some("NFS"),
+        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
+        0x00C3_6400 => Some("Ceph"),
+        0x5346_414F | 0x6B41_4653 => Some("AFS"),
+        0x7375_7245 => Some("Coda"),
+        0x0102_1997 => Some("9P"),
+        _ => None,
+    }
+}
+
+fn sqlite_url(path: &Path) -> String {
+    // A file URL knows which characters of a path have to be escaped.
+    let file = url::Url::from_file_path(path).expect("the path was made absolute");
+    format!("sqlite://{}", file.path())
+}
+
+/// The tables, in steps that are only ever added to. Without the macro, which wants a driver that both of us lack.
+fn migrator() -> Migrator {
+    let step = |version, name, sql: &'static str| {
+        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![
+        step(1, "intake", include_str!("migrations/0001_intake.sql")),
+        step(2, "pulls", include_str!("migrations/0002_pulls.sql")),
+        step(3, "outbox", include_str!("migrations/0003_outbox.sql")),
+        step(4, "records", include_str!("migrations/0004_records.sql")),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_file_system_is_known_by_its_number() {
+        assert_eq!(network_filesystem(0x6969), Some("NFS"));
+        // 32-bit platforms have it with the sign stretched.
+        assert_eq!(network_filesystem(0xFFFF_FFFF_FF53_4D42), Some("SMB"));
+        assert_eq!(network_filesystem(0xEF53), None, "ext4");
+        assert_eq!(network_filesystem(0x794C_7630), None, "overlayfs, as in containers");
+    }
+
+    #[test]
+    fn a_path_with_odd_characters_stays_one_path() {
+        assert_eq!(sqlite_url(Path::new("/data/a b?c#d%41.db")), "sqlite:///data/a%20b%3Fc%23d%2541.db");
+    }
+}

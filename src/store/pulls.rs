@@ -1,0 +1,225 @@
+//! Pull requests, and everything that is known when something happens to one.
+
+use super::error::StoreError;
+use super::runs::{self, Waiting};
+use super::{Store, Tx, locks, row};
+use crate::domain::decide::{Affected, AffectedProject, ProjectState, PullRecord, PullState};
+use crate::domain::id::{ProjectKey, PullId, RepoName, Timestamp};
+use crate::domain::lock::Lock;
+use crate::domain::project::{Project, StateKind, Target};
+use crate::domain::pull::Phase;
+use crate::domain::run::Run;
+use sqlx::AnyConnection;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Store {
+    /// What is known of a pull request, all of one moment. `None`: nothing.
+    ///
+    /// # Errors
+    /// The database's, or rows of another version.
+    pub async fn pull_state(&self, id: &PullId) -> Result<Option<PullState>, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        let state = load(&mut snapshot, id).await?;
+        snapshot.rollback().await?;
+        Ok(state)
+    }
+}
+
+impl Tx {
+    /// What is known of a pull request, with what this transaction has written.
+    ///
+    /// # Errors
+    /// The database's, or rows of another version.
+    pub async fn pull_state(&mut self, id: &PullId) -> Result<Option<PullState>, StoreError> {
+        load(self.connection(), id).await
+    }
+
+    /// # Errors
+    /// The database's.
+    pub async fn save_pull(&mut self, record: &PullRecord, now: Timestamp) -> Result<(), StoreError> {
+        let merged_at = match &record.pull.phase {
+            Phase::Merged { at, .. } => Some(at.0),
+            Phase::Open | Phase::Closed => None,
+        };
+        sqlx::query(
+            "INSERT INTO pull (id, repo, merged_at, updated_at, record) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (id) DO UPDATE SET merged_at = excluded.merged_at, updated_at = excluded.updated_at, \
+             record = excluded.record",
+        )
+        .bind(record.pull.id.to_string())
+        .bind(record.pull.id.repo.to_string())
+        .bind(merged_at)
+        .bind(now.0)
+        .bind(row::to_json(record))
+        .execute(self.connection())
+        .await?;
+        self.touched.insert(record.pull.id.clone());
+        Ok(())
+    }
+
+    /// The other pull requests that are merged and have this project still to apply, in the order of their merges.
+    ///
+    /// # Errors
+    /// The database's, or rows of another version.
+    pub async fn other_pulls_waiting_to_apply(
+        &mut self,
+        repo: &RepoName,
+        project: &ProjectKey,
+        than: &PullId,
+    ) -> Result<Vec<PullId>, StoreError> {
+        self.mark_settled().await?;
+        let rows =
+            sqlx::query("SELECT id FROM pull WHERE repo = $1 AND unsettled = 1 AND id <> $2 ORDER BY merged_at, id")
+                .bind(repo.to_string())
+                .bind(than.to_string())
+                .fetch_all(self.connection())
+                .await?;
+        let mut pulls = Vec::new();
+        for row in &rows {
+            let id: PullId = row::id(row, "id")?;
+            let state = load(self.connection(), &id).await?;
+            if state.is_some_and(|state| state.projects.iter().any(|p| p.project.key == *project && is_to_apply(p))) {
+                pulls.push(id);
+            }
+        }
+        Ok(pulls)
+    }
+
+    /// Finds out anew, for each pull request that this transaction touched, whether it is merged with something left to
+    /// apply. Merged ones are many, those are few: the mark makes them quick to find.
+    pub(super) async fn mark_settled(&mut self) -> Result<(), StoreError> {
+        for id in std::mem::take(&mut self.touched) {
+            let Some(state) = load(self.connection(), &id).await? else { continue };
+            let unsettled = state.pull().merge_commit().is_some() && state.projects.iter().any(is_to_apply);
+            sqlx::query("UPDATE pull SET unsettled = $2 WHERE id = $1 AND unsettled <> $2")
+                .bind(id.to_string())
+                .bind(i64::from(unsettled))
+                .execute(self.connection())
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a merged pull request still has to apply the project. One whose state is nowhere is never applied.
+fn is_to_apply(project: &ProjectState) -> bool {
+    project.project.state != StateKind::Nowhere && !project.is_settled()
+}
+
+async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<PullState>, StoreError> {
+    let row = sqlx::query("SELECT record FROM pull WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let record: PullRecord = row::json(&row, "record")?;
+    let runs = current_runs(connection, id, record.affected.as_ref()).await?;
+    let locks = locks::of_repo(connection, &id.repo).await?;
+    let waiting = runs::waiting(connection, &id.repo).await?;
+    let mut newest = Newest::of(runs);
+    // A lock outlives the heads and the applies that it was taken for.
+    for lock in locks.iter().filter(|lock| lock.held_by == *id) {
+        if !newest.projects.contains_key(&lock.project)
+            && let Some(run) = last_run(connection, id, &lock.project).await?
+        {
+            newest.projects.insert(lock.project.clone(), run.project);
+        }
+    }
+    Ok(Some(assemble(record, newest, &locks, &waiting)))
+}
+
+/// The plans of the present head and base, and all applies, oldest first; without those that were superseded.
+async fn current_runs(
+    connection: &mut AnyConnection,
+    id: &PullId,
+    affected: Option<&Affected>,
+) -> Result<Vec<Run>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT record FROM run WHERE pull = $1 AND state <> 'superseded' \
+         AND (kind = 'apply' OR (kind = 'plan' AND head = $2 AND base = $3)) ORDER BY created_at, id",
+    )
+    .bind(id.to_string())
+    .bind(affected.map(|affected| affected.head.as_str()))
+    .bind(affected.map(|affected| affected.base.as_str()))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| row::json(row, "record")).collect()
+}
+
+async fn last_run(
+    connection: &mut AnyConnection,
+    pull: &PullId,
+    project: &ProjectKey,
+) -> Result<Option<Run>, StoreError> {
+    let row = sqlx::query(
+        "SELECT record FROM run WHERE pull = $1 AND project = $2 ORDER BY created_at DESC, id DESC LIMIT 1",
+    )
+    .bind(pull.to_string())
+    .bind(project.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| row::json(&row, "record")).transpose()
+}
+
+/// The newest plan and apply of each project, and the projects that are only known by an apply or a lock.
+#[derive(Default)]
+struct Newest {
+    plans: BTreeMap<ProjectKey, Run>,
+    applies: BTreeMap<ProjectKey, Run>,
+    projects: BTreeMap<ProjectKey, Project>,
+}
+
+impl Newest {
+    /// From runs that are sorted oldest first.
+    fn of(runs: Vec<Run>) -> Self {
+        let mut newest = Self::default();
+        for run in runs {
+            let key = run.project.key.clone();
+            if run.is_plan() {
+                newest.plans.insert(key, run);
+            } else {
+                newest.projects.insert(key.clone(), run.project.clone());
+                newest.applies.insert(key, run);
+            }
+        }
+        newest
+    }
+}
+
+fn assemble(record: PullRecord, mut newest: Newest, locks: &[Lock], waiting: &[Waiting]) -> PullState {
+    let id = &record.pull.id;
+    let mut state_of = |project: Project, target: Option<Target>, plan: Option<Run>| ProjectState {
+        apply: newest.applies.remove(&project.key),
+        lock: locks.iter().find(|lock| lock.project == project.key).cloned(),
+        queue_position: queue_position(waiting, id, &project.key),
+        project,
+        target,
+        plan,
+    };
+    let mut projects = Vec::new();
+    if let Some(affected) = &record.affected {
+        for AffectedProject { project, inputs } in &affected.projects {
+            newest.projects.remove(&project.key);
+            let (head, base) = (affected.head.clone(), affected.base.clone());
+            let target = Target { head, base, tree: affected.tree.clone(), inputs: inputs.clone() };
+            let plan = newest.plans.remove(&project.key);
+            projects.push(state_of(project.clone(), Some(target), plan));
+        }
+    }
+    for project in newest.projects.into_values() {
+        projects.push(state_of(project, None, None));
+    }
+    PullState { record, projects }
+}
+
+/// A pull request's place among those that wait for the project, counted from 1.
+fn queue_position(waiting: &[Waiting], pull: &PullId, project: &ProjectKey) -> Option<usize> {
+    let mut before = BTreeSet::new();
+    for other in waiting.iter().filter(|waiting| waiting.project == *project) {
+        if other.pull == *pull {
+            return Some(before.len() + 1);
+        }
+        before.insert(&other.pull);
+    }
+    None
+}

@@ -1,0 +1,59 @@
+//! What the forge was last told by commit statuses, so that it is told only what changed.
+
+use super::error::StoreError;
+use super::job::Lease;
+use super::{Store, row};
+use crate::domain::id::{PullId, Sha};
+use sqlx::Row as _;
+
+/// A commit status as the forge has it since we last set it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentStatus {
+    pub sha: Sha,
+    /// `terraplane/plan`, `terraplane/apply`.
+    pub context: String,
+    /// The forge's word for the state.
+    pub state: String,
+    pub description: String,
+}
+
+impl Store {
+    /// # Errors
+    /// The database's, or a row of another version.
+    pub async fn statuses(&self, pull: &PullId) -> Result<Vec<SentStatus>, StoreError> {
+        let rows = sqlx::query("SELECT sha, context, state, description FROM status WHERE pull = $1")
+            .bind(pull.to_string())
+            .fetch_all(&self.pools.reads)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(SentStatus {
+                    sha: row::id(row, "sha")?,
+                    context: row.try_get("context")?,
+                    state: row.try_get("state")?,
+                    description: row.try_get("description")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The forge has taken a status.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or the database's.
+    pub async fn status_sent(&self, lease: &Lease, pull: &PullId, status: &SentStatus) -> Result<(), StoreError> {
+        let mut tx = self.fenced(lease).await?;
+        sqlx::query(
+            "INSERT INTO status (pull, sha, context, state, description) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (pull, sha, context) DO UPDATE SET state = excluded.state, description = excluded.description",
+        )
+        .bind(pull.to_string())
+        .bind(status.sha.as_str())
+        .bind(status.context.as_str())
+        .bind(status.state.as_str())
+        .bind(row::free_text(&status.description))
+        .execute(tx.connection())
+        .await?;
+        tx.commit().await
+    }
+}
