@@ -2,6 +2,7 @@
 //! and this sets them so that they always fit, whatever is in them.
 
 mod body;
+pub mod ansi;
 mod diff;
 mod engine;
 mod filters;
