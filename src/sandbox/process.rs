@@ -11,10 +11,11 @@
 use super::sink::{Captured, Collector, Sink};
 use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::{ExposeSecret as _, SecretString};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -78,6 +79,21 @@ impl Spec {
     }
 }
 
+/// Finds a program as a shell would: a name without `/` is looked up in `path` (directories divided by `:`).
+/// `None` if there is no such executable file.
+#[must_use]
+pub fn find_program(name: &Path, path: &OsStr) -> Option<PathBuf> {
+    let executable = |file: &PathBuf| {
+        let facts = std::fs::metadata(file);
+        facts.is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+    };
+    if name.components().count() > 1 {
+        return std::path::absolute(name).ok().filter(executable);
+    }
+    let dirs = std::env::split_paths(path).filter(|dir| dir.is_absolute());
+    dirs.map(|dir| dir.join(name)).find(executable)
+}
+
 /// What the program reads.
 #[derive(Debug, Default)]
 pub enum Stdin {
@@ -130,6 +146,10 @@ pub async fn run(spec: Spec) -> Result<Outcome, SpawnError> {
     let Spec { program, args, dir, env, secret_env, stdin, stdout, stderr, deadline, grace, cancel } = spec;
     let failed = |source| SpawnError { program: program.clone(), dir: dir.clone(), source };
     let started = Instant::now();
+    if cancel.is_cancelled() {
+        let (stdout, stderr) = (Captured::default(), Captured::default());
+        return Ok(Outcome { end: End::Cancelled, stdout, stderr, elapsed: Duration::ZERO });
+    }
     let mut out = Collector::open(stdout).map_err(failed)?;
     let mut err = Collector::open(stderr).map_err(failed)?;
 
