@@ -219,6 +219,12 @@ pub enum How {
     RepeatWebhook,
 }
 
+impl How {
+    pub(super) const fn is_about_webhooks(self) -> bool {
+        matches!(self, Self::LoseWebhook | Self::RepeatWebhook)
+    }
+}
+
 /// A request that the server made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {

@@ -39,7 +39,7 @@ impl World {
         };
         let again = self.change(|state| {
             state.deliveries.push(delivery.clone());
-            match state.trouble("POST", event, |how| matches!(how, How::LoseWebhook | How::RepeatWebhook)) {
+            match state.trouble("POST", event, How::is_about_webhooks) {
                 Some(How::LoseWebhook) => 0,
                 Some(_) => 2,
                 None => 1,

@@ -3,7 +3,7 @@
 //! The verbs of pull requests are in [`pulls`], those of talking in [`talk`]. Every verb does what GitHub would do,
 //! refuses what GitHub would refuse, and sends the webhooks that GitHub would send.
 
-mod accounts;
+pub(super) mod accounts;
 mod pulls;
 mod talk;
 
@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
+pub use talk::LONGEST_COMMENT;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -121,6 +122,11 @@ impl World {
         tokio::spawn(stop.clone().run_until_cancelled_owned(webhook::deliver(own.clone(), due)));
         tokio::spawn(stop.clone().run_until_cancelled_owned(serve::serve(own.clone(), listener)));
         Ok(Self { _alive: Some(Arc::new(stop.drop_guard())), ..own })
+    }
+
+    /// A handle for the world's own parts: it does not keep the world alive.
+    pub(super) fn own(&self) -> Self {
+        Self { inner: self.inner.clone(), _alive: None }
     }
 
     /// `http://127.0.0.1:PORT/`.

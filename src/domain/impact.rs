@@ -7,7 +7,7 @@
 
 use super::id::ProjectDir;
 use super::project::glob;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 mod hint;
 mod live;
 mod outcome;
+#[cfg(test)]
+pub(crate) mod sample;
 mod standing;
 mod status;
 

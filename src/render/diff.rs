@@ -11,6 +11,8 @@ use serde_json::Value;
 const VALUE_LIMIT: usize = 160;
 /// `before -> after` on one line up to this many characters, else on two.
 const LINE_LIMIT: usize = 100;
+/// Characters that are alike and are shown before the first one that differs.
+const CONTEXT: usize = 30;
 const ADDRESS_LIMIT: usize = 250;
 const ATTRIBUTES_LIMIT: usize = 40;
 /// Changed lines of one multi-line string.
@@ -41,14 +43,23 @@ impl Draft {
     pub(super) fn of_plan(view: &PlanView) -> Self {
         let mut resources: Vec<&ResourceView> = view.resources.iter().collect();
         resources.sort_by_key(|resource| risk(resource.action));
-        let width = resources.iter().map(|resource| resource.address.chars().count()).max().unwrap_or(0).min(COLUMN);
+        let width = resources.iter().map(|resource| resource.address.chars().count());
+        let width = width.chain(view.outputs.iter().map(|output| output.name.chars().count() + "output ".len()));
+        let width = width.max().unwrap_or(0).min(COLUMN);
         let mut blocks: Vec<Block> = resources.into_iter().map(|resource| resource_block(resource, width)).collect();
-        blocks.extend(view.outputs.iter().map(output_block));
+        blocks.extend(view.outputs.iter().map(|output| output_block(output, width)));
         Self(blocks)
     }
 
+    /// What the new plan destroys and the reviewed one did not comes first.
     pub(super) fn of_differences(differences: &[Difference]) -> Self {
-        Self(differences.iter().map(difference_block).collect())
+        let mut sorted: Vec<&Difference> = differences.iter().collect();
+        sorted.sort_by_key(|difference| !destroys_unseen(difference));
+        Self(sorted.into_iter().map(difference_block).collect())
+    }
+
+    pub(super) const fn empty() -> Self {
+        Self(Vec::new())
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -184,22 +195,28 @@ fn said(resource: &ResourceView) -> String {
     text
 }
 
-fn output_block(output: &OutputView) -> Block {
-    let line =
-        format!("{} output {}  {}", marker(output.action), one_line(&output.name, ADDRESS_LIMIT), word(output.action));
-    match output.attributes.as_slice() {
+fn output_block(output: &OutputView, width: usize) -> Block {
+    let name = format!("output {}", one_line(&output.name, ADDRESS_LIMIT));
+    let (said, details) = match output.attributes.as_slice() {
+        // The whole output: its value belongs on its line.
         [only] if only.path.is_empty() => {
-            let after = |side| value(side).unwrap_or_default();
-            let line = match (&only.before, &only.after) {
-                (_, Shown::Absent) => line,
-                (Shown::Absent, new) => format!("{} = {}", line.trim_end_matches("create").trim_end(), after(new)),
-                (old, new) => {
-                    format!("{}: {} -> {}", line.trim_end_matches("update").trim_end(), after(old), after(new))
-                }
+            let said = match values(only) {
+                (Some(before), Some(after)) => format!("{before} -> {after}"),
+                (None, Some(after)) => after,
+                _ => word(output.action).to_owned(),
             };
-            Block { line, details: Vec::new() }
+            (said, Vec::new())
         }
-        many => Block { line, details: attributes(many, output.action) },
+        many => (word(output.action).to_owned(), attributes(many, output.action)),
+    };
+    Block { line: format!("{} {name:width$}  {said}", marker(output.action)), details }
+}
+
+const fn destroys_unseen(difference: &Difference) -> bool {
+    match difference {
+        Difference::OnlyReviewed { .. } => false,
+        Difference::OnlyNew { resource } => resource.action.destroys(),
+        Difference::Changed { reviewed, new } => new.action.destroys() && !reviewed.action.destroys(),
     }
 }
 
@@ -210,7 +227,13 @@ fn difference_block(difference: &Difference) -> Block {
             details: Vec::new(),
         },
         Difference::OnlyNew { resource } => Block {
-            line: format!("+ {}  {}  (only in the new plan)", address(resource), said(resource)),
+            // A green plus before a destroy would look harmless.
+            line: format!(
+                "{} {}  {}  (only in the new plan)",
+                if destroys_unseen(difference) { '!' } else { '+' },
+                address(resource),
+                said(resource)
+            ),
             details: attributes(&resource.attributes, Action::Update),
         },
         Difference::Changed { reviewed, new } => {
@@ -256,7 +279,7 @@ fn attribute_lines(attribute: &AttributeChange, action: Action) -> Vec<String> {
         return lines;
     }
     let whole = on_one_line(attribute);
-    match (value(&attribute.before), value(&attribute.after)) {
+    match values(attribute) {
         (Some(before), Some(after)) if whole.chars().count() > LINE_LIMIT => {
             let path = path(attribute);
             vec![format!("-   {path}: {before}"), format!("+   {path}: {after}")]
@@ -271,7 +294,7 @@ fn path(attribute: &AttributeChange) -> String {
 
 fn on_one_line(attribute: &AttributeChange) -> String {
     let path = path(attribute);
-    match (value(&attribute.before), value(&attribute.after)) {
+    match values(attribute) {
         (None, Some(after)) => format!("{path}: {after}"),
         (Some(before), None) => format!("{path}: {before} -> (removed)"),
         (Some(before), Some(after)) => format!("{path}: {before} -> {after}"),
@@ -279,17 +302,36 @@ fn on_one_line(attribute: &AttributeChange) -> String {
     }
 }
 
+/// Both sides. Where long values are alike at their beginning, that is left out, so that what differs is seen.
+fn values(attribute: &AttributeChange) -> (Option<String>, Option<String>) {
+    match (&attribute.before, &attribute.after) {
+        (Shown::Value(before), Shown::Value(after)) => {
+            let (before, after) = cut_pair(before, after);
+            (Some(before), Some(after))
+        }
+        (before, after) => (value(before), value(after)),
+    }
+}
+
+fn cut_pair(before: &str, after: &str) -> (String, String) {
+    let longest = before.chars().count().max(after.chars().count());
+    let alike = before.chars().zip(after.chars()).take_while(|(a, b)| a == b).count();
+    let skip = if longest > VALUE_LIMIT { alike.saturating_sub(CONTEXT) } else { 0 };
+    (cut_value(before, skip), cut_value(after, skip))
+}
+
+/// The value from its `skip`th character on, as long as it may be.
+fn cut_value(value: &str, skip: usize) -> String {
+    let length = value.chars().count();
+    let rest: String = value.chars().skip(skip).collect();
+    let shown = format!("{}{}", if skip > 0 { "…" } else { "" }, one_line(&rest, VALUE_LIMIT));
+    if skip > 0 || length > VALUE_LIMIT { format!("{shown} ({length} characters)") } else { shown }
+}
+
 fn value(shown: &Shown) -> Option<String> {
     match shown {
         Shown::Absent => None,
-        Shown::Value(json) => {
-            let length = json.chars().count();
-            Some(if length > VALUE_LIMIT {
-                format!("{} ({length} characters)", one_line(json, VALUE_LIMIT))
-            } else {
-                one_line(json, VALUE_LIMIT)
-            })
-        }
+        Shown::Value(json) => Some(cut_value(json, 0)),
         Shown::Unknown => Some("(known after apply)".into()),
         Shown::Sensitive => Some("(sensitive)".into()),
     }
@@ -304,14 +346,17 @@ fn text_lines(attribute: &AttributeChange) -> Option<Vec<String>> {
     let start = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
     let most = before.len().min(after.len()) - start;
     let end = before.iter().rev().zip(after.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
-    let changed = |lines: &[String], marker: char| -> Vec<String> {
-        lines[start..lines.len() - end]
-            .iter()
-            .map(|line| format!("{marker}     {}", one_line(line, VALUE_LIMIT)).trim_end().to_owned())
-            .collect()
+    let (old, new) = (&before[start..before.len() - end], &after[start..after.len() - end]);
+    let (old, new): (Vec<String>, Vec<String>) = if old.len() == new.len() {
+        old.iter().zip(new).map(|(old, new)| cut_pair(old, new)).unzip()
+    } else {
+        let cut = |lines: &[String]| lines.iter().map(|line| cut_value(line, 0)).collect();
+        (cut(old), cut(new))
     };
-    let mut inner = changed(&before, '-');
-    inner.extend(changed(&after, '+'));
+    let marked = |lines: Vec<String>, marker: char| {
+        lines.into_iter().map(move |line| format!("{marker}     {line}").trim_end().to_owned())
+    };
+    let mut inner: Vec<String> = marked(old, '-').chain(marked(new, '+')).collect();
     cut(&mut inner, LINES_LIMIT);
     let mut lines = vec![format!("    {}: (from line {})", path(attribute), start + 1)];
     lines.extend(inner);

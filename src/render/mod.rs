@@ -1,6 +1,8 @@
 //! Comments as Markdown. `domain::report` chooses what is said, the templates in `templates/comments` hold the words,
 //! and this sets them so that they always fit, whatever is in them.
 
+mod body;
+pub mod ansi;
 mod diff;
 mod engine;
 mod filters;
@@ -83,7 +85,8 @@ pub fn result_marker(server: &str, batch: RunId) -> String {
 #[must_use]
 pub fn reply_marker(server: &str, key: &str) -> String {
     let key: String =
-        key.chars().map(|c| if c.is_ascii_alphanumeric() || "._:/".contains(c) { c } else { '_' }).collect();
+        key.chars().map(|c| if c.is_ascii_alphanumeric() || "._:/-".contains(c) { c } else { '_' }).collect();
+    let key = key.replace("--", "__");
     format!("<!-- {server}:reply {key} -->")
 }
 

@@ -1,8 +1,9 @@
 //! The comment about a finished batch of applies.
 
 use super::COMMENT_LIMIT;
+use super::body::Body;
 use super::engine::{Engine, value};
-use super::live::{Body, icon, length};
+use super::live::{icon, joined, length};
 use crate::domain::report::{OutcomeRow, ResultInput, result};
 use minijinja::{Error, context};
 
@@ -15,12 +16,12 @@ pub(super) fn render(engine: &Engine, marker: &str, input: &ResultInput<'_>) -> 
     let view = result(input);
     let values = value(&view);
     let first = view.rows.first();
-    let mut out = engine.render("result/head.md", context! { marker, first => first.map(value), ..values.clone() })?;
-    out.push('\n');
+    let mut parts =
+        vec![engine.render("result/head.md", context! { marker, first => first.map(value), ..values.clone() })?];
     let tail = engine.render("result/tail.md", values)?;
-    let mut left = COMMENT_LIMIT.saturating_sub(length(&out) + length(&tail) + NOTES);
+    let mut left = COMMENT_LIMIT.saturating_sub(length(&parts[0]) + length(&tail) + NOTES);
 
-    out.push_str("\n| | Project | Result | Time |\n|---|---|---|--:|\n");
+    let mut table = String::from("| | Project | Result | Time |\n|---|---|---|--:|\n");
     let mut rows_left = left / 2;
     for (at, row) in view.rows.iter().enumerate() {
         let texts = [row_text(engine, row, true)?, row_text(engine, row, false)?];
@@ -28,14 +29,15 @@ pub(super) fn render(engine: &Engine, marker: &str, input: &ResultInput<'_>) -> 
         let reserve = (view.rows.len() - at) * 60;
         let Some(text) = texts.iter().find(|text| length(text) + reserve.min(rows_left / 2) < rows_left) else {
             let note = format!("\nand {} more, for which there is no room here\n", view.rows.len() - at);
-            out.push_str(&note);
+            table.push_str(&note);
             break;
         };
         rows_left -= length(text) + 1;
         left = left.saturating_sub(length(text) + 1);
-        out.push_str(text);
-        out.push('\n');
+        table.push_str(text);
+        table.push('\n');
     }
+    parts.push(table);
     let many = view.rows.len() > 1;
     for row in &view.rows {
         let Some(body) = row.detail.as_ref().and_then(Body::of) else { continue };
@@ -44,12 +46,10 @@ pub(super) fn render(engine: &Engine, marker: &str, input: &ResultInput<'_>) -> 
         let (full, _) = body.sizes();
         let granted = full.min(rest).min(if many { FIRST_SHARE } else { rest });
         left = rest - granted;
-        out.push('\n');
-        out.push_str(&section(engine, row, &body, granted, many)?);
+        parts.push(section(engine, row, &body, granted, many)?);
     }
-    out.push('\n');
-    out.push_str(&tail);
-    Ok(format!("{}\n", out.trim_end()))
+    parts.push(tail);
+    Ok(joined(&parts))
 }
 
 fn row_text(engine: &Engine, row: &OutcomeRow<'_>, linked: bool) -> Result<String, Error> {
@@ -60,5 +60,5 @@ fn row_text(engine: &Engine, row: &OutcomeRow<'_>, linked: bool) -> Result<Strin
 fn section(engine: &Engine, row: &OutcomeRow<'_>, body: &Body, granted: usize, many: bool) -> Result<String, Error> {
     let (text, facts) = body.within(granted);
     let values = context! { row => value(row), many, intro => body.intro(), body => text, facts };
-    Ok(format!("{}\n", engine.render("result/section.md", values)?.trim_end()))
+    engine.render("result/section.md", values)
 }

@@ -88,8 +88,10 @@ pub struct Tools {
     candidates: Vec<PathBuf>,
     scratch: PathBuf,
     /// What each file answered; held while asking, so that nobody asks twice.
-    known: Mutex<BTreeMap<PathBuf, (Stamp, Result<Tool, BrokenTool>)>>,
+    known: Mutex<BTreeMap<PathBuf, (Stamp, Answer)>>,
 }
+
+type Answer = Result<Tool, BrokenTool>;
 
 /// Tells whether a file is still the one that was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,7 +183,7 @@ fn is_executable(path: &Path) -> bool {
 /// outdated, for OpenTofu asks nobody about that.
 async fn ask(path: &Path, scratch: &Path) -> Result<Tool, String> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct About {
         terraform_version: String,
         terraform_outdated: Option<bool>,
     }
@@ -199,8 +201,8 @@ async fn ask(path: &Path, scratch: &Path) -> Result<Tool, String> {
         return Err(format!("`version -json` did not succeed ({:?})", outcome.end));
     }
     let strange = |error: &dyn std::fmt::Display| format!("`version -json` did not answer as Terraform does: {error}");
-    let answer: Answer = serde_json::from_slice(&outcome.stdout.bytes).map_err(|error| strange(&error))?;
-    let version = Version::parse(&answer.terraform_version).map_err(|error| strange(&error))?;
-    let product = if answer.terraform_outdated.is_some() { Product::Terraform } else { Product::OpenTofu };
+    let about: About = serde_json::from_slice(&outcome.stdout.bytes).map_err(|error| strange(&error))?;
+    let version = Version::parse(&about.terraform_version).map_err(|error| strange(&error))?;
+    let product = if about.terraform_outdated.is_some() { Product::Terraform } else { Product::OpenTofu };
     Ok(Tool { product, version, path: path.to_owned() })
 }

@@ -13,6 +13,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+#[cfg(test)]
+mod tests;
+
 const OVERRIDE_FILE: &str = "terraplane_override.tf.json";
 const OVERRIDE: &str = r#"{"terraform": {"backend": {"http": {}}}}"#;
 
@@ -68,43 +71,4 @@ pub fn write_override(dir: &Path, workspace: &Workspace) -> Result<(), ManagedEr
         fs::remove_dir_all(&path)?;
     }
     Ok(untrusted::replace(&path, OVERRIDE.as_bytes())?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::symlink;
-
-    #[test]
-    fn the_override_takes_the_place_of_whatever_the_repository_has_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(OVERRIDE_FILE);
-        let written = || {
-            write_override(dir.path(), &Workspace::default()).unwrap();
-            fs::read_to_string(&path).unwrap()
-        };
-        assert_eq!(written(), OVERRIDE);
-        let elsewhere = dir.path().join("elsewhere");
-        fs::write(&elsewhere, "untouched").unwrap();
-        fs::remove_file(&path).unwrap();
-        symlink(&elsewhere, &path).unwrap();
-        assert_eq!(written(), OVERRIDE);
-        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "untouched");
-        fs::remove_file(&path).unwrap();
-        fs::create_dir(&path).unwrap();
-        assert_eq!(written(), OVERRIDE);
-    }
-
-    #[test]
-    fn another_workspace_than_the_default_one_is_refused_with_a_way_out() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = write_override(dir.path(), &"staging".parse().unwrap()).unwrap_err().to_string();
-        assert!(error.contains("`staging`") && error.contains("a directory of its own"), "{error}");
-    }
-
-    #[test]
-    fn printing_it_does_not_print_the_token() {
-        let state = ManagedState { address: "http://x/state/1".into(), run: "r".into(), token: "t0ken-secret".into() };
-        assert!(!format!("{state:?} {:?}", state.environment()).contains("t0ken"));
-    }
 }

