@@ -1,1 +1,4 @@
-//! .
+//! The commands of the binary.
+
+pub mod check;
+pub mod doctor;

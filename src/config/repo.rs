@@ -4,9 +4,10 @@
 
 use super::decode::{Fields, boolean, checked, list, one_of, parsed, text};
 use super::error::{ConfigErrors, Faults, quoted};
+use super::resolve::ResolvedProject;
 use super::rules::{Rule, rule};
 use super::source::{Place, Source};
-use super::yaml::{Node, parse};
+use super::yaml::{MAX_BYTES, Node, parse};
 use crate::domain::id::{ProjectDir, ProjectKey, ProjectName, Workspace};
 use crate::domain::project::glob;
 use std::collections::HashMap;
@@ -43,6 +44,9 @@ pub(super) struct ProjectEntry {
 }
 
 impl RepoConfig {
+    /// Larger files are refused; nobody needs to read more of one.
+    pub const MAX_BYTES: usize = MAX_BYTES;
+
     /// Reads a repository file. `name` is what errors call it.
     ///
     /// # Errors
@@ -82,6 +86,13 @@ impl RepoConfig {
         fields.finish(faults);
         report_repeated_projects(&config.projects, faults);
         config
+    }
+
+    /// The places of rules that match none of these projects: probably a slip, for such a rule protects nothing.
+    #[must_use]
+    pub fn idle_rules(&self, projects: &[ResolvedProject]) -> Vec<&str> {
+        let idle = |rule: &&Rule| !projects.iter().any(|resolved| rule.matches.matches(&resolved.project));
+        self.rules.iter().filter(idle).map(|rule| rule.origin.as_str()).collect()
     }
 
     /// The keys of `stronger` over the keys of this one; both come from the same file.

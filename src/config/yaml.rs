@@ -10,7 +10,7 @@ use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, MessageFormatter as _, Sp
 use std::fmt;
 
 /// Larger files are refused before they are parsed.
-const MAX_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 1024 * 1024;
 
 /// A value and where it was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
