@@ -206,15 +206,14 @@ fn findings(root: &Path, config: Option<&RepoConfig>, resolved: &[ResolvedProjec
         findings.push(format!("there is an atlantis.yaml, which this version does not read: write a {REPO_FILE}"));
     }
     for ResolvedProject { project, .. } in resolved {
-        if project.state == StateKind::Nowhere {
+        if let Some(why) = modules.get(&project.key.dir).and_then(|facts| facts.unknown.as_deref()) {
+            findings.push(format!("{why}: every change of a module then concerns {}", project.name));
+        } else if project.state == StateKind::Nowhere {
             findings.push(format!(
                 "{} is planned and never applied, because its state would be lost: add a `backend` block, or \
                  `state: managed` in {REPO_FILE}",
                 project.name
             ));
-        }
-        if let Some(why) = modules.get(&project.key.dir).and_then(|facts| facts.unknown.as_deref()) {
-            findings.push(format!("{why}: every change of a module then concerns {}", project.name));
         }
     }
     for place in config.map(|config| config.idle_rules(resolved)).unwrap_or_default() {

@@ -96,8 +96,6 @@ fn without_a_file_it_says_what_is_found_and_what_is_wrong_with_it() {
 
     finding: app is planned and never applied, because its state would be lost: add a `backend` block, or `state: managed` in terraplane.yaml
 
-    finding: broken is planned and never applied, because its state would be lost: add a `backend` block, or `state: managed` in terraplane.yaml
-
     finding: `broken/main.tf` cannot be parsed: every change of a module then concerns broken
     "#);
     assert_eq!(code, 1);

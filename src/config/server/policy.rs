@@ -27,11 +27,16 @@ const OWN_VARIABLES: [&str; 10] = [
     "TF_WORKSPACE",
 ];
 
+/// Characters that make a pattern of a name.
+const PATTERN: [char; 4] = ['*', '?', '[', '{'];
+
 /// What holds for the repositories that `match` names.
 #[derive(Debug, Clone)]
 pub struct RepoPolicy {
     /// Host, owner and name, lower case: GitHub does not tell case apart.
     matches: GlobMatcher,
+    /// The one repository that `match` names, if it is no pattern.
+    exactly: Option<RepoName>,
     /// Weaker than the repository's file.
     pub defaults: RepoConfig,
     /// Stronger than the repository's file.
@@ -55,6 +60,12 @@ pub enum Phase {
 }
 
 impl RepoPolicy {
+    /// The one repository that `match` names; `None` if it is a pattern.
+    #[must_use]
+    pub const fn exactly(&self) -> Option<&RepoName> {
+        self.exactly.as_ref()
+    }
+
     fn matches(&self, repo: &RepoName) -> bool {
         self.matches.is_match(repo.to_string().to_lowercase())
     }
@@ -66,6 +77,7 @@ impl ServerConfig {
     pub fn policy(&self, repo: &RepoName) -> Option<RepoPolicy> {
         self.repos.iter().filter(|policy| policy.matches(repo)).cloned().reduce(|weaker, stronger| RepoPolicy {
             matches: stronger.matches,
+            exactly: stronger.exactly,
             defaults: weaker.defaults.overlaid(&stronger.defaults),
             enforce: weaker.enforce.overlaid(&stronger.enforce),
             grants: weaker.grants.into_iter().chain(stronger.grants).collect(),
@@ -110,14 +122,15 @@ pub(super) fn repo(
         .optional("env", faults, |node, faults| list(node, faults, |item, f| grant(item, &path, secrets, f)))
         .unwrap_or_default();
     fields.finish(faults);
-    Some(RepoPolicy { matches: matches?, defaults, enforce, grants })
+    let (matches, exactly) = matches?;
+    Some(RepoPolicy { matches, exactly, defaults, enforce, grants })
 }
 
-fn repo_glob(node: &Node, host: Option<&str>, faults: &mut Faults) -> Option<GlobMatcher> {
+fn repo_glob(node: &Node, host: Option<&str>, faults: &mut Faults) -> Option<(GlobMatcher, Option<RepoName>)> {
     let wanted = "a glob over host/owner/name, such as `github.com/acme/infra-*`";
     let text = crate::config::decode::text(node, faults)?;
     let named = text.split('/').next().unwrap_or_default();
-    let is_name = !named.contains(['*', '?', '[', '{']);
+    let is_name = !named.contains(PATTERN);
     if let Some(host) = host
         && is_name
         && !named.eq_ignore_ascii_case(host)
@@ -130,7 +143,8 @@ fn repo_glob(node: &Node, host: Option<&str>, faults: &mut Faults) -> Option<Glo
     }
     checked(node, wanted, faults, |text| {
         let whole = text.matches('/').count() >= 2 || text.ends_with("**");
-        glob(&text.to_lowercase()).filter(|_| whole && !text.contains("//") && !text.ends_with('/'))
+        let glob = glob(&text.to_lowercase()).filter(|_| whole && !text.contains("//") && !text.ends_with('/'))?;
+        Some((glob, if text.contains(PATTERN) { None } else { text.parse().ok() }))
     })
 }
 
