@@ -100,6 +100,8 @@ pub struct TerraformConfig {
     pub binaries: Vec<PathBuf>,
     /// A version or constraint for projects which say nothing.
     pub default_version: Option<String>,
+    /// Terraform's own configuration file, for provider mirrors for example; none: the registries only.
+    pub cli_config: Option<PathBuf>,
     /// Default 10 minutes.
     pub init_timeout: Duration,
     /// Default 30 minutes.
@@ -113,6 +115,7 @@ impl Default for TerraformConfig {
         Self {
             binaries: Vec::new(),
             default_version: None,
+            cli_config: None,
             init_timeout: Duration::from_secs(10 * 60),
             plan_timeout: Duration::from_secs(30 * 60),
             apply_timeout: Duration::from_secs(60 * 60),
@@ -312,6 +315,7 @@ fn terraform(mut fields: Fields<'_>, faults: &mut Faults) -> TerraformConfig {
             .optional("binaries", faults, |node, faults| list(node, faults, absolute_path))
             .unwrap_or_default(),
         default_version: fields.optional("default_version", faults, version_constraint),
+        cli_config: fields.optional("cli_config", faults, absolute_path),
         init_timeout: fields.optional("init_timeout", faults, duration).unwrap_or(usual.init_timeout),
         plan_timeout: fields.optional("plan_timeout", faults, duration).unwrap_or(usual.plan_timeout),
         apply_timeout: fields.optional("apply_timeout", faults, duration).unwrap_or(usual.apply_timeout),

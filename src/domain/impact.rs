@@ -87,6 +87,11 @@ impl Modules {
         self.facts.get(dir)
     }
 
+    /// Every directory with Terraform files, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&ProjectDir, &ModuleFacts)> {
+        self.facts.iter()
+    }
+
     /// The directories that are projects by themselves, in the order of their names.
     ///
     /// A directory is one if it has a backend, or if nobody uses it as a module and it is not below a directory called

@@ -1,8 +1,8 @@
 //! Comments as Markdown. `domain::report` chooses what is said, the templates in `templates/comments` hold the words,
 //! and this sets them so that they always fit, whatever is in them.
 
-mod body;
 pub mod ansi;
+mod body;
 mod diff;
 mod engine;
 mod filters;

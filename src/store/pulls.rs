@@ -179,9 +179,8 @@ impl Newest {
         for run in runs {
             let key = run.project.key.clone();
             if run.is_plan() {
-                let is_current = affected.is_some_and(|affected| {
-                    affected.head == run.target.head && affected.base == run.target.base
-                });
+                let is_current = affected
+                    .is_some_and(|affected| affected.head == run.target.head && affected.base == run.target.base);
                 if is_current {
                     newest.plans.insert(key, run);
                 }
