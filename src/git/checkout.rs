@@ -1,7 +1,7 @@
 //! A tree's files in a directory, as terraform may see them: without `.git`, without what an earlier terraform left in
 //! the repository, and without links that lead out of the directory.
 
-use super::command::Call;
+use super::command::{Call, INDEX};
 use super::error::GitError;
 use super::mirror::Mirror;
 use crate::domain::id::TreeId;
@@ -22,7 +22,7 @@ impl Mirror {
     pub async fn checkout(&self, tree: &TreeId, dir: &Path) -> Result<(), GitError> {
         let doing = || format!("writing the files of a commit into `{}`", dir.display());
         let dir = fs::canonicalize(dir).map_err(GitError::io(doing()))?;
-        let index = self.git().scratch().join(format!("index-{}", uuid::Uuid::now_v7().as_simple()));
+        let index = self.git().scratch().join(format!("{INDEX}{}", uuid::Uuid::now_v7().as_simple()));
         let index = tempfile::TempPath::try_from_path(index).map_err(GitError::io(doing()))?;
         let mut call = Call::local(self.dir(), "read-tree", ["--reset", "-u", tree.as_str()]);
         call.dir = &dir;

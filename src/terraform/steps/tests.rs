@@ -321,6 +321,11 @@ async fn the_lock_file_of_the_plan_holds_for_the_apply(mut project: Project) {
     let failure = project.steps().init(true).await.unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Init, StepFailureKind::Exit(1)));
     assert_eq!(fs::read(&path).unwrap(), planned);
+
+    untrusted::replace(&path, b"# nothing was locked\n").unwrap();
+    project.steps().init(true).await.unwrap_err();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "# nothing was locked\n");
+    project.steps().init(false).await.unwrap();
 }
 
 async fn a_provider_that_the_repository_brings_along_is_not_taken(project: Project) {
