@@ -1,6 +1,6 @@
 //! The repository file, `terraplane.yaml`: which projects there are, and which rules hold for them.
 //!
-//! The same keys stand in the server file under `defaults` and `enforce`; [`super::resolve`] puts them together.
+//! The same keys stand in the server file under `defaults` and `enforce`; [`super::resolve()`] puts them together.
 
 use super::decode::{Fields, boolean, checked, list, one_of, parsed, text};
 use super::error::{ConfigErrors, Faults, quoted};

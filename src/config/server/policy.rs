@@ -85,7 +85,7 @@ impl ServerConfig {
     }
 
     /// The variables that terraform may see, by name; of several grants of one variable the last wins. The project's
-    /// name and tags have to be those of [`super::super::resolve`], which does not take them from a pull request.
+    /// name and tags have to be those of [`crate::config::resolve()`], which does not take them from a pull request.
     #[must_use]
     pub fn env_for(&self, repo: &RepoName, project: &Project, phase: Phase) -> Vec<(String, SecretString)> {
         let mut granted = BTreeMap::new();

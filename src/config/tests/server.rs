@@ -48,7 +48,27 @@ fn a_short_file_gets_the_documented_defaults() {
 }
 
 #[test]
-fn the_example_file_is_valid_and_the_documentation_names_every_key() {
+fn the_documentation_names_every_key() {
+    let documentation = include_str!("../../../docs/configuration.md");
+    let level = "nokeyofours: 1";
+    let below = |key: &str| format!("{key}: {{{level}}}\n");
+    let levels: String = ["github", "sandbox", "concurrency", "terraform", "commands"].map(below).concat();
+    let layer = format!("{{{level}, projects: [{{{level}}}], rules: [{{{level}}}]}}");
+    let repos = format!("repos: [{{{level}, env: [{{{level}}}], enforce: {layer}}}]\n");
+    let errors = Server::file(&format!("{level}\n{levels}{repos}")).errors();
+    let known: Vec<&str> = errors
+        .lines()
+        .filter_map(|line| line.split_once("known keys: "))
+        .flat_map(|(_, keys)| keys.split(", "))
+        .collect();
+    assert!(known.len() > 40, "{errors}");
+    for key in known {
+        assert!(documentation.contains(&format!("`{key}`")) || key == "gitlab", "`{key}` is not documented");
+    }
+}
+
+#[test]
+fn the_example_files_are_valid() {
     let example = include_str!("../../../examples/server.yaml");
     let server = Server::file(example)
         .variable("GITHUB_WEBHOOK_SECRET", "s")
