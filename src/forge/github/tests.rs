@@ -345,8 +345,10 @@ mod failing {
     #[tokio::test]
     async fn a_post_that_was_answered_like_a_get_made_nothing_that_we_know_of() {
         let hub = Hub::start().await;
-        hub.on(COMMENT, says(200, json!([])));
-        assert_eq!(kind(hub.with_token().create_comment(&pull_id(&hub), "hello").await), ForgeErrorKind::Lost);
+        hub.on(COMMENT, says(200, json!([]))).on(COMMENT, says(200, json!({ "id": 41 })));
+        let (github, id) = (hub.with_token(), pull_id(&hub));
+        assert_eq!(kind(github.create_comment(&id, "hello").await), ForgeErrorKind::Lost);
+        assert_eq!(kind(github.create_comment(&id, "hello").await), ForgeErrorKind::Lost);
     }
 
     #[tokio::test]
