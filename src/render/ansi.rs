@@ -207,7 +207,8 @@ impl Perform for Sheet<'_> {
             '"' => self.out.push_str("&quot;"),
             '\'' => self.out.push_str("&#39;"),
             c if is_deceptive(c) => {
-                write!(self.out, "<b class=\"odd\">U+{:04X}</b>", u32::from(c)).expect("writing to a string can't fail");
+                write!(self.out, "<b class=\"odd\">U+{:04X}</b>", u32::from(c))
+                    .expect("writing to a string can't fail");
             }
             c => self.out.push(c),
         }

@@ -15,10 +15,10 @@ fn colours_and_styles_become_classes() {
         html(b"\x1b[1m\x1b[32mApply complete!\x1b[0m Resources: 1"),
         "<span class=\"bold fg2\">Apply complete!</span> Resources: 1"
     );
-    assert_eq!(html(b"\x1b[90;4;3mx\x1b[24;39my\x1b[mz"), concat!(
-        "<span class=\"italic underlined fg8\">x</span>",
-        "<span class=\"italic\">y</span>z"
-    ));
+    assert_eq!(
+        html(b"\x1b[90;4;3mx\x1b[24;39my\x1b[mz"),
+        concat!("<span class=\"italic underlined fg8\">x</span>", "<span class=\"italic\">y</span>z")
+    );
     assert_eq!(html(b"\x1b[41;97;7;9;2mx"), "<span class=\"faint crossed-out reversed fg15 bg1\">x</span>");
     assert_eq!(html(b"\x1b[104mx\x1b[49my"), "<span class=\"bg12\">x</span>y");
 }
