@@ -34,6 +34,13 @@ impl Links {
         Self { base_url: base_url.as_str().trim_end_matches('/').to_owned(), mac: hmac(&derived) }
     }
 
+    /// The path of the address below which people reach the server, without a `/` at its end: mostly empty.
+    #[must_use]
+    pub fn base_path(&self) -> &str {
+        let after_scheme = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
+        after_scheme.find('/').map_or("", |at| &after_scheme[at..])
+    }
+
     /// The page of a run, for people who may see its pull request.
     #[must_use]
     pub fn run_url(&self, run: RunId) -> String {
@@ -103,5 +110,7 @@ mod tests {
     fn a_server_below_a_path_keeps_it() {
         let links = Links::new(&Url::parse("https://example.com/ops/terraplane").unwrap(), &[1; 32]);
         assert!(links.run_url(run(7)).starts_with("https://example.com/ops/terraplane/runs/"));
+        assert_eq!(links.base_path(), "/ops/terraplane");
+        assert_eq!(self::links(1).base_path(), "");
     }
 }
