@@ -89,7 +89,9 @@ fn printer<'a>(out: &'a mut (dyn Write + Send)) -> impl FnMut(&str) + Send + use
 }
 
 fn new_secret() -> SecretString {
-    uuid::Uuid::new_v4().simple().to_string().into()
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
+    hex::encode(bytes).into()
 }
 
 /// Written to a file and loaded from it, as every server's is.

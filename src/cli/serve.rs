@@ -23,7 +23,7 @@ pub async fn serve(config: Option<&Path>, out: &mut (dyn Write + Send)) -> anyho
         }
     };
     telemetry::init(LogFormat::Auto);
-    let grace = config.drain_timeout;
+    let grace = config.grace_period;
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
     let server = Server::start(config, listener, &environment).await?;

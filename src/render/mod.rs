@@ -2,6 +2,7 @@
 //! and this sets them so that they always fit, whatever is in them.
 
 pub mod ansi;
+pub mod page;
 mod body;
 mod diff;
 mod engine;

@@ -15,6 +15,7 @@ mod hooks;
 mod layers;
 mod log;
 mod pages;
+mod serve;
 mod state;
 mod upload;
 
@@ -39,6 +40,8 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use upload::Uploads;
+
+pub use serve::serve;
 
 /// GitHub's own limit for webhooks (<https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap>).
 const HOOK_LIMIT: usize = 25 * 1024 * 1024;
