@@ -41,7 +41,7 @@ impl Engine {
         environment.add_filter("cell", |value: &str| filters::cell(value));
         environment.add_filter("command", |value: &str| filters::command(value));
         environment.add_filter("fence", |value: &str, language: &str, limit: usize| {
-            filters::fence(&filters::shortened(value, limit), language)
+            filters::fence(&filters::shortened(&filters::clean(value), limit), language)
         });
         environment.add_filter("href", |value: &str| filters::href(value));
         for (name, source) in TEMPLATES {
