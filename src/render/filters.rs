@@ -128,6 +128,15 @@ fn entities(text: &str) -> String {
     out
 }
 
+fn entity(c: char) -> String {
+    format!("&#{};", u32::from(c))
+}
+
+/// Neither Markdown nor HTML reads anything into it.
+fn is_harmless(c: char) -> bool {
+    !c.is_ascii() || c.is_ascii_alphanumeric() || " .-/,='\"()?;:".contains(c)
+}
+
 /// One line of prose. What stands between backticks becomes code, all else is shown as it is written and does nothing.
 pub(super) fn text(text: &str) -> String {
     let line = one_line(text, TEXT_LIMIT);
@@ -158,21 +167,20 @@ fn inert(text: &str, starts: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = ' ';
     for (i, c) in text.char_indices() {
+        let after = |word: &str| text[..i].to_ascii_lowercase().ends_with(word);
         match c {
+            // Mentions and references of some forge; they are looked for after the entities have been read.
+            '@' | '#' | '!' | '~' | '%' | '&' | '$' | '^' | '*' => {
+                let _ = write!(out, "&#{};{BREAK}", u32::from(c));
+            }
             // At the beginning of a line it could be a quick action, a list, a quotation.
-            c if starts && i == 0 && c.is_ascii() && !c.is_ascii_alphabetic() => {
-                let _ = write!(out, "&#{};{BREAK}", u32::from(c));
-            }
-            // `://` and `//` would become links.
+            c if starts && i == 0 && c.is_ascii() && !c.is_ascii_alphabetic() => out.push_str(&entity(c)),
+            // `://` and `//` would become links, and so would `www.`; `GH-12` is a reference.
             '/' if before == ':' || before == '/' => out.extend([BREAK, '/']),
-            '.' if text[..i].to_ascii_lowercase().ends_with("www") => out.extend([BREAK, '.']),
-            // `GH-12` is a reference.
-            '-' if matches!(before, 'h' | 'H') => out.extend([BREAK, '-']),
-            '/' | '.' | '-' | ',' | '=' | '"' | '\'' | '(' | ')' | '?' | ';' | ':' | ' ' => out.push(c),
-            c if c.is_ascii_punctuation() => {
-                let _ = write!(out, "&#{};{BREAK}", u32::from(c));
-            }
-            c => out.push(c),
+            '.' if after("www") => out.extend([BREAK, '.']),
+            '-' if after("gh") => out.extend([BREAK, '-']),
+            c if is_harmless(c) => out.push(c),
+            c => out.push_str(&entity(c)),
         }
         before = c;
     }

@@ -20,9 +20,24 @@ const LEAST_SHARE: usize = 300;
 const UNCHANGED_LIMIT: usize = 3000;
 
 pub(super) fn render(engine: &Engine, marker: &str, input: &LiveInput<'_>) -> Result<String, Error> {
-    let view = live(input);
-    let mut parts = vec![head(engine, marker, &view)?];
-    let tail = engine.render("live/tail.md", value(&view))?;
+    let mut view = live(input);
+    let comment = fitted(engine, marker, &view)?;
+    if length(&comment) <= COMMENT_LIMIT {
+        return Ok(comment);
+    }
+    // What stands above and below the table is too long by itself: names made of what must be escaped.
+    if let Some(danger) = &mut view.danger {
+        danger.more += danger.named.len().saturating_sub(2);
+        danger.named.truncate(2);
+    }
+    view.hints.truncate(2);
+    view.footer.tools.truncate(1);
+    fitted(engine, marker, &view)
+}
+
+fn fitted(engine: &Engine, marker: &str, view: &LiveView<'_>) -> Result<String, Error> {
+    let mut parts = vec![head(engine, marker, view)?];
+    let tail = engine.render("live/tail.md", value(view))?;
     let mut room = COMMENT_LIMIT.saturating_sub(length(&parts[0]) + length(&tail) + NOTES);
     if view.problem.is_none() {
         let (unchanged, rows): (Vec<&Row<'_>>, Vec<&Row<'_>>) =

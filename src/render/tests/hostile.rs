@@ -76,6 +76,7 @@ fn text() -> impl Strategy<Value = String> {
         1 => any::<char>().prop_map(String::from),
         1 => (1usize..400).prop_map(|n| "x".repeat(n)),
         1 => (1usize..40).prop_map(|n| "`".repeat(n)),
+        1 => (select(&["&", "@", "\\", "<", "\u{7}"][..]), 1usize..300).prop_map(|(one, n)| one.repeat(n)),
     ];
     prop::collection::vec(fragment, 0..12).prop_map(|parts| parts.concat())
 }
@@ -212,7 +213,7 @@ fn any_problem() -> impl Strategy<Value = Problem> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_live_comment_stays_ours((projects, views) in any_projects(), is_merged in any::<bool>(), branch in named("main")) {

@@ -82,3 +82,50 @@ fn the_end_of_a_long_output_is_kept() {
     assert!(comment.contains("\nthe last line\n```"), "{comment}");
     assert!(comment.contains("characters before this are only in the log"));
 }
+
+#[test]
+fn the_worst_names_and_addresses_still_fit() {
+    let bad = "&".repeat(190);
+    let mut all = Vec::new();
+    for i in 0..20u32 {
+        let mut project = project("p");
+        project.name = format!("{bad}{i}").parse().unwrap();
+        project.reason = "<".repeat(5000);
+        project.state = if i % 2 == 0 { StateKind::Nowhere } else { StateKind::Remote };
+        let destroyed = vec!["<".repeat(5000); 3];
+        let plan = plan_run(u128::from(i), &project, PlanSummary { destroy: 3, destroyed, ..PlanSummary::default() });
+        let outcome = (i % 3 == 0).then(half_applied).unwrap_or_else(|| differs(&bad, PlanSummary::default()));
+        let state = if i % 3 == 0 { RunState::Failed } else { RunState::Differs };
+        let apply = (i < 6).then(|| apply_run(100 + u128::from(i), &plan, state, Some(outcome)));
+        all.push(standing(&project, Some(plan), apply));
+    }
+    let comment = live(&merged_state(all), &Views::new());
+    assert!(comment.chars().count() <= COMMENT_LIMIT, "{}", comment.chars().count());
+    assert!(comment.contains("resources will be destroyed"));
+
+    let missing = vec![Missing { project: Some(bad.parse().unwrap()), what: "@".repeat(5000) }; 100];
+    let answer = say(&Say::Refused { to: login("sam"), verb: Verb::Apply, missing });
+    assert!(answer.chars().count() <= COMMENT_LIMIT, "{}", answer.chars().count());
+    assert!(answer.contains("- and 90 more"), "{answer}");
+}
+
+#[test]
+fn the_result_of_five_hundred_applies_names_the_failures_first() {
+    let runs: Vec<Run> = (0..500u32)
+        .map(|i| {
+            let plan = plan_run(u128::from(i), &project(&format!("stage/service-{i:03}")), PlanSummary::default());
+            let (state, outcome) = if i % 10 == 0 {
+                (RunState::Failed, half_applied())
+            } else {
+                (RunState::Succeeded, applied(&[], true))
+            };
+            apply_run(1000 + u128::from(i), &plan, state, Some(outcome))
+        })
+        .collect();
+    let comment = result(&runs, &Views::new());
+    assert!(comment.chars().count() <= COMMENT_LIMIT, "{}", comment.chars().count());
+    assert!(comment.contains("### ❌ Apply failed in 50 of 500 projects · 450 applied"), "{comment}");
+    for i in (0..500).step_by(10) {
+        assert!(comment.contains(&format!("`stage/service-{i:03}`")), "{i}");
+    }
+}
