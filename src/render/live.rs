@@ -5,7 +5,7 @@ use super::COMMENT_LIMIT;
 use super::body::Body;
 use super::engine::{Engine, value};
 use super::filters;
-use crate::domain::report::{Detail, LiveInput, LiveView, Row, Standing, Tally, live};
+use crate::domain::report::{Counts, Detail, LiveInput, LiveView, Row, Standing, Tally, live};
 use minijinja::{Error, context};
 
 /// Kept free for line feeds, table heads and the notes about what was left out.
@@ -142,7 +142,7 @@ fn row_text(engine: &Engine, row: &Row<'_>, linked: bool) -> Result<String, Erro
         Some(Detail::Failure(failure)) => Some(filters::shortened(&failure.message, 120)),
         _ => None,
     };
-    let others = row.counts.as_ref().map(crate::domain::report::Counts::others).unwrap_or_default();
+    let others = row.counts.as_ref().map(Counts::others).unwrap_or_default();
     let text = engine
         .render("live/row.md", context! { row => value(row), linked, message, others, icon => icon(row.standing) })?;
     Ok(text.trim_end().to_owned())
