@@ -98,7 +98,7 @@ async fn serve(
     ];
     let said = world.git().start(world.git().root(), &["http-backend"], &env, Some(body.to_vec())).await;
     let said = said.map_err(|error| Refusal::Failed(error.to_string()))?;
-    let response = cgi(said.stdout).ok_or_else(|| Refusal::Failed(said.stderr))?;
+    let response = cgi(said.stdout).ok_or(Refusal::Failed(said.stderr))?;
     if service == "git-receive-pack" {
         world.notice_pushes(&path, &login).await.map_err(|error| Refusal::Failed(error.to_string()))?;
     }

@@ -87,7 +87,6 @@ struct Web {
 type Shared = State<Arc<Web>>;
 
 /// All routes of the server.
-#[must_use]
 pub fn router(state: WebState) -> Router {
     let web = Arc::new(Web {
         pages: Pages::new(state.links.base_path()),

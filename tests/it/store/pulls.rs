@@ -9,7 +9,7 @@ use terraplane::domain::decide::{ProjectState, PullRecord, PullState};
 use terraplane::domain::id::PullId;
 use terraplane::domain::lock::Lock;
 use terraplane::domain::project::StateKind;
-use terraplane::domain::run::{Run, RunState, Work};
+use terraplane::domain::run::{Run, RunState};
 use terraplane::store::{JobKind, Store, StoreError, Tx};
 
 on_both!(
