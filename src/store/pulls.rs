@@ -89,8 +89,15 @@ impl Tx {
     /// apply. Merged ones are many, those are few: the mark makes them quick to find.
     pub(super) async fn mark_settled(&mut self) -> Result<(), StoreError> {
         for id in std::mem::take(&mut self.touched) {
-            let Some(state) = load(self.connection(), &id).await? else { continue };
-            let unsettled = state.pull().merge_commit().is_some() && state.projects.iter().any(is_to_apply);
+            let merged = sqlx::query("SELECT id FROM pull WHERE id = $1 AND merged_at IS NOT NULL")
+                .bind(id.to_string())
+                .fetch_optional(self.connection())
+                .await?;
+            if merged.is_none() {
+                continue;
+            }
+            let state = load(self.connection(), &id).await?;
+            let unsettled = state.is_some_and(|state| state.projects.iter().any(is_to_apply));
             sqlx::query("UPDATE pull SET unsettled = $2 WHERE id = $1 AND unsettled <> $2")
                 .bind(id.to_string())
                 .bind(i64::from(unsettled))
