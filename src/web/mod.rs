@@ -1,1 +1,120 @@
-//! .
+//! The server's HTTP: webhooks in, pages out, and the managed state that runs read and write.
+//!
+//! | route | who may |
+//! | --- | --- |
+//! | `POST /webhooks/github`, `POST /events` | whoever knows the webhook's secret ([`hooks`]) |
+//! | `/state/{id}` | a running run with its token ([`state`]) |
+//! | `GET /runs/{id}` | whoever has the signed link ([`pages`]) |
+//! | `GET /`, `/healthz`, `/readyz`, `/metrics` | everybody ([`pages`], [`health`]) |
+//!
+//! Around all of it lie security headers, a guard against panics, and a span that never holds a body, a token or a query
+//! string ([`layers`]).
+
+mod health;
+mod hooks;
+mod layers;
+mod log;
+mod pages;
+mod serve;
+mod state;
+mod upload;
+
+use crate::archive::Archive;
+use crate::domain::id::ForgeKind;
+use crate::flow::links::Links;
+use crate::flow::tokens::Tokens;
+use crate::render::page::Pages;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use axum::routing::{any, get, post};
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+use upload::Uploads;
+
+pub use serve::serve;
+
+/// GitHub's own limit for webhooks (<https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap>).
+const HOOK_LIMIT: usize = 25 * 1024 * 1024;
+/// The largest state that is kept.
+const STATE_LIMIT: usize = 64 * 1024 * 1024;
+/// Large bodies that are held in memory at once.
+const LARGE_UPLOADS: usize = 8;
+/// Until the first byte of an answer, where the request has no body to wait for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What the server's HTTP works with.
+#[derive(Debug)]
+pub struct WebState {
+    pub store: Store,
+    pub archive: Archive,
+    pub hooks: Vec<Hook>,
+    pub links: Links,
+    pub tokens: Tokens,
+    pub metrics: Metrics,
+    /// Rung when there is new work.
+    pub wake: Arc<Notify>,
+    /// The server takes no new work: `/readyz` says so. Webhooks are still recorded, state is still kept.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// A forge whose webhooks are taken.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    pub forge: ForgeKind,
+    /// The configured host: what a payload says of its origin is not believed.
+    pub host: String,
+    pub secret: SecretString,
+}
+
+/// [`WebState`] and what is made once from it.
+struct Web {
+    given: WebState,
+    pages: Pages,
+    hook_uploads: Uploads,
+    state_uploads: Uploads,
+}
+
+type Shared = State<Arc<Web>>;
+
+/// All routes of the server.
+#[must_use]
+pub fn router(state: WebState) -> Router {
+    let web = Arc::new(Web {
+        pages: Pages::new(state.links.base_path()),
+        hook_uploads: Uploads::new(HOOK_LIMIT, LARGE_UPLOADS),
+        state_uploads: Uploads::new(STATE_LIMIT, LARGE_UPLOADS),
+        given: state,
+    });
+    let quick = Router::new()
+        .route("/", get(pages::home))
+        .route("/runs/{id}", get(pages::run))
+        .route("/assets/{file}", get(pages::asset))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_TIMEOUT));
+    // These wait for a body, and know themselves how long.
+    let uploads = Router::new()
+        .route("/webhooks/github", post(hooks::github))
+        .route("/events", post(hooks::any_forge))
+        .route("/state/{id}", any(state::serve));
+    quick.merge(uploads).fallback(pages::nothing_here).with_state(web).layer(
+        ServiceBuilder::new()
+            .layer(from_fn(layers::observe))
+            .layer(from_fn(layers::secure))
+            .layer(CatchPanicLayer::custom(layers::panicked)),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! Requests to GitHub's REST API: the only place where octocrab is asked to send something.
+//!
+//! Of octocrab we use the transport, TLS and the App's signature, not its endpoints, its paging (which loses the
+//! `Authorization` header everywhere but on github.com), its retries (which repeat POSTs) or its errors (which hide
+//! what GitHub said).
+
+use super::auth::{Acting, Auth};
+use super::failure;
+use crate::domain::id::Timestamp;
+use crate::forge::ForgeError;
+use crate::forge::ForgeErrorKind;
+use crate::forge::retry::Patience;
+use http::{HeaderMap, Method, StatusCode, header};
+use octocrab::Octocrab;
+use serde::de::DeserializeOwned;
+use std::ops::ControlFlow;
+use url::Url;
+
+/// Whether a request may be sent again when nobody knows what became of the first one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    Harmless,
+    Never,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Request<'a> {
+    /// For error messages: `reading acme/infra#7`.
+    pub doing: &'a str,
+    pub method: Method,
+    /// With the API's base path, as made by [`Client::path`].
+    pub path: String,
+    pub body: Option<serde_json::Value>,
+    pub repeat: Repeat,
+}
+
+impl<'a> Request<'a> {
+    pub(super) const fn get(doing: &'a str, path: String) -> Self {
+        Self { doing, method: Method::GET, path, body: None, repeat: Repeat::Harmless }
+    }
+
+    /// Makes something new each time it is sent, so it is sent once.
+    pub(super) const fn post(doing: &'a str, path: String, body: serde_json::Value) -> Self {
+        Self { doing, method: Method::POST, path, body: Some(body), repeat: Repeat::Never }
+    }
+
+    pub(super) const fn patch(doing: &'a str, path: String, body: serde_json::Value) -> Self {
+        Self { doing, method: Method::PATCH, path, body: Some(body), repeat: Repeat::Harmless }
+    }
+}
+
+/// A success.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub(super) fn json<T: DeserializeOwned>(&self, request: &Request<'_>) -> Result<T, ForgeError> {
+        serde_json::from_str(&self.body).map_err(|error| failure::unreadable(request, &error))
+    }
+}
+
+/// Sends one request once, as whoever `crab` is.
+pub(super) async fn exchange(
+    crab: &Octocrab,
+    request: &Request<'_>,
+    patience: &Patience,
+) -> Result<Answer, ForgeError> {
+    let sent = async {
+        // Without scheme and authority: octocrab gives the `Authorization` header to such addresses only.
+        let http = http::Request::builder()
+            .method(request.method.clone())
+            .uri(&request.path)
+            .header(header::ACCEPT, "application/vnd.github+json");
+        let response = crab.execute(crab.build_request(http, request.body.as_ref())?).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = crab.body_to_string(response).await?;
+        Ok((status, headers, body))
+    };
+    match tokio::time::timeout(patience.deadline, sent).await {
+        Ok(Ok((status, headers, body))) if status.is_success() => Ok(Answer { status, headers, body }),
+        Ok(Ok((status, headers, body))) => Err(failure::refused(request, status, &headers, &body, now())),
+        Ok(Err(error)) => Err(failure::unreachable(request, &error)),
+        Err(_) => Err(failure::too_slow(request, patience.deadline)),
+    }
+}
+
+pub(super) fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
+}
+
+/// More pages than anything that we list can have.
+const MAX_PAGES: usize = 100;
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub base: Url,
+    pub auth: Auth,
+    pub patience: Patience,
+}
+
+impl Client {
+    /// The path of an endpoint below the API's base path, with every segment encoded.
+    pub(super) fn path(&self, segments: &[&str]) -> String {
+        endpoint(&self.base, segments)
+    }
+
+    /// Sends a request: again and again if that does no harm, and once more with a new token if the old one was refused.
+    pub(super) async fn send(&self, acting: Acting<'_>, request: &Request<'_>) -> Result<Answer, ForgeError> {
+        let session = self.auth.session(acting, &self.base, &self.patience).await?;
+        let refused = match self.send_as(&session.crab, request).await {
+            Err(error) if error.kind == ForgeErrorKind::Unauthorized => error,
+            done => return done,
+        };
+        if !self.auth.forget(acting, &session).await {
+            return Err(refused);
+        }
+        let session = self.auth.session(acting, &self.base, &self.patience).await?;
+        self.send_as(&session.crab, request).await
+    }
+
+    async fn send_as(&self, crab: &Octocrab, request: &Request<'_>) -> Result<Answer, ForgeError> {
+        repeat_if_harmless(crab, request, &self.patience).await
+    }
+
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        acting: Acting<'_>,
+        request: &Request<'_>,
+    ) -> Result<T, ForgeError> {
+        self.send(acting, request).await?.json(request)
+    }
+
+    /// A POST that makes something; its answer must be 201.
+    pub(super) async fn create<T: DeserializeOwned>(
+        &self,
+        acting: Acting<'_>,
+        request: &Request<'_>,
+    ) -> Result<T, ForgeError> {
+        let answer = self.send(acting, request).await?;
+        if answer.status != StatusCode::CREATED {
+            // The POST may have become a GET on its way, by a redirect.
+            return Err(failure::unreadable(request, &format!("{} instead of 201 Created", answer.status)));
+        }
+        answer.json(request)
+    }
+
+    /// Walks a list of any length, until its end or until `each` breaks.
+    pub(super) async fn pages<T: DeserializeOwned>(
+        &self,
+        acting: Acting<'_>,
+        doing: &str,
+        path: &str,
+        mut each: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), ForgeError> {
+        let mut next = format!("{path}?per_page=100");
+        for _ in 0..MAX_PAGES {
+            let request = Request::get(doing, next);
+            let answer = self.send(acting, &request).await?;
+            for item in answer.json::<Vec<T>>(&request)? {
+                if each(item).is_break() {
+                    return Ok(());
+                }
+            }
+            match next_page(&answer.headers) {
+                Some(page) => next = page,
+                None => return Ok(()),
+            }
+        }
+        Err(ForgeError::invalid(format!("{doing}: GitHub's list has more than {MAX_PAGES} pages")))
+    }
+}
+
+pub(super) async fn repeat_if_harmless(
+    crab: &Octocrab,
+    request: &Request<'_>,
+    patience: &Patience,
+) -> Result<Answer, ForgeError> {
+    match request.repeat {
+        Repeat::Harmless => patience.repeat(|| exchange(crab, request, patience)).await,
+        Repeat::Never => exchange(crab, request, patience).await,
+    }
+}
+
+pub(super) fn endpoint(base: &Url, segments: &[&str]) -> String {
+    let mut url = base.clone();
+    url.path_segments_mut().expect("an http address has a path").pop_if_empty().extend(segments);
+    url.path().to_owned()
+}
+
+/// The path and query of the `next` link (RFC 8288). Its host is dropped: it goes where all requests go, with the
+/// same credentials.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
+    for link in links.flat_map(|value| value.split(',')) {
+        let Some((target, parameters)) = link.trim().strip_prefix('<').and_then(|link| link.split_once('>')) else {
+            continue;
+        };
+        if parameters.split(';').any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next")) {
+            let target: http::Uri = target.parse().ok()?;
+            return target.path_and_query().map(ToString::to_string);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(link: &str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::LINK, link.parse().unwrap());
+        next_page(&headers)
+    }
+
+    #[test]
+    fn the_next_page_is_the_next_link_without_its_host() {
+        let both = r#"<https://evil.example/repositories/1/pulls/2/reviews?per_page=100&page=1>; rel="prev", <https://evil.example/repositories/1/pulls/2/reviews?per_page=100&page=3>; rel="next""#;
+        assert_eq!(next(both).as_deref(), Some("/repositories/1/pulls/2/reviews?per_page=100&page=3"));
+        assert_eq!(next(r#"<https://h/a?page=1>; rel="prev", <https://h/a?page=9>; rel="last""#), None);
+        assert_eq!(next("nonsense"), None);
+    }
+
+    #[test]
+    fn endpoints_keep_the_base_path_and_encode_what_they_are_given() {
+        let ghes = Url::parse("https://ghe.example.com/api/v3").unwrap();
+        assert_eq!(endpoint(&ghes, &["repos", "acme", "infra"]), "/api/v3/repos/acme/infra");
+        let slash = Url::parse("https://ghe.example.com/api/v3/").unwrap();
+        assert_eq!(endpoint(&slash, &["user"]), "/api/v3/user");
+        let dotcom = Url::parse("https://api.github.com").unwrap();
+        assert_eq!(endpoint(&dotcom, &["repos", "a/b?c", "x%2f"]), "/repos/a%2Fb%3Fc/x%252f");
+    }
+}

@@ -1,0 +1,79 @@
+//! Fixtures of real webhooks, when they are beside the checkout.
+
+use super::*;
+use crate::domain::event::PullChange;
+use std::path::{Path, PathBuf};
+
+/// Recorded payloads by event, from the folder beside the checkout; empty where there is none.
+fn recorded() -> Vec<(String, PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/github");
+    let mut payloads = Vec::new();
+    for event in std::fs::read_dir(folder).into_iter().flatten() {
+        let event = event.unwrap();
+        for payload in std::fs::read_dir(event.path()).unwrap() {
+            let path = payload.unwrap().path();
+            let body = std::fs::read_to_string(&path).unwrap();
+            payloads.push((event.file_name().into_string().unwrap(), path, body));
+        }
+    }
+    payloads
+}
+
+#[test]
+fn every_recorded_webhook_is_accepted_and_means_what_its_name_says() {
+    let mut changes = 0;
+    for (name, path, body) in recorded() {
+        let event = event(ForgeKind::Github, &name, &body, "github.com").unwrap_or_else(|e| panic!("{path:?}: {e}"));
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let action = file.split('.').next().unwrap();
+        let wanted = match (name.as_str(), action) {
+            ("pull_request", "opened") => Some(PullChange::Opened),
+            ("pull_request", "reopened") => Some(PullChange::Reopened),
+            ("pull_request", "synchronize") => Some(PullChange::Pushed),
+            ("pull_request", "ready_for_review") => Some(PullChange::MadeReady),
+            ("pull_request", "converted_to_draft") => Some(PullChange::MadeDraft),
+            ("pull_request", "closed") => Some(PullChange::Closed),
+            _ => None,
+        };
+        match (event, wanted) {
+            (Event::PullChanged { change, .. }, Some(wanted)) => {
+                assert_eq!(change, wanted, "{path:?}");
+                changes += 1;
+            }
+            (Event::Reviewed { .. }, None) => assert_eq!(name, "pull_request_review", "{path:?}"),
+            (Event::Ignored { .. }, None) => assert_ne!(name, "pull_request_review", "{path:?}"),
+            (event, wanted) => panic!("{path:?}: {event:?} instead of {wanted:?}"),
+        }
+    }
+    assert!(changes > 0 || recorded().is_empty());
+}
+
+/// Work on events runs in tasks, so whatever it waits for must be able to move between threads.
+#[test]
+fn everything_that_is_asked_of_a_forge_can_wait_in_a_task() {
+    struct Asked {
+        pull: PullId,
+        who: Login,
+        sha: Sha,
+        status: Status,
+    }
+    fn sendable<T: Send>(_: impl FnOnce(&'static Forge, &'static Asked) -> T) {}
+    fn repo(asked: &Asked) -> &RepoName {
+        &asked.pull.repo
+    }
+
+    sendable(|forge, _| forge.me());
+    sendable(|forge, asked| forge.pull(&asked.pull));
+    sendable(|forge, asked| forge.mergeable(&asked.pull));
+    sendable(|forge, asked| forge.approvals(&asked.pull));
+    sendable(|forge, asked| forge.default_branch(repo(asked)));
+    sendable(|forge, asked| forge.role(repo(asked), &asked.who));
+    sendable(|forge, asked| forge.set_status(repo(asked), &asked.sha, &asked.status));
+    sendable(|forge, asked| forge.create_comment(&asked.pull, ""));
+    sendable(|forge, asked| forge.edit_comment(repo(asked), CommentId(1), ""));
+    sendable(|forge, asked| forge.find_comment(&asked.pull, ""));
+    sendable(|forge, asked| forge.comment(repo(asked), CommentId(1)));
+    sendable(|forge, asked| forge.clone_access(repo(asked)));
+    sendable(|forge, asked| forge.clone_refused(repo(asked)));
+    sendable(|forge, asked| forge.doctor(Some(repo(asked))));
+}

@@ -1,0 +1,245 @@
+//! The mirrors: one bare repository per repository of the forge, which only this module writes to.
+//!
+//! A mirror is a cache. What is wanted and not there is fetched, by commit id where one is known, so that nothing
+//! depends on how far a branch has moved meanwhile. Each fetched commit gets a ref of its own (`refs/commits/ID`), for
+//! three reasons: git then offers it to the forge as known, a ref is written only after all that it reaches is on disk,
+//! and what has a ref is never cleaned up. Branches are kept under the hash of their name, which spares us every rule
+//! about which names can stand beside each other.
+
+use super::command::{Access, Answer, Call, Git};
+use super::error::GitError;
+use super::mirror::Mirror;
+use crate::domain::id::{Branch, RepoName, Sha, Timestamp};
+use crate::sandbox::process::Stdin;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// For a first fetch of a large repository; a connection that stalls ends after a minute (`http.lowSpeedTime`).
+const FETCH_DEADLINE: Duration = Duration::from_mins(30);
+
+/// For cleaning up a large mirror.
+const TIDY_DEADLINE: Duration = Duration::from_mins(30);
+
+/// Something that a mirror should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Want {
+    Commit(Sha),
+    /// The branch's tip as it is on the forge now.
+    Branch(Branch),
+}
+
+/// All mirrors below one directory.
+#[derive(Debug, Clone)]
+pub struct Mirrors {
+    git: Git,
+    root: PathBuf,
+    open: Arc<std::sync::Mutex<HashMap<RepoName, Arc<Mutex<State>>>>>,
+}
+
+/// What is known about a mirror without asking git. Who holds it may write to the mirror.
+#[derive(Debug, Default)]
+struct State {
+    /// The mirror exists, and no git that was killed has left a lock in it.
+    ready: bool,
+    /// Commits that this process fetched and that therefore have a ref.
+    present: HashSet<Sha>,
+}
+
+impl Mirrors {
+    #[must_use]
+    pub fn new(git: Git, root: PathBuf) -> Self {
+        Self { git, root, open: Arc::default() }
+    }
+
+    /// Makes sure that the mirror has all that is wanted, by at most one network fetch: by none if only commits are
+    /// wanted and all are there. Calls for one repository follow one another.
+    ///
+    /// # Errors
+    /// [`GitError::NotFound`] when the repository, a branch or a commit is not there; [`GitError::Auth`] and
+    /// [`GitError::Network`] as they say.
+    pub async fn fetch(&self, repo: &RepoName, access: &Access, wants: &[Want]) -> Result<Mirror, GitError> {
+        access.check(&repo.to_string())?;
+        let dir = self.dir(repo);
+        let state = self.state(repo);
+        let mut state = state.lock().await;
+        if !state.ready {
+            self.make_ready(&dir, wants).await?;
+        }
+        // Until this call is over: if it is dropped, git is killed and may leave a lock.
+        state.ready = false;
+        let mut commits: Vec<&Sha> = Vec::new();
+        let mut branches: BTreeMap<String, &Branch> = BTreeMap::new();
+        for want in wants {
+            match want {
+                Want::Commit(sha) if state.present.contains(sha) || commits.contains(&sha) => {}
+                Want::Commit(sha) => commits.push(sha),
+                Want::Branch(branch) => _ = branches.insert(branch_ref(branch), branch),
+            }
+        }
+        let nothing_new = commits.is_empty() || self.has(&dir, &commits).await?;
+        let tips = if branches.is_empty() && nothing_new {
+            HashMap::new()
+        } else {
+            let refs = match self.fetch_refs(repo, &dir, access, &commits, &branches).await {
+                Err(error @ GitError::Other { .. }) => {
+                    self.rebuild_if_damaged(repo, &dir, error).await?;
+                    state.present.clear();
+                    self.make_ready(&dir, wants).await?;
+                    self.fetch_refs(repo, &dir, access, &commits, &branches).await?
+                }
+                result => result?,
+            };
+            state.present.extend(commits.into_iter().cloned());
+            let tip = |(name, branch): (String, &Branch)| Some((branch.clone(), refs.get(&name)?.clone()));
+            branches.into_iter().filter_map(tip).collect()
+        };
+        state.ready = true;
+        Ok(Mirror::new(self.git.clone(), repo.clone(), dir, tips))
+    }
+
+    /// Forgets commits whose date is before `keep_after`, and lets git pack what has become many small files. To be
+    /// called now and then; what is wanted later is fetched again.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn tidy(&self, repo: &RepoName, keep_after: Timestamp) -> Result<(), GitError> {
+        let dir = self.dir(repo);
+        let state = self.state(repo);
+        let mut state = state.lock().await;
+        if !dir.join("HEAD").exists() {
+            return Ok(());
+        }
+        let listed = ["--format=%(committerdate:unix) %(refname)", "refs/commits/"];
+        let listed = self.git.run(Call::local(&dir, "for-each-ref", listed)).await?.success()?;
+        let mut deletions = String::new();
+        for line in String::from_utf8_lossy(&listed).lines() {
+            if let Some((seconds, name)) = line.split_once(' ')
+                && seconds.parse::<i64>().is_ok_and(|seconds| seconds * 1000 < keep_after.0)
+            {
+                let _ = writeln!(deletions, "delete {name}");
+            }
+        }
+        if !deletions.is_empty() {
+            let mut update = Call::local(&dir, "update-ref", ["--stdin"]);
+            update.stdin = Stdin::Bytes(deletions.into());
+            self.git.run(update).await?.success()?;
+            state.present.clear();
+        }
+        let mut gc = Call::local(&dir, "gc", ["--auto", "--quiet"]);
+        gc.deadline = TIDY_DEADLINE;
+        self.git.run(gc).await?.success().map(drop)
+    }
+
+    fn dir(&self, repo: &RepoName) -> PathBuf {
+        let name: String = repo.name().chars().take(60).collect();
+        let hash = hex::encode(Sha256::digest(repo.to_string()));
+        self.root.join(format!("{name}-{}.git", &hash[..16]))
+    }
+
+    fn state(&self, repo: &RepoName) -> Arc<Mutex<State>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(open.entry(repo.clone()).or_default())
+    }
+
+    async fn make_ready(&self, dir: &Path, wants: &[Want]) -> Result<(), GitError> {
+        if dir.join("HEAD").exists() {
+            return remove_locks(dir).map_err(GitError::io(format!("removing old locks in `{}`", dir.display())));
+        }
+        std::fs::create_dir_all(&self.root).map_err(GitError::io(format!("creating `{}`", self.root.display())))?;
+        // Made beside its place and moved, so that a half-made mirror is never taken for one.
+        let new = tempfile::Builder::new().prefix(".new-").tempdir_in(&self.root);
+        let new = new.map_err(GitError::io(format!("creating a directory in `{}`", self.root.display())))?;
+        let long = wants.iter().any(|want| matches!(want, Want::Commit(sha) if sha.as_str().len() == 64));
+        let format = if long { "--object-format=sha256" } else { "--object-format=sha1" };
+        let mut init = Call::local(new.path(), "init", ["--bare", "--quiet", "--template=", format, "."]);
+        init.git_dir = None;
+        self.git.run(init).await?.success()?;
+        std::fs::rename(new.path(), dir).map_err(GitError::io(format!("creating `{}`", dir.display())))
+    }
+
+    /// Whether the commits and all that they reach are there: the question that git asks itself before a fetch.
+    async fn has(&self, dir: &Path, commits: &[&Sha]) -> Result<bool, GitError> {
+        let mut call = Call::local(dir, "rev-list", ["--objects", "--stdin", "--not", "--all", "--quiet"]);
+        call.stdin = Stdin::Bytes(lines(commits.iter().map(|sha| sha.as_str())));
+        Ok(self.git.run(call).await?.end.success())
+    }
+
+    /// The one network fetch. Returns the refs as they are now.
+    async fn fetch_refs(
+        &self,
+        repo: &RepoName,
+        dir: &Path,
+        access: &Access,
+        commits: &[&Sha],
+        branches: &BTreeMap<String, &Branch>,
+    ) -> Result<HashMap<String, Sha>, GitError> {
+        let options = "--porcelain --verbose --stdin --no-tags --no-write-fetch-head --no-recurse-submodules \
+            --no-auto-maintenance --no-show-forced-updates --end-of-options";
+        let mut call = Call::local(dir, "fetch", options.split_whitespace().chain([access.url.as_str()]));
+        let commits = commits.iter().map(|sha| format!("+{sha}:refs/commits/{sha}"));
+        let branches = branches.iter().map(|(name, branch)| format!("+refs/heads/{branch}:{name}"));
+        call.stdin = Stdin::Bytes(lines(commits.chain(branches)));
+        call.access = Some(access);
+        call.deadline = FETCH_DEADLINE;
+        let Answer { end, stdout, stderr, .. } = self.git.run(call).await?;
+        if !end.success() {
+            return Err(GitError::of_fetch(&repo.to_string(), end, &stderr));
+        }
+        Ok(String::from_utf8_lossy(&stdout).lines().filter_map(fetched_ref).collect())
+    }
+
+    /// A mirror that lost objects (a disk that was full, a host that lost power) is removed, to be fetched anew.
+    /// Returns the error if the mirror is sound.
+    async fn rebuild_if_damaged(&self, repo: &RepoName, dir: &Path, error: GitError) -> Result<(), GitError> {
+        let check = Call::local(dir, "fsck", ["--connectivity-only", "--no-dangling", "--no-progress"]);
+        if self.git.run(check).await?.end.success() {
+            return Err(error);
+        }
+        tracing::warn!(%repo, %error, "git.mirror.damaged: removed, to be fetched anew");
+        std::fs::remove_dir_all(dir).map_err(GitError::io(format!("removing `{}`", dir.display())))
+    }
+}
+
+/// `<flag> <old id> <new id> <ref>`, as `git fetch --porcelain` has it.
+fn fetched_ref(line: &str) -> Option<(String, Sha)> {
+    let mut words = line.rsplitn(4, ' ');
+    let (name, new) = (words.next()?, words.next()?);
+    Some((name.to_owned(), new.parse().ok()?))
+}
+
+fn branch_ref(branch: &Branch) -> String {
+    format!("refs/branches/{}", hex::encode(Sha256::digest(branch.as_str())))
+}
+
+pub(super) fn lines(lines: impl Iterator<Item = impl AsRef<str>>) -> Vec<u8> {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(line.as_ref());
+        text.push('\n');
+    }
+    text.into()
+}
+
+/// Lock files of a server that was killed: nobody else writes to the mirror.
+fn remove_locks(dir: &Path) -> io::Result<()> {
+    for dir in [dir.to_owned(), dir.join("refs/commits"), dir.join("refs/branches")] {
+        match std::fs::read_dir(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+            Ok(files) => {
+                for path in files.filter_map(|file| Some(file.ok()?.path())) {
+                    if path.extension().is_some_and(|extension| extension == "lock") {
+                        std::fs::remove_file(&path)?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! What a mirror answers.
+
+use super::forge::{File, Forge, branch, repo};
+use super::{commit, main};
+use crate::domain::id::Sha;
+use crate::git::{EntryKind, GitError, Merge, Mirror, ObjectId, Want};
+
+async fn mirror(forge: &Forge, commits: &[&Sha]) -> Mirror {
+    let wants: Vec<Want> = commits.iter().map(|sha| commit(sha)).collect();
+    forge.mirrors().fetch(&repo(), &forge.access(), &wants).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_merge_gives_the_tree_of_both_sides() {
+    let forge = Forge::start().await;
+    let root = forge.commit("main", None, &[("a.tf", File::Text("a\n")), ("b.tf", File::Text("b\n"))]).await;
+    let base = forge.commit("main", Some(&root), &[("a.tf", File::Text("new a\n"))]).await;
+    let head = forge.commit("feature", Some(&root), &[("b.tf", File::Text("new b\n"))]).await;
+    let mirror = mirror(&forge, &[&base, &head]).await;
+    let Merge::Clean(tree) = mirror.merge(&base, &head).await.unwrap() else { panic!("a conflict") };
+    let files = mirror.files(&tree, &["a.tf", "b.tf"], 100).await.unwrap();
+    assert_eq!((files["a.tf"].as_slice(), files["b.tf"].as_slice()), (&b"new a\n"[..], &b"new b\n"[..]));
+    assert_eq!(mirror.merge(&base, &root).await.unwrap(), Merge::Clean(mirror.tree(&base).await.unwrap()));
+    assert_eq!(mirror.merge_base(&base, &head).await.unwrap(), Some(root));
+}
+
+#[tokio::test]
+async fn a_conflict_names_its_files() {
+    let forge = Forge::start().await;
+    let root = forge.commit("main", None, &[("dir/ä b.tf", File::Text("1")), ("c", File::Text("1"))]).await;
+    let ours = [("dir/ä b.tf", File::Text("2")), ("c", File::Gone), ("d", File::Text("x"))];
+    let base = forge.commit("main", Some(&root), &ours).await;
+    let theirs = [("dir/ä b.tf", File::Text("3")), ("c", File::Text("2")), ("d", File::Text("y"))];
+    let head = forge.commit("feature", Some(&root), &theirs).await;
+    let merge = mirror(&forge, &[&base, &head]).await.merge(&base, &head).await.unwrap();
+    assert_eq!(merge, Merge::Conflict { files: ["c", "d", "dir/ä b.tf"].map(String::from).to_vec() });
+}
+
+#[tokio::test]
+async fn histories_without_a_common_commit_are_an_error_that_says_so() {
+    let forge = Forge::start().await;
+    let base = forge.commit("main", None, &[("a", File::Text("1"))]).await;
+    let head = forge.commit("feature", None, &[("b", File::Text("1"))]).await;
+    let mirror = mirror(&forge, &[&base, &head]).await;
+    let error = mirror.merge(&base, &head).await.unwrap_err();
+    assert!(error.to_string().contains("refusing to merge unrelated histories"), "{error}");
+    assert_eq!(mirror.merge_base(&base, &head).await.unwrap(), None);
+    assert!(!mirror.is_ancestor(&base, &head).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_commit_that_the_mirror_does_not_have_is_not_found() {
+    let forge = Forge::start().await;
+    let base = forge.commit("main", None, &[("a", File::Text("1"))]).await;
+    let mirror = mirror(&forge, &[&base]).await;
+    let unknown: Sha = "ab".repeat(20).parse().unwrap();
+    let errors = [
+        mirror.merge(&base, &unknown).await.unwrap_err(),
+        mirror.tree(&unknown).await.unwrap_err(),
+        mirror.is_ancestor(&unknown, &base).await.unwrap_err(),
+        mirror.merge_base(&unknown, &base).await.unwrap_err(),
+        mirror.changed_files(&unknown, &base).await.unwrap_err(),
+        mirror.entries(&unknown.as_str().parse().unwrap()).await.unwrap_err(),
+        mirror.read(&[unknown.as_str().parse().unwrap()], 10).await.unwrap_err(),
+        mirror.checkout(&unknown.as_str().parse().unwrap(), forge.dir.path()).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(matches!(&error, GitError::NotFound { what, .. } if what.contains("abab")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn changed_files_are_named_and_a_renamed_one_by_both_its_names() {
+    let forge = Forge::start().await;
+    let text = "the same text, long enough to be a rename\n".repeat(10);
+    let base = forge.commit("main", None, &[("old.tf", File::Text(&text)), ("same", File::Text("x"))]).await;
+    let changes = [("old.tf", File::Gone), ("dir/new.tf", File::Text(&text)), ("-dash", File::Text(""))];
+    let head = forge.commit("feature", Some(&base), &changes).await;
+    let mirror = mirror(&forge, &[&base, &head]).await;
+    let expected = ["-dash", "dir/new.tf", "old.tf"];
+    assert_eq!(mirror.changed_files(&base, &head).await.unwrap(), expected);
+    let (from, to) = (mirror.tree(&base).await.unwrap(), mirror.tree(&head).await.unwrap());
+    assert_eq!(mirror.changed_files(&from, &to).await.unwrap(), expected);
+    assert_eq!(mirror.changed_files(&from, &from).await.unwrap(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn a_tree_is_listed_and_its_files_are_read_together() {
+    let forge = Forge::start().await;
+    let big = "x".repeat(300_000);
+    let files = [
+        ("prod/main.tf", File::Text("resource\n")),
+        ("prod/copy.tf", File::Text("resource\n")),
+        ("big.json", File::Text(&big)),
+        ("link", File::Link("prod")),
+        ("sub", File::Submodule),
+    ];
+    let head = forge.commit("main", None, &files).await;
+    let mirror = mirror(&forge, &[&head]).await;
+    let entries = mirror.entries(&mirror.tree(&head).await.unwrap()).await.unwrap();
+    let kinds: Vec<_> = entries.iter().map(|entry| (entry.path.as_str(), entry.kind)).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("big.json", EntryKind::Blob),
+            ("link", EntryKind::Link),
+            ("prod", EntryKind::Tree),
+            ("prod/copy.tf", EntryKind::Blob),
+            ("prod/main.tf", EntryKind::Blob),
+            ("sub", EntryKind::Submodule),
+        ]
+    );
+    let object = |path: &str| entries.iter().find(|entry| entry.path == path).unwrap().object.clone();
+    let blobs: Vec<ObjectId> = ["big.json", "prod/copy.tf", "prod/main.tf"].map(object).to_vec();
+    let read = mirror.read(&blobs, 1000).await.unwrap();
+    assert_eq!(read.len(), 1, "the two files are one object, the big one is left out");
+    assert_eq!(read[&object("prod/main.tf")], b"resource\n");
+    assert_eq!(mirror.read(&blobs, 300_000).await.unwrap()[&object("big.json")].len(), 300_000);
+    assert!(mirror.read(&[], 10).await.unwrap().is_empty());
+    assert!(matches!(mirror.read(&[object("prod")], 1000).await, Err(GitError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn files_are_read_by_their_path() {
+    let forge = Forge::start().await;
+    let head = forge.commit("main", None, &[("terraplane.yaml", File::Text("version: 1")), ("d/x", File::Text(""))]);
+    let head = head.await;
+    let mirror = forge.mirrors().fetch(&repo(), &forge.access(), &[main()]).await.unwrap();
+    assert_eq!(mirror.tip(&branch("main")).unwrap(), head);
+    let files = mirror.files(&head, &["atlantis.yaml", "terraplane.yaml", "d", "d/x", "a\nb"], 100).await.unwrap();
+    let mut names: Vec<_> = files.keys().collect();
+    names.sort();
+    assert_eq!(names, ["d/x", "terraplane.yaml"]);
+    assert_eq!(files["terraplane.yaml"], b"version: 1");
+    let error = mirror.files(&head, &["terraplane.yaml"], 5).await.unwrap_err();
+    assert_eq!(error.to_string(), "`terraplane.yaml` is larger than 5 bytes");
+}

@@ -1,0 +1,253 @@
+//! The one way to start a process. Everything else in the crate is forbidden to (clippy.toml), for three reasons:
+//!
+//! 1. The environment. A child gets what is written in its [`Spec`] and nothing of the server's own environment, which
+//!    holds the forge's token and the database's password.
+//! 2. The end. A child is the leader of a process group. On its deadline, or when it is cancelled, the group gets
+//!    SIGINT (Terraform then stops in order and frees its state lock), then SIGKILL. When the leader is gone, so are
+//!    those it left behind, and one of them that still holds a pipe cannot keep the server waiting. A process that
+//!    has moved to a session of its own escapes the group; the cage will hold it.
+//! 3. The output. It is read all the time, bounded, and masked where it becomes readable.
+
+use super::sink::{Captured, Collector, Sink};
+use rustix::process::{Pid, Signal, kill_process_group};
+use secrecy::{ExposeSecret as _, SecretString};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio_util::sync::CancellationToken;
+
+/// How long the pipes are read after the leader is gone and its group is killed. All that was written by then is read
+/// at once; only a process that escaped the group makes us wait this long.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How long a killed process may take to die before it is left to itself (it hangs in the kernel, on a dead disk).
+const DEATH: Duration = Duration::from_secs(10);
+
+/// What to run, and within which bounds.
+#[derive(Debug)]
+pub struct Spec {
+    /// An absolute path: nothing is searched for.
+    pub program: PathBuf,
+    pub args: Vec<OsString>,
+    /// The working directory.
+    pub dir: PathBuf,
+    /// The whole environment, together with `secret_env`.
+    pub env: Vec<(String, String)>,
+    pub secret_env: Vec<(String, SecretString)>,
+    pub stdin: Stdin,
+    pub stdout: Sink,
+    pub stderr: Sink,
+    /// The time until SIGINT.
+    pub deadline: Duration,
+    /// The time from SIGINT to SIGKILL.
+    pub grace: Duration,
+    /// Cancelling has the effect of the deadline.
+    pub cancel: CancellationToken,
+}
+
+impl Spec {
+    /// A program with no arguments, no environment, closed input, output discarded, an hour's deadline and five
+    /// seconds of grace.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>, dir: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            dir: dir.into(),
+            env: Vec::new(),
+            secret_env: Vec::new(),
+            stdin: Stdin::Closed,
+            stdout: Sink::Discard,
+            stderr: Sink::Discard,
+            deadline: Duration::from_hours(1),
+            grace: Duration::from_secs(5),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+}
+
+/// Finds a program as a shell would: a name without `/` is looked up in `path` (directories divided by `:`).
+/// `None` if there is no such executable file.
+#[must_use]
+pub fn find_program(name: &Path, path: &OsStr) -> Option<PathBuf> {
+    let executable = |file: &PathBuf| {
+        let facts = std::fs::metadata(file);
+        facts.is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+    };
+    if name.components().count() > 1 {
+        return std::path::absolute(name).ok().filter(executable);
+    }
+    let dirs = std::env::split_paths(path).filter(|dir| dir.is_absolute());
+    dirs.map(|dir| dir.join(name)).find(executable)
+}
+
+/// What the program reads.
+#[derive(Debug, Default)]
+pub enum Stdin {
+    /// Nothing: the end of the file at once.
+    #[default]
+    Closed,
+    Bytes(Vec<u8>),
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Exit(i32),
+    /// Killed by a signal that was not ours.
+    Signal(i32),
+    TimedOut,
+    Cancelled,
+}
+
+impl End {
+    #[must_use]
+    pub const fn success(self) -> bool {
+        matches!(self, Self::Exit(0))
+    }
+}
+
+/// What is known when it is over.
+#[derive(Debug)]
+pub struct Outcome {
+    pub end: End,
+    pub stdout: Captured,
+    pub stderr: Captured,
+    pub elapsed: Duration,
+}
+
+/// The program could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` could not be started in `{}`", program.display(), dir.display())]
+pub struct SpawnError {
+    pub program: PathBuf,
+    pub dir: PathBuf,
+    pub source: io::Error,
+}
+
+/// Runs it to its end. Dropping the future kills the whole group.
+///
+/// # Errors
+/// When the program could not be started, or the file of a [`Sink::File`] not be created.
+pub async fn run(spec: Spec) -> Result<Outcome, SpawnError> {
+    let Spec { program, args, dir, env, secret_env, stdin, stdout, stderr, deadline, grace, cancel } = spec;
+    let failed = |source| SpawnError { program: program.clone(), dir: dir.clone(), source };
+    let started = Instant::now();
+    if cancel.is_cancelled() {
+        let (stdout, stderr) = (Captured::default(), Captured::default());
+        return Ok(Outcome { end: End::Cancelled, stdout, stderr, elapsed: Duration::ZERO });
+    }
+    let mut out = Collector::open(stdout).map_err(failed)?;
+    let mut err = Collector::open(stderr).map_err(failed)?;
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place; the environment is cleared right here")]
+    let mut command = Command::new(&program);
+    command
+        .args(args)
+        .current_dir(&dir)
+        .env_clear()
+        .envs(env)
+        .envs(secret_env.iter().map(|(name, value)| (name, value.expose_secret())))
+        .stdin(if matches!(stdin, Stdin::Closed) { Stdio::null() } else { Stdio::piped() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    let mut child = command.spawn().map_err(failed)?;
+    let group = Group::led_by(&child);
+
+    let (input, out_pipe, err_pipe) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let end = {
+        let mut pipes = pin!(async {
+            let out_pipe = out_pipe.expect("stdout is piped");
+            let err_pipe = err_pipe.expect("stderr is piped");
+            tokio::join!(feed(input, stdin), out.drain(out_pipe), err.drain(err_pipe))
+        });
+        let mut life = pin!(live(&mut child, group, deadline, grace, &cancel));
+        let mut drained = false;
+        let end = loop {
+            tokio::select! {
+                end = &mut life => break end,
+                _ = &mut pipes, if !drained => drained = true,
+            }
+        };
+        if !drained {
+            // Out of time means that a process which escaped the group holds a pipe: it is not waited for.
+            let _ = tokio::time::timeout(LAST_WORDS, &mut pipes).await;
+        }
+        end
+    };
+    Ok(Outcome { end, stdout: out.finish(), stderr: err.finish(), elapsed: started.elapsed() })
+}
+
+/// Waits for the leader; stops the group when it must. When the leader is gone, so is the group.
+async fn live(child: &mut Child, group: Group, deadline: Duration, grace: Duration, cancel: &CancellationToken) -> End {
+    let end = tokio::select! {
+        biased;
+        status = child.wait() => return ended(status),
+        () = cancel.cancelled() => End::Cancelled,
+        () = tokio::time::sleep(deadline) => End::TimedOut,
+    };
+    group.signal(Signal::INT);
+    if tokio::time::timeout(grace, child.wait()).await.is_err() {
+        group.signal(Signal::KILL);
+        let _ = tokio::time::timeout(DEATH, child.wait()).await;
+    }
+    end
+}
+
+fn ended(status: io::Result<ExitStatus>) -> End {
+    match status {
+        // Waiting fails only if somebody else reaped our child: how it ended is not known, so it did not succeed.
+        Err(_) => End::Signal(0),
+        Ok(status) => match status.code() {
+            Some(code) => End::Exit(code),
+            None => End::Signal(status.signal().unwrap_or(0)),
+        },
+    }
+}
+
+async fn feed(pipe: Option<ChildStdin>, stdin: Stdin) {
+    if let (Some(mut pipe), Stdin::Bytes(bytes)) = (pipe, stdin) {
+        // A program may end without reading all of it; its exit code says whether that is an error.
+        let _ = pipe.write_all(&bytes).await;
+    }
+}
+
+/// A process group that does not outlive this value. To be dropped as soon as the leader is gone: a group's number is
+/// taken as long as it has a member, and might be given to a stranger later.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn led_by(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(id.cast_signed())))
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests;
