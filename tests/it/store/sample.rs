@@ -60,10 +60,12 @@ pub(crate) fn project(dir: &str) -> Project {
         name: dir.parse().unwrap(),
         tags: vec!["prod".into()],
         var_files: Vec::new(),
+        watch: Vec::new(),
         terraform_version: None,
         state: StateKind::Managed,
         apply: ApplyMode::OnMerge,
         require: Vec::new(),
+        least_role: None,
         reason: format!("`{dir}/main.tf` changed"),
     }
 }
@@ -112,6 +114,7 @@ pub(crate) fn plan(n: u128, number: u64, dir: &str, head: char, base: char) -> R
             inputs: format!("{dir}@{head}"),
         },
         work: Work::Plan,
+        batch: None,
         state: RunState::Queued,
         created_at: at(i64::try_from(n).unwrap()),
         started_at: None,
@@ -125,17 +128,18 @@ pub(crate) fn apply(n: u128, number: u64, dir: &str, state: RunState) -> Run {
         plan: None,
         reviewed: None,
         merge_commit: Some(sha('e')),
-        batch: run_id(n),
         ordered_by: "ana".parse().unwrap(),
         approved_by: Vec::new(),
     };
-    Run { work: Work::Apply(order), state, ..plan(n, number, dir, 'a', 'b') }
+    Run { work: Work::Apply(order), batch: Some(run_id(n)), state, ..plan(n, number, dir, 'a', 'b') }
 }
 
 pub(crate) fn planned(mut run: Run, add: usize) -> Run {
     run.state = RunState::Succeeded;
     run.finished_at = Some(at(99));
     run.outcome = Some(Outcome::Planned(Planned {
+        tree: run.target.tree.clone(),
+        inputs: run.target.inputs.clone(),
         summary: PlanSummary { add, ..PlanSummary::default() },
         fingerprint: "1".repeat(64).parse().unwrap(),
         identity: PlanIdentity {
