@@ -157,7 +157,11 @@ pub(crate) fn state(projects: Vec<ProjectState>) -> PullState {
     let of = |state: &ProjectState| AffectedProject { project: state.project.clone(), inputs: "inputs".into() };
     let affected =
         Affected { head: sha('8'), base: sha('a'), tree: target().tree, projects: projects.iter().map(of).collect() };
-    PullState { record: PullRecord { pull: pull(), affected: Some(affected), problem: None }, projects, unfinished: Vec::new() }
+    PullState {
+        record: PullRecord { pull: pull(), affected: Some(affected), problem: None },
+        projects,
+        unfinished: Vec::new(),
+    }
 }
 
 pub(crate) fn with_problem(problem: Problem) -> PullState {
