@@ -28,15 +28,12 @@ use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
 use axum::routing::{any, get, post};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use upload::Uploads;
 
@@ -105,12 +102,7 @@ pub fn router(state: WebState) -> Router {
         .route("/webhooks/github", post(hooks::github))
         .route("/events", post(hooks::any_forge))
         .route("/state/{id}", any(state::serve));
-    quick.merge(uploads).fallback(pages::nothing_here).with_state(web).layer(
-        ServiceBuilder::new()
-            .layer(from_fn(layers::observe))
-            .layer(from_fn(layers::secure))
-            .layer(CatchPanicLayer::custom(layers::panicked)),
-    )
+    layers::around(quick.merge(uploads).fallback(pages::nothing_here).with_state(web))
 }
 
 #[cfg(test)]
