@@ -28,7 +28,10 @@ impl Default for Patience {
 impl Patience {
     /// Runs `ask` until it succeeds, fails for good, or the attempts are used up. Only [`ForgeErrorKind::Unavailable`]
     /// is worth another attempt.
-    pub(super) async fn repeat<T>(&self, mut ask: impl AsyncFnMut() -> Result<T, ForgeError>) -> Result<T, ForgeError> {
+    pub(super) async fn repeat<T, Answer>(&self, ask: impl Fn() -> Answer) -> Result<T, ForgeError>
+    where
+        Answer: Future<Output = Result<T, ForgeError>>,
+    {
         let mut pause = self.first_pause;
         for _ in 1..self.attempts {
             match ask().await {
@@ -53,19 +56,20 @@ fn jittered(pause: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     const QUICK: Patience =
         Patience { deadline: Duration::from_secs(1), attempts: 3, first_pause: Duration::from_millis(1) };
 
     async fn attempts_until(kinds: &[ForgeErrorKind]) -> (usize, Result<(), ForgeErrorKind>) {
-        let mut asked = 0;
-        let end = QUICK
-            .repeat(async || {
-                asked += 1;
-                kinds.get(asked - 1).map_or(Ok(()), |kind| Err(ForgeError::new(*kind, "no")))
-            })
-            .await;
-        (asked, end.map_err(|error| error.kind))
+        let asked = Cell::new(0);
+        let ask = || {
+            let answer = kinds.get(asked.get()).map_or(Ok(()), |kind| Err(ForgeError::new(*kind, "no")));
+            asked.set(asked.get() + 1);
+            std::future::ready(answer)
+        };
+        let end = QUICK.repeat(ask).await;
+        (asked.get(), end.map_err(|error| error.kind))
     }
 
     #[tokio::test]

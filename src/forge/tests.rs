@@ -51,21 +51,29 @@ fn every_recorded_webhook_is_accepted_and_means_what_its_name_says() {
 /// Work on events runs in tasks, so whatever it waits for must be able to move between threads.
 #[test]
 fn everything_that_is_asked_of_a_forge_can_wait_in_a_task() {
-    fn sendable<T: Send>(_: impl FnOnce(&'static Forge, &'static PullId) -> T) {}
-    fn repo(pull: &PullId) -> &RepoName {
-        &pull.repo
+    struct Asked {
+        pull: PullId,
+        who: Login,
+        sha: Sha,
+        status: Status,
+    }
+    fn sendable<T: Send>(_: impl FnOnce(&'static Forge, &'static Asked) -> T) {}
+    fn repo(asked: &Asked) -> &RepoName {
+        &asked.pull.repo
     }
 
     sendable(|forge, _| forge.me());
-    sendable(|forge, pull| forge.pull(pull));
-    sendable(|forge, pull| forge.mergeable(pull));
-    sendable(|forge, pull| forge.approvals(pull));
-    sendable(|forge, pull| forge.default_branch(repo(pull)));
-    sendable(|forge, pull| forge.create_comment(pull, ""));
-    sendable(|forge, pull| forge.edit_comment(repo(pull), CommentId(1), ""));
-    sendable(|forge, pull| forge.find_comment(pull, ""));
-    sendable(|forge, pull| forge.comment(repo(pull), CommentId(1)));
-    sendable(|forge, pull| forge.clone_access(repo(pull)));
-    sendable(|forge, pull| forge.clone_refused(repo(pull)));
-    sendable(|forge, pull| forge.doctor(Some(repo(pull))));
+    sendable(|forge, asked| forge.pull(&asked.pull));
+    sendable(|forge, asked| forge.mergeable(&asked.pull));
+    sendable(|forge, asked| forge.approvals(&asked.pull));
+    sendable(|forge, asked| forge.default_branch(repo(asked)));
+    sendable(|forge, asked| forge.role(repo(asked), &asked.who));
+    sendable(|forge, asked| forge.set_status(repo(asked), &asked.sha, &asked.status));
+    sendable(|forge, asked| forge.create_comment(&asked.pull, ""));
+    sendable(|forge, asked| forge.edit_comment(repo(asked), CommentId(1), ""));
+    sendable(|forge, asked| forge.find_comment(&asked.pull, ""));
+    sendable(|forge, asked| forge.comment(repo(asked), CommentId(1)));
+    sendable(|forge, asked| forge.clone_access(repo(asked)));
+    sendable(|forge, asked| forge.clone_refused(repo(asked)));
+    sendable(|forge, asked| forge.doctor(Some(repo(asked))));
 }

@@ -180,7 +180,7 @@ pub(super) async fn repeat_if_harmless(
     patience: &Patience,
 ) -> Result<Answer, ForgeError> {
     match request.repeat {
-        Repeat::Harmless => patience.repeat(async || exchange(crab, request, patience).await).await,
+        Repeat::Harmless => patience.repeat(|| exchange(crab, request, patience)).await,
         Repeat::Never => exchange(crab, request, patience).await,
     }
 }

@@ -56,16 +56,17 @@ impl Github {
         let app: App = client.json(Acting::Ourselves, &request).await?;
         let mut findings = vec![good(format!("GitHub at {} knows the App `{}`", self.host(), app.slug))];
         for (permission, needed, purpose) in PERMISSIONS {
-            let granted = app.permissions.get(permission).map_or("no", String::as_str);
+            let granted = app.permissions.get(permission).map_or("", String::as_str);
             let what = format!("the App has `{permission}: {needed}`, {purpose}");
             findings.push(if granted == needed || (needed == "read" && matches!(granted, "write" | "admin")) {
                 good(what)
             } else {
+                let has = if granted.is_empty() { "nothing of the kind".into() } else { format!("only `{granted}`") };
                 bad(
                     what,
                     format!(
-                        "it has {granted} such permission: change it in the App's settings under \
-                         \"Permissions & events\", then accept the change where the App is installed"
+                        "it has {has}: change it in the App's settings under \"Permissions & events\", \
+                         then accept the change where the App is installed"
                     ),
                 )
             });

@@ -68,7 +68,7 @@ impl Reader<'_> {
             // Whatever its shape is, it is none of ours.
             let head = serde_json::from_str::<Head>(self.body).ok();
             let repo = head.and_then(|head| self.repo(head.repository.as_ref()?).ok());
-            return Ok(Event::Ignored { repo, reason: format!("nothing follows from a `{}` event", self.event_name) });
+            return Ok(Event::Ignored { repo, reason: format!("nothing follows from `{}` events", self.event_name) });
         }
         let head: Head = self.parse()?;
         let action = head.action.as_deref().unwrap_or_default();
@@ -123,7 +123,7 @@ impl Reader<'_> {
 
     fn ignored_action(&self, repo: RepoName, action: &str) -> Event {
         let action: String = action.chars().take(80).collect();
-        let reason = format!("nothing follows from the action `{action}` of a `{}` event", self.event_name);
+        let reason = format!("nothing follows from the action `{action}` of `{}` events", self.event_name);
         Event::Ignored { repo: Some(repo), reason }
     }
 

@@ -7,7 +7,7 @@ use crate::domain::id::Timestamp;
 use crate::forge::{ForgeError, ForgeErrorKind};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use std::error::Error;
+use std::error::Error as _;
 
 /// What GitHub asks for when it names no time.
 const RATE_LIMIT_PAUSE_S: i64 = 60;

@@ -87,7 +87,7 @@ impl Github {
         }
 
         let client = &self.0.client;
-        let ask = async || {
+        let ask = || async {
             let (request, login) = match client.auth {
                 Auth::App { .. } => {
                     let request = Request::get("asking which App this is", client.path(&["app"]));
