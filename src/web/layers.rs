@@ -60,7 +60,7 @@ async fn observe(request: Request, next: Next) -> Response<Body> {
     )
     .record(elapsed);
     span.in_scope(|| {
-        let elapsed_ms = elapsed.as_millis();
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), elapsed_ms, "answered");
         } else {

@@ -41,6 +41,12 @@ use upload::Uploads;
 const HOOK_LIMIT: usize = 25 * 1024 * 1024;
 /// The largest state that is kept.
 const STATE_LIMIT: usize = 64 * 1024 * 1024;
+/// GitHub itself gives up after ten seconds.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
+/// In this time the largest state comes over a poor line.
+const STATE_TIMEOUT: Duration = Duration::from_secs(300);
+/// What Terraform says of a lock has some hundred bytes.
+const LOCK_LIMIT: usize = 64 * 1024;
 /// Large bodies that are held in memory at once.
 const LARGE_UPLOADS: usize = 8;
 /// Until the first byte of an answer, where the request has no body to wait for.
@@ -76,6 +82,7 @@ struct Web {
     pages: Pages,
     hook_uploads: Uploads,
     state_uploads: Uploads,
+    lock_uploads: Uploads,
 }
 
 type Shared = State<Arc<Web>>;
@@ -85,8 +92,9 @@ type Shared = State<Arc<Web>>;
 pub fn router(state: WebState) -> Router {
     let web = Arc::new(Web {
         pages: Pages::new(state.links.base_path()),
-        hook_uploads: Uploads::new(HOOK_LIMIT, LARGE_UPLOADS),
-        state_uploads: Uploads::new(STATE_LIMIT, LARGE_UPLOADS),
+        hook_uploads: Uploads::new(HOOK_LIMIT, HOOK_TIMEOUT, LARGE_UPLOADS),
+        state_uploads: Uploads::new(STATE_LIMIT, STATE_TIMEOUT, LARGE_UPLOADS),
+        lock_uploads: Uploads::new(LOCK_LIMIT, HOOK_TIMEOUT, LARGE_UPLOADS),
         given: state,
     });
     let quick = Router::new()

@@ -9,7 +9,7 @@ mod terraform;
 
 use super::*;
 use crate::archive::ArchiveKey;
-use crate::domain::decide::state::PullRecord;
+use crate::domain::decide::PullRecord;
 use crate::domain::id::{RepoName, RunId, Timestamp};
 use crate::domain::run::{Run, RunState};
 use axum::body::Body;

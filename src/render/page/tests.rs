@@ -105,9 +105,9 @@ fn a_finished_plan() {
     Pull request: github.com&#x2f;acme&#x2f;infra#12 Wider &lt;network&gt;
     Head: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
     Base: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb (main)
-    Created: 2026-11-24 02:36:40 UTC
-    Started: 2026-11-24 02:36:55 UTC
-    Finished: 2026-11-24 02:40:00 UTC
+    Created: 2026-11-24 01:56:40 UTC
+    Started: 2026-11-24 01:56:55 UTC
+    Finished: 2026-11-24 02:00:00 UTC
     Took: 3 min 5 s
     Terraform: terraform 1.11.4
     Plan: 1 to destroy, 1 to replace, 2 to add, 1 output changes

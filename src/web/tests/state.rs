@@ -146,6 +146,42 @@ async fn a_write_has_to_come_from_the_lock_s_holder() {
 }
 
 #[tokio::test]
+async fn another_run_can_t_use_or_free_a_lock_though_it_knows_its_id() {
+    let server = Server::start().await;
+    let (ana, bo) = (Client::new(&server, 1, Right::Write).await, Client::new(&server, 2, Right::Write).await);
+    assert_eq!(ana.send("LOCK", "", &lock("a")).await.status, 200);
+    assert_eq!(bo.send("LOCK", "", &lock("a")).await.status, 423);
+    assert_eq!(bo.send("UNLOCK", "", &lock("a")).await.status, 409);
+    assert_eq!(bo.send("POST", "?ID=a", &state(1, "")).await.status, 423);
+    assert_eq!(ana.send("POST", "?ID=a", &state(1, "")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_state_that_arrived_is_kept_though_its_sender_dies() {
+    let server = Server::start().await;
+    let client = Client::new(&server, 1, Right::Write).await;
+    // Somebody else is writing, so that the request can't end before its sender does.
+    let busy = server.store.write(&repo()).await.unwrap();
+    let folder = server.dir.path().join("archive/state").join(client.state.to_string());
+    let body = state(1, "x");
+    tokio::select! {
+        answer = client.send("POST", "", &body) => panic!("answered {}", answer.status),
+        () = async {
+            while std::fs::read_dir(&folder).map_or(0, Iterator::count) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        } => {}
+    }
+    drop(busy);
+    let kept = async {
+        while server.store.state_head(&client.state).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), kept).await.expect("the state is kept");
+}
+
+#[tokio::test]
 async fn a_lock_that_a_dead_run_left_behind_is_taken_by_the_next() {
     let server = Server::start().await;
     let dead = Client::new(&server, 1, Right::Write).await;
