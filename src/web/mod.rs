@@ -2,13 +2,13 @@
 //!
 //! | route | who may |
 //! | --- | --- |
-//! | `POST /webhooks/github`, `POST /events` | whoever knows the webhook's secret ([`hooks`]) |
-//! | `/state/{id}` | a running run with its token ([`state`]) |
-//! | `GET /runs/{id}` | whoever has the signed link ([`pages`]) |
-//! | `GET /`, `/healthz`, `/readyz`, `/metrics` | everybody ([`pages`], [`health`]) |
+//! | `POST /webhooks/github`, `POST /events` | whoever knows the webhook's secret (`hooks`) |
+//! | `/state/{id}` | a running run with its token (`state`) |
+//! | `GET /runs/{id}` | whoever has the signed link (`pages`) |
+//! | `GET /`, `/healthz`, `/readyz`, `/metrics` | everybody (`pages`, `health`) |
 //!
 //! Around all of it lie security headers, a guard against panics, and a span that never holds a body, a token or a query
-//! string ([`layers`]).
+//! string (`layers`).
 
 mod health;
 mod hooks;
@@ -88,7 +88,6 @@ struct Web {
 type Shared = State<Arc<Web>>;
 
 /// All routes of the server.
-#[must_use]
 pub fn router(state: WebState) -> Router {
     let web = Arc::new(Web {
         pages: Pages::new(state.links.base_path()),

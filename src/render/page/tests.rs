@@ -206,6 +206,14 @@ fn only_a_web_address_becomes_a_link() {
 }
 
 #[test]
+fn a_title_can_t_reorder_the_page() {
+    let run = plan("queued", json!(null));
+    let pull = pull("https://github.com/acme/infra/pull/12", "safe \u{202E}suoregnad");
+    let text = read(&page(&RunFacts { pull: Some(&pull), ..facts(&run) }));
+    assert!(text.contains("#12 safe [U+202E]suoregnad"), "{text}");
+}
+
+#[test]
 fn no_page_needs_more_than_the_strictest_policy_allows() {
     let pages = Pages::new("/ops");
     let hostile = "\"><script>alert(1)</script><img src=x onerror=alert(1)><!-- log -->";
@@ -222,8 +230,7 @@ fn no_page_needs_more_than_the_strictest_policy_allows() {
         for word in ["<script", "<style", "<img", " style=", "<!-- log -->"] {
             assert!(!html.contains(word), "{word} in {html}");
         }
-        let hidden = html.replace("&#x27;", "'");
-        assert_eq!(hidden.matches("<link ").count(), 1, "{html}");
+        assert_eq!(html.matches("<link ").count(), 1, "{html}");
     }
 }
 

@@ -154,14 +154,17 @@ async fn the_answer_to_26_mib_reaches_the_client() {
     let mib = vec![b'a'; 1024 * 1024];
     let head = |length: &str| format!("POST /webhooks/github HTTP/1.1\r\nHost: terraplane\r\n{length}\r\n\r\n");
 
-    let announced = head(&format!("Content-Length: {}", 26 * mib.len()));
-    let answer = send_and_then_read(address, &announced, &mib, 26, "").await;
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    assert!(answer.contains("the body is larger than 25600 KiB"), "{answer}");
-
     let chunk = [b"100000\r\n", mib.as_slice(), b"\r\n"].concat();
-    let answer = send_and_then_read(address, &head("Transfer-Encoding: chunked"), &chunk, 26, "0\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 413 "), "without a Content-Length: {answer}");
+    for count in [26, 60] {
+        let announced = head(&format!("Content-Length: {}", count * mib.len()));
+        let answer = send_and_then_read(address, &announced, &mib, count, "").await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        assert!(answer.contains("the body is larger than 25600 KiB"), "{answer}");
+
+        let unannounced = head("Transfer-Encoding: chunked");
+        let answer = send_and_then_read(address, &unannounced, &chunk, count, "0\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "without a Content-Length: {answer}");
+    }
 }
 
 #[tokio::test]
