@@ -3,6 +3,13 @@
 //! Format: <https://developer.hashicorp.com/terraform/internals/json-format>. What Terraform marks sensitive is masked
 //! here, before anything is stored or shown.
 
+mod compare;
+mod mask;
+mod read;
+
+pub use compare::{Difference, differences};
+pub use read::{PlanError, PlanFacts, read};
+
 use serde::{Deserialize, Serialize};
 
 /// Counts and the addresses that people must not miss. Small enough for the store.
@@ -45,6 +52,10 @@ pub struct PlanView {
 pub struct ResourceView {
     pub address: String,
     pub action: Action,
+    /// The key of a deposed object: what a replacement left behind, on its way out. The address's present object is
+    /// another one.
+    #[serde(default)]
+    pub deposed: Option<String>,
     /// Attributes that force a replacement, as paths.
     pub forces_replacement: Vec<String>,
     /// The address it had before, if it moved.
@@ -92,4 +103,12 @@ pub enum Action {
     Forget,
     /// Only moved or imported.
     NoOp,
+}
+
+impl Action {
+    /// An object is gone afterwards.
+    #[must_use]
+    pub const fn destroys(self) -> bool {
+        matches!(self, Self::Delete | Self::Replace)
+    }
 }

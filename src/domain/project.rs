@@ -2,6 +2,7 @@
 
 use super::command::Selector;
 use super::id::{ProjectKey, ProjectName, Sha, TreeId};
+use super::pull::Role;
 use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +14,15 @@ pub struct Project {
     pub tags: Vec<String>,
     /// Paths relative to the project's directory.
     pub var_files: Vec<String>,
+    /// Further paths that concern the project: globs from the repository's root.
+    pub watch: Vec<String>,
     /// An exact version or constraint that configuration asks for; `None`: what the code's `required_version` allows.
     pub terraform_version: Option<String>,
     pub state: StateKind,
     pub apply: ApplyMode,
     pub require: Vec<Requirement>,
+    /// The least role that may apply it; `None`: whatever the command needs anyway.
+    pub least_role: Option<Role>,
     /// Why this pull request concerns the project, for people: "`modules/vpc/main.tf` changed".
     pub reason: String,
 }

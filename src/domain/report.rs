@@ -1,1 +1,61 @@
-//! .
+//! What people are told: pure choices about the live comment, the results of applies and the statuses. The words are in
+//! `templates/comments`, set by `render`.
+//!
+//! All of these are views of the store. They are computed anew whenever it changed and never patched, so that nothing
+//! that is shown can be lost, repeated or overtaken.
+
+mod hint;
+mod live;
+mod outcome;
+#[cfg(test)]
+pub(crate) mod sample;
+mod standing;
+mod status;
+
+pub use hint::Hint;
+pub use live::{Danger, DangerAddress, Detail, Footer, LiveView, PhaseWord, Row, live, live_due, pull_text};
+pub use outcome::{Named, OutcomeRow, ResultView, result};
+pub use standing::{Counts, Standing, Tally};
+pub use status::{DESCRIPTION_LIMIT, Status, StatusState, statuses};
+
+use super::decide::PullState;
+use super::id::RunId;
+use super::plan::PlanView;
+use super::pull::Pull;
+use super::run::Run;
+use std::collections::HashMap;
+
+/// Plans as people read them, by the run that made them: a plan run, or an apply that found its plan to differ.
+pub type Views = HashMap<RunId, PlanView>;
+
+/// What of the server is seen in comments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The word that commands begin with, and the name in markers and statuses.
+    pub name: String,
+    /// What must be said about the sandbox, in capitals; `None` when there is nothing to warn of.
+    pub banner: Option<String>,
+}
+
+/// What the live comment is made from. A view that is missing is left out; its row stays.
+#[derive(Clone, Copy)]
+pub struct LiveInput<'a> {
+    pub state: &'a PullState,
+    pub views: &'a Views,
+    pub server: &'a Server,
+    /// The signed address of a run's page.
+    pub run_url: &'a dyn Fn(RunId) -> String,
+}
+
+/// What the comment about a finished batch of applies is made from.
+#[derive(Clone, Copy)]
+pub struct ResultInput<'a> {
+    pub pull: &'a Pull,
+    pub batch: RunId,
+    /// The runs of the batch, in any order.
+    pub runs: &'a [Run],
+    /// Of the reviewed plans and of the applies that differ.
+    pub views: &'a Views,
+    pub server: &'a Server,
+    pub run_url: &'a dyn Fn(RunId) -> String,
+}

@@ -7,7 +7,7 @@
 //!    └─ waiting ─▶ queued             (apply: another pull request holds the project)
 //! ```
 
-use super::id::{Fingerprint, Login, PullId, RunId, Sha, Timestamp};
+use super::id::{Fingerprint, Login, PullId, RunId, Sha, Timestamp, TreeId};
 use super::plan::PlanSummary;
 use super::project::{Project, Target};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,8 @@ pub struct Run {
     pub project: Project,
     pub target: Target,
     pub work: Work,
+    /// Applies only: the first run of those that the same command or merge began. They are reported together.
+    pub batch: Option<RunId>,
     pub state: RunState,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
@@ -104,8 +106,6 @@ pub struct ApplyOrder {
     pub reviewed: Option<Fingerprint>,
     /// Applies at this commit of the base branch; `None`: before the merge, on the planned tree.
     pub merge_commit: Option<Sha>,
-    /// The first run of those that the same command or merge began: they are reported together.
-    pub batch: RunId,
     pub ordered_by: Login,
     /// Who approved, for the record: reviewers, or whoever wrote `approve`.
     pub approved_by: Vec<Login>,
@@ -128,6 +128,10 @@ pub struct Planned {
     pub fingerprint: Fingerprint,
     /// What must be the same for the saved plan to be used.
     pub identity: PlanIdentity,
+    /// The tree it was made in; an apply of it gets this very tree.
+    pub tree: TreeId,
+    /// See [`Target::inputs`].
+    pub inputs: String,
 }
 
 /// Everything besides the code that a saved plan depends on. Compared whole: any difference makes the plan stale.

@@ -1,10 +1,107 @@
 //! The glue: loads what is known, asks the core what follows, performs it with the edges. It decides nothing.
+//!
+//! ```text
+//! worker ── claims ──▶ ingest (a delivery)  ──▶ find, perform ──▶ runs and tells are queued
+//!                 ├──▶ run    (plan, apply) ──▶ bench, terraform ──▶ perform
+//!                 └──▶ tell   (a pull request's comments and statuses)
+//! ```
 
+mod access;
+mod apply;
+mod bench;
+mod error;
+mod find;
+mod ingest;
 pub mod links;
+mod pace;
+mod perform;
+mod plan;
+mod run;
+mod running;
+mod start;
+mod survey;
+mod tell;
 pub mod tokens;
+mod worker;
 
-use crate::domain::id::Timestamp;
+pub use error::FlowError;
+pub use pace::Pace;
+pub use running::Running;
+pub use start::{ArchiveUnusable, clear_work, open_archive};
+pub use worker::Worker;
+
+use crate::archive::Archive;
+use crate::config::ServerConfig;
+use crate::domain::command::Names;
+use crate::domain::id::{ForgeKind, RepoName, Timestamp};
+use crate::domain::report::Server;
+use crate::forge::Forge;
+use crate::git::Mirrors;
+use crate::render::Renderer;
+use crate::store::Store;
+use crate::terraform::install::Tools;
+use links::Links;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tokens::Tokens;
+use tokio::sync::Notify;
+
+/// Everything that the glue works with. Cheap to clone through the `Arc` that holds it.
+pub struct Flow {
+    pub config: ServerConfig,
+    pub store: Store,
+    pub archive: Archive,
+    pub forges: Vec<Forge>,
+    pub mirrors: Mirrors,
+    pub tools: Tools,
+    pub renderer: Renderer,
+    pub links: Links,
+    pub tokens: Tokens,
+    /// What comments say of this server.
+    pub server: Server,
+    /// Where this process serves managed state, for terraform on this host: `http://127.0.0.1:4141`.
+    pub state_base: String,
+    /// `PATH` for terraform's children: provisioners, and git for modules.
+    pub path: String,
+    /// Runs of this process that can be told to stop.
+    pub running: Running,
+    pub pace: Pace,
+    /// Rung whenever work was queued.
+    pub wake: Arc<Notify>,
+}
+
+impl std::fmt::Debug for Flow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flow").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Flow {
+    /// The forge that holds a repository.
+    ///
+    /// # Errors
+    /// When no forge with the repository's host is configured.
+    pub fn forge(&self, repo: &RepoName) -> Result<&Forge, FlowError> {
+        self.forges
+            .iter()
+            .find(|forge| forge.host() == repo.host())
+            .ok_or_else(|| FlowError::NoForge { host: repo.host().to_owned() })
+    }
+
+    /// The host in the names of a forge's repositories.
+    ///
+    /// # Errors
+    /// When no forge of this kind is configured (any more).
+    pub fn host_of(&self, kind: ForgeKind) -> Result<&str, FlowError> {
+        let forge = self.forges.iter().find(|forge| forge.kind() == kind);
+        forge.map(Forge::host).ok_or_else(|| FlowError::NoForge { host: kind.to_string() })
+    }
+
+    #[must_use]
+    pub fn names(&self) -> Names {
+        Names::new(&self.config.name, self.config.commands.names.iter().cloned())
+    }
+}
 
 /// The time as the store keeps it. Asked for here and in `web`, never in the core.
 #[must_use]

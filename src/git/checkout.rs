@@ -1,13 +1,13 @@
 //! A tree's files in a directory, as terraform may see them: without `.git`, without what an earlier terraform left in
 //! the repository, and without links that lead out of the directory.
 
-use super::command::Call;
+use super::command::{Call, INDEX};
 use super::error::GitError;
 use super::mirror::Mirror;
 use crate::domain::id::TreeId;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 impl Mirror {
     /// Writes the tree's files into `dir`, an empty directory. No hook, no filter, no submodule. Afterwards removed, at
@@ -22,15 +22,12 @@ impl Mirror {
     pub async fn checkout(&self, tree: &TreeId, dir: &Path) -> Result<(), GitError> {
         let doing = || format!("writing the files of a commit into `{}`", dir.display());
         let dir = fs::canonicalize(dir).map_err(GitError::io(doing()))?;
-        let index = tempfile::Builder::new().prefix("index-").tempdir_in(self.git().scratch());
-        let index = index.map_err(GitError::io(doing()))?;
+        let index = self.git().scratch().join(format!("{INDEX}{}", uuid::Uuid::now_v7().as_simple()));
+        let index = tempfile::TempPath::try_from_path(index).map_err(GitError::io(doing()))?;
         let mut call = Call::local(self.dir(), "read-tree", ["--reset", "-u", tree.as_str()]);
         call.dir = &dir;
-        let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        call.env = vec![
-            ("GIT_WORK_TREE".into(), text(dir.clone())),
-            ("GIT_INDEX_FILE".into(), text(index.path().join("index"))),
-        ];
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        call.env = vec![("GIT_WORK_TREE".into(), text(&dir)), ("GIT_INDEX_FILE".into(), text(&index))];
         let answer = self.git().run(call).await?;
         if !answer.end.success() {
             return Err(self.explain(&answer, &[tree.as_str()]).await);

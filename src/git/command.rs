@@ -28,6 +28,9 @@ const STDERR: usize = 16 * 1024;
 /// The most that a command may answer, in bytes: a hundred thousand paths are about ten million.
 const ANSWER: usize = 64 * 1024 * 1024;
 
+/// What the names of temporary indexes in the scratch directory begin with.
+pub(super) const INDEX: &str = "index-";
+
 /// Settings of every git process. The first group keeps a repository from running or reaching anything; the second
 /// keeps answers the same on every host; the third keeps work off the hot path.
 const SETTINGS: [(&str, &str); 20] = [
@@ -133,15 +136,23 @@ impl Answer {
 }
 
 impl Git {
-    /// `program` is an absolute path ([`process::find_program`] finds it). `scratch` is a directory of our own, for an
-    /// empty home and for indexes; it is created. `env` is what the operator's network needs, such as `HTTPS_PROXY` or
+    /// `program` is an absolute path ([`process::find_program`] finds it). `scratch` is a directory of this server's own,
+    /// for an empty home and for indexes; it is created. `env` is what the operator's network needs, such as `HTTPS_PROXY` or
     /// `SSL_CERT_FILE`; nothing else of the environment reaches git.
     ///
     /// # Errors
-    /// When the scratch directory cannot be created.
+    /// When the scratch directory cannot be created or cleared.
     pub fn new(program: PathBuf, scratch: PathBuf, env: Vec<(String, String)>) -> Result<Self, GitError> {
         let create = |dir: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        create(&scratch.join("home")).map_err(GitError::io(format!("creating `{}`", scratch.display())))?;
+        let doing = || GitError::io(format!("preparing `{}`", scratch.display()));
+        create(&scratch.join("home")).map_err(doing())?;
+        // Indexes of checkouts that were killed.
+        for file in std::fs::read_dir(&scratch).map_err(doing())? {
+            let file = file.map_err(doing())?;
+            if file.file_name().to_string_lossy().starts_with(INDEX) {
+                std::fs::remove_file(file.path()).map_err(doing())?;
+            }
+        }
         Ok(Self { inner: Arc::new(Inner { program, scratch, env }) })
     }
 
@@ -166,10 +177,9 @@ impl Git {
     pub(super) async fn run(&self, call: Call<'_>) -> Result<Answer, GitError> {
         let name = call.name;
         let redactor = Redactor::new(&call.access.map(Access::secrets).unwrap_or_default());
-        let (env, secret_env) = self.environment(&call);
-        let mut spec = Spec::new(&self.inner.program, call.dir).args([name]).args(call.args);
-        spec.env = env;
-        spec.secret_env = secret_env;
+        let mut spec = Spec::new(&self.inner.program, call.dir).args([name]);
+        self.set_environment(&mut spec, &call);
+        let mut spec = spec.args(call.args);
         spec.stdin = call.stdin;
         spec.stdout = call.stdout;
         spec.stderr = Sink::Buffer { max: STDERR };
@@ -182,11 +192,11 @@ impl Git {
         Ok(Answer { name, end, stdout: stdout.bytes, stderr })
     }
 
-    fn environment(&self, call: &Call<'_>) -> (Vec<(String, String)>, Vec<(String, SecretString)>) {
+    fn set_environment(&self, spec: &mut Spec, call: &Call<'_>) {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let mut env = self.inner.env.clone();
-        env.extend([
+        spec.env.extend(self.inner.env.iter().cloned());
+        spec.env.extend([
             // Git adds the directory of its own programs by itself.
             own("PATH", "/usr/local/bin:/usr/bin:/bin"),
             own("HOME", &text(&self.inner.scratch.join("home"))),
@@ -203,19 +213,17 @@ impl Git {
             own("GIT_ALLOW_PROTOCOL", call.access.map_or("none", |access| access.url.scheme())),
         ]);
         if let Some(git_dir) = call.git_dir {
-            env.push(own("GIT_DIR", &text(git_dir)));
+            spec.env.push(own("GIT_DIR", &text(git_dir)));
         }
-        env.extend(call.env.iter().cloned());
+        spec.env.extend(call.env.iter().cloned());
         let mut settings: Vec<(String, SecretString)> =
             SETTINGS.iter().map(|(key, value)| ((*key).to_owned(), SecretString::from(*value))).collect();
         settings.extend(call.access.and_then(Access::header));
-        env.push(own("GIT_CONFIG_COUNT", &settings.len().to_string()));
-        let mut values = Vec::with_capacity(settings.len());
+        spec.env.push(own("GIT_CONFIG_COUNT", &settings.len().to_string()));
         for (number, (key, value)) in settings.into_iter().enumerate() {
-            env.push((format!("GIT_CONFIG_KEY_{number}"), key));
-            values.push((format!("GIT_CONFIG_VALUE_{number}"), value));
+            spec.env.push((format!("GIT_CONFIG_KEY_{number}"), key));
+            spec.secret_env.push((format!("GIT_CONFIG_VALUE_{number}"), value));
         }
-        (env, values)
     }
 }
 

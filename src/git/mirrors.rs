@@ -45,7 +45,7 @@ pub struct Mirrors {
 /// What is known about a mirror without asking git. Who holds it may write to the mirror.
 #[derive(Debug, Default)]
 struct State {
-    /// The mirror exists, and locks left behind by a server that was killed are gone.
+    /// The mirror exists, and no git that was killed has left a lock in it.
     ready: bool,
     /// Commits that this process fetched and that therefore have a ref.
     present: HashSet<Sha>,
@@ -70,8 +70,9 @@ impl Mirrors {
         let mut state = state.lock().await;
         if !state.ready {
             self.make_ready(&dir, wants).await?;
-            state.ready = true;
         }
+        // Until this call is over: if it is dropped, git is killed and may leave a lock.
+        state.ready = false;
         let mut commits: Vec<&Sha> = Vec::new();
         let mut branches: BTreeMap<String, &Branch> = BTreeMap::new();
         for want in wants {
@@ -98,6 +99,7 @@ impl Mirrors {
             let tip = |(name, branch): (String, &Branch)| Some((branch.clone(), refs.get(&name)?.clone()));
             branches.into_iter().filter_map(tip).collect()
         };
+        state.ready = true;
         Ok(Mirror::new(self.git.clone(), repo.clone(), dir, tips))
     }
 

@@ -4,10 +4,11 @@ mod forge;
 mod hostile;
 mod questions;
 
-use super::{GitError, Mirrors, Want};
+use super::{Git, GitError, Mirrors, Want};
 use crate::domain::id::{Sha, Timestamp};
 use forge::{File, Forge, Mood, TOKEN, basic, branch, recording_git, repo};
 use std::path::Path;
+use std::time::Duration;
 
 fn commit(sha: &Sha) -> Want {
     Want::Commit(sha.clone())
@@ -261,4 +262,39 @@ async fn tidying_forgets_old_commits_and_they_can_come_back() {
     mirrors.tidy(&repo(), Timestamp(1_800_000_000_000)).await.unwrap();
     assert!(!commits.join(old.as_str()).exists());
     mirrors.fetch(&repo(), &forge.access(), &[commit(&old)]).await.unwrap().tree(&old).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_fetch_that_was_broken_off_does_not_stop_the_next_one() {
+    let forge = Forge::start().await;
+    let base = forge.commit("main", None, &[("a.tf", File::Text("1"))]).await;
+    let mirrors = forge.mirrors();
+    mirrors.fetch(&repo(), &forge.access(), &[commit(&base)]).await.unwrap();
+    let head = forge.commit("main", Some(&base), &[("a.tf", File::Text("2"))]).await;
+    forge.set(Mood::Hangs);
+    let (repo, access, wants) = (repo(), forge.access(), [commit(&head)]);
+    let hanging = mirrors.fetch(&repo, &access, &wants);
+    tokio::time::timeout(Duration::from_millis(300), hanging).await.unwrap_err();
+    // As git leaves it when it is killed while it writes the ref.
+    std::fs::write(forge.mirror_dir().join(format!("refs/commits/{head}.lock")), "").unwrap();
+    forge.set(Mood::Well);
+    mirrors.fetch(&repo, &access, &wants).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_repository_with_sha256_ids_works_too() {
+    let forge = Forge::start_with("sha256").await;
+    let base = forge.commit("main", None, &[("a.tf", File::Text("1"))]).await;
+    let head = forge.commit("feature", Some(&base), &[("a.tf", File::Text("2"))]).await;
+    let mirror = forge.mirrors().fetch(&repo(), &forge.access(), &[main(), commit(&head)]).await.unwrap();
+    assert_eq!(mirror.tip(&branch("main")).unwrap().as_str().len(), 64);
+    assert_eq!(mirror.changed_files(&base, &head).await.unwrap(), ["a.tf"]);
+}
+
+#[tokio::test]
+async fn git_tells_its_version() {
+    let forge = Forge::start().await;
+    let git = Git::new(forge::git_program(), forge.dir.path().join("scratch"), vec![]).unwrap();
+    let version = git.version().await.unwrap();
+    assert!(version.starts_with(|c: char| c.is_ascii_digit()), "{version}");
 }

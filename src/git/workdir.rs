@@ -18,8 +18,8 @@ const GONE: &str = ".gone-";
 #[derive(Debug)]
 pub struct WorkDir {
     path: PathBuf,
-    /// Device and inode: whether the path still leads to what this value made.
-    identity: (u64, u64),
+    /// Kept open, so that its inode is not given to another directory while we compare by it.
+    held: fs::File,
 }
 
 impl WorkDir {
@@ -33,7 +33,7 @@ impl WorkDir {
         let path = fs::canonicalize(root)?.join(&hex::encode(Sha256::digest(name))[..20]);
         discard(&path)?;
         fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self { identity: identity(&path)?, path })
+        Ok(Self { held: fs::File::open(&path)?, path })
     }
 
     /// Removes what earlier processes left under `root`. To be called before the first run.
@@ -51,21 +51,25 @@ impl WorkDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Whether the path still leads to what this value made.
+    fn is_in_its_place(&self) -> bool {
+        let identity = |facts: fs::Metadata| (facts.dev(), facts.ino());
+        match (fs::symlink_metadata(&self.path), self.held.metadata()) {
+            (Ok(there), Ok(ours)) => identity(there) == identity(ours),
+            _ => false,
+        }
+    }
 }
 
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|now| now == self.identity)
+        if self.is_in_its_place()
             && let Err(error) = discard(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %error, "git.workdir.left: could not be removed");
         }
     }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let facts = fs::symlink_metadata(path)?;
-    Ok((facts.dev(), facts.ino()))
 }
 
 /// Frees the path at once, and removes what was there in a thread of its own: `.terraform` may hold a gigabyte.

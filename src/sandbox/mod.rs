@@ -22,12 +22,11 @@ pub enum Level {
 }
 
 impl Level {
-    /// What the log of a run and the comment say in front of people's eyes; `None` would be a level that needs no
-    /// warning.
+    /// What the log of a run and the comment put in front of people's eyes.
     #[must_use]
-    pub const fn banner(self) -> Option<&'static str> {
+    pub const fn banner(self) -> &'static str {
         match self {
-            Self::Off => Some("NOT SANDBOXED: THIS CODE RAN WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT"),
+            Self::Off => "NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT",
         }
     }
 }

@@ -4,7 +4,7 @@ use super::error::StoreError;
 use rustix::fs::{Mode, OFlags};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AnyPool, Executor as _, SqlSafeStr as _};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +32,13 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
 
+/// FULL: what was acknowledged survives a power cut, not only a crash of this process.
+const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                               PRAGMA busy_timeout = 5000";
+
+/// Nobody waits for ever, neither for a lock nor for a transaction whose owner is gone.
+const POSTGRES_SETTINGS: &str = "SET lock_timeout = '15s'; SET idle_in_transaction_session_timeout = '60s'";
+
 pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
     sqlx::any::install_default_drivers();
     let pools = if let Some(path) = url.strip_prefix("sqlite:") {
@@ -47,19 +54,13 @@ pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
 
 async fn sqlite(path: &Path) -> Result<Pools, StoreError> {
     let url = sqlite_url(&private_file(path)?);
+    probe(&url, SQLITE_SETTINGS).await?;
     let writes = AnyPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(PATIENCE)
         // A connection to a file doesn't go away: asking it before each use would only cost time.
         .test_before_acquire(false)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                // FULL: what was acknowledged survives a power cut, not only a crash of this process.
-                let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                                PRAGMA busy_timeout = 5000";
-                connection.execute(settings).await.map(drop)
-            })
-        })
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(SQLITE_SETTINGS).await.map(drop) }))
         .connect(&url)
         .await
         .map_err(StoreError::connect)?;
@@ -78,20 +79,25 @@ async fn sqlite(path: &Path) -> Result<Pools, StoreError> {
 }
 
 async fn postgres(url: &str) -> Result<Pools, StoreError> {
+    probe(url, POSTGRES_SETTINGS).await?;
     let pool = AnyPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(PATIENCE)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                // Nobody waits for ever, neither for a lock nor for a transaction whose owner is gone.
-                let settings = "SET lock_timeout = '15s'; SET idle_in_transaction_session_timeout = '60s'";
-                connection.execute(settings).await.map(drop)
-            })
-        })
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(POSTGRES_SETTINGS).await.map(drop) }))
         .connect(url)
         .await
         .map_err(StoreError::connect)?;
     Ok(Pools { dialect: Dialect::Postgres, reads: pool.clone(), writes: pool })
+}
+
+/// A pool tries again until its patience ends and then says only that; one connection says what is wrong.
+async fn probe(url: &str, settings: &'static str) -> Result<(), StoreError> {
+    let connected = async {
+        let mut connection = AnyConnection::connect(url).await?;
+        connection.execute(settings).await?;
+        connection.close().await
+    };
+    tokio::time::timeout(PATIENCE, connected).await.map_err(|_| StoreError::Busy)?.map_err(StoreError::connect)
 }
 
 /// The file's full path, after making sure that it exists, is ours alone to read, and is on a local disk.

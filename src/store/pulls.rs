@@ -116,7 +116,8 @@ async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<Pull
     let runs = current_runs(connection, id, record.affected.as_ref()).await?;
     let locks = locks::of_repo(connection, &id.repo).await?;
     let waiting = runs::waiting(connection, &id.repo).await?;
-    let mut newest = Newest::of(runs);
+    let unfinished = runs.iter().filter(|run| !run.state.is_over()).cloned().collect();
+    let mut newest = Newest::of(runs, record.affected.as_ref());
     // A lock outlives the heads and the applies that it was taken for.
     for lock in locks.iter().filter(|lock| lock.held_by == *id) {
         if !newest.projects.contains_key(&lock.project)
@@ -125,10 +126,11 @@ async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<Pull
             newest.projects.insert(lock.project.clone(), run.project);
         }
     }
-    Ok(Some(assemble(record, newest, &locks, &waiting)))
+    Ok(Some(PullState { unfinished, ..assemble(record, newest, &locks, &waiting) }))
 }
 
-/// The plans of the present head and base, and all applies, oldest first; without those that were superseded.
+/// The plans of the present head and base, all applies, and whatever is not over, oldest first; without those that were
+/// superseded.
 async fn current_runs(
     connection: &mut AnyConnection,
     id: &PullId,
@@ -136,7 +138,8 @@ async fn current_runs(
 ) -> Result<Vec<Run>, StoreError> {
     let rows = sqlx::query(
         "SELECT record FROM run WHERE pull = $1 AND state <> 'superseded' \
-         AND (kind = 'apply' OR (kind = 'plan' AND head = $2 AND base = $3)) ORDER BY created_at, id",
+         AND (kind = 'apply' OR (kind = 'plan' AND head = $2 AND base = $3) \
+         OR state IN ('queued', 'waiting', 'running')) ORDER BY created_at, id",
     )
     .bind(id.to_string())
     .bind(affected.map(|affected| affected.head.as_str()))
@@ -171,12 +174,16 @@ struct Newest {
 
 impl Newest {
     /// From runs that are sorted oldest first.
-    fn of(runs: Vec<Run>) -> Self {
+    fn of(runs: Vec<Run>, affected: Option<&Affected>) -> Self {
         let mut newest = Self::default();
         for run in runs {
             let key = run.project.key.clone();
             if run.is_plan() {
-                newest.plans.insert(key, run);
+                let is_current = affected
+                    .is_some_and(|affected| affected.head == run.target.head && affected.base == run.target.base);
+                if is_current {
+                    newest.plans.insert(key, run);
+                }
             } else {
                 newest.projects.insert(key.clone(), run.project.clone());
                 newest.applies.insert(key, run);
@@ -209,7 +216,7 @@ fn assemble(record: PullRecord, mut newest: Newest, locks: &[Lock], waiting: &[W
     for project in newest.projects.into_values() {
         projects.push(state_of(project, None, None));
     }
-    PullState { record, projects }
+    PullState { record, projects, unfinished: Vec::new() }
 }
 
 /// A pull request's place among those that wait for the project, counted from 1.

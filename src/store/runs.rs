@@ -54,7 +54,7 @@ impl Tx {
         .bind(run.state.as_str())
         .bind(run.target.head.as_str())
         .bind(run.target.base.as_str())
-        .bind(run.apply_order().map(|order| order.batch.to_string()))
+        .bind(run.batch.map(|batch| batch.to_string()))
         .bind(run.created_at.0)
         .bind(row::to_json(run))
         .execute(self.connection())

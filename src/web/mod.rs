@@ -15,6 +15,7 @@ mod hooks;
 mod layers;
 mod log;
 mod pages;
+mod serve;
 mod state;
 mod upload;
 
@@ -36,6 +37,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tower_http::timeout::TimeoutLayer;
 use upload::Uploads;
+
+pub use serve::serve;
 
 /// GitHub's own limit for webhooks (<https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap>).
 const HOOK_LIMIT: usize = 25 * 1024 * 1024;

@@ -54,6 +54,8 @@ pub struct PullState {
     pub record: PullRecord,
     /// In the order of `affected`, followed by projects of older heads that still have an apply or a lock.
     pub projects: Vec<ProjectState>,
+    /// Every run of this pull request that is not over, of whatever head.
+    pub unfinished: Vec<Run>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,12 +102,23 @@ impl ProjectState {
         self.plan.as_ref().and_then(Run::planned).is_some_and(|planned| planned.summary.is_empty())
     }
 
-    /// Applied, or there was nothing to apply.
+    /// Nothing is left to do: what the present head has is applied, or changes nothing.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        match &self.apply {
-            Some(apply) => matches!(apply.outcome, Some(Outcome::Applied(_))),
-            None => self.nothing_to_apply(),
-        }
+        self.is_applied() || self.apply.is_none() && self.current_plan().is_some() && self.nothing_to_apply()
+    }
+
+    /// The code that the present head has was applied.
+    #[must_use]
+    pub fn is_applied(&self) -> bool {
+        let (Some(apply), Some(target)) = (&self.apply, &self.target) else { return false };
+        matches!(apply.outcome, Some(Outcome::Applied(_))) && apply.target.inputs == target.inputs
+    }
+
+    /// The finished plan of exactly what the present head is.
+    #[must_use]
+    pub fn current_plan(&self) -> Option<&Run> {
+        let target = self.target.as_ref()?;
+        self.plan.as_ref().filter(|run| run.state == RunState::Succeeded && run.target == *target)
     }
 }

@@ -28,6 +28,7 @@ pub(super) enum Mood {
     /// Refuses, and repeats in its text what it was sent.
     Echoes,
     Redirects(String),
+    Hangs,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +77,10 @@ pub(super) fn branch(name: &str) -> Branch {
 impl Forge {
     /// A forge with the empty repository `acme/infra`.
     pub(super) async fn start() -> Self {
+        Self::start_with("sha1").await
+    }
+
+    pub(super) async fn start_with(object_format: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -84,7 +89,8 @@ impl Forge {
         let app = axum::Router::new().fallback(answer).with_state(state);
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         let forge = Self { dir, seen, address, server };
-        forge.git(&["init", "--quiet", "--bare", "--template=", "."], "").await;
+        let format = format!("--object-format={object_format}");
+        forge.git(&["init", "--quiet", "--bare", "--template=", &format, "."], "").await;
         forge
     }
 
@@ -189,7 +195,7 @@ async fn answer(
             if line.contains(TOKEN) || line.contains(&basic(TOKEN)) {
                 seen.leaks.push(line.clone());
             }
-            if line.contains("remote-http") && uri.host().is_none() && line.contains("/acme/") {
+            if line.contains("remote-http") && line.contains("/acme/infra.git") {
                 seen.talking.push(line);
             }
         }
@@ -202,6 +208,7 @@ async fn answer(
             let text = format!("go away with {authorization} and {TOKEN}");
             return (StatusCode::FORBIDDEN, [("content-type", "text/plain; charset=utf-8")], text).into_response();
         }
+        Mood::Hangs => std::future::pending().await,
         Mood::Redirects(to) => return (StatusCode::FOUND, [("location", to)]).into_response(),
     }
     if authorization != format!("Basic {}", basic(TOKEN)) {

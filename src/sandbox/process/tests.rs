@@ -79,7 +79,7 @@ async fn a_missing_program_is_an_error_that_names_it() {
 #[tokio::test]
 async fn a_process_may_end_in_order_when_its_time_is_over() {
     let mut spec = shell("trap 'echo stopping; exit 3' INT; echo started; while :; do sleep 0.05; done");
-    spec.deadline = Duration::from_millis(300);
+    spec.deadline = Duration::from_secs(1);
     let outcome = run(spec).await.unwrap();
     assert_eq!(outcome.end, End::TimedOut);
     assert_eq!(String::from_utf8(outcome.stdout.bytes).unwrap(), "started\nstopping\n");
@@ -89,9 +89,9 @@ async fn a_process_may_end_in_order_when_its_time_is_over() {
 async fn a_tree_that_ignores_the_interrupt_is_killed_with_all_its_members() {
     let dir = tempfile::tempdir().unwrap();
     let pids = dir.path().join("pids");
-    let script = format!("trap '' INT TERM; (sleep 600 & echo $! ; wait) > {} & wait", pids.display());
+    let script = format!("trap '' INT TERM; (sleep 60 & echo $! ; wait) > {} & wait", pids.display());
     let mut spec = shell(&script);
-    spec.deadline = Duration::from_millis(300);
+    spec.deadline = Duration::from_secs(1);
     spec.grace = Duration::from_millis(100);
     let outcome = run(spec).await.unwrap();
     assert_eq!(outcome.end, End::TimedOut);
@@ -101,7 +101,7 @@ async fn a_tree_that_ignores_the_interrupt_is_killed_with_all_its_members() {
 
 #[tokio::test]
 async fn cancelling_stops_it() {
-    let spec = shell("exec sleep 600");
+    let spec = shell("exec sleep 60");
     let cancel = spec.cancel.clone();
     let running = tokio::spawn(run(spec));
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -122,7 +122,7 @@ async fn what_was_cancelled_before_does_not_start() {
 async fn dropping_the_future_kills_the_tree() {
     let dir = tempfile::tempdir().unwrap();
     let pids = dir.path().join("pids");
-    let running = tokio::spawn(run(shell(&format!("sleep 600 & echo $! > {}; wait", pids.display()))));
+    let running = tokio::spawn(run(shell(&format!("sleep 60 & echo $! > {}; wait", pids.display()))));
     let pid = written(&pids).await;
     running.abort();
     dies(&pid).await;
@@ -132,7 +132,7 @@ async fn dropping_the_future_kills_the_tree() {
 async fn a_child_that_is_left_behind_with_the_pipe_is_killed_and_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let pids = dir.path().join("pids");
-    let outcome = run(shell(&format!("sleep 600 & echo $! > {}; echo done", pids.display()))).await.unwrap();
+    let outcome = run(shell(&format!("sleep 60 & echo $! > {}; echo done", pids.display()))).await.unwrap();
     assert_eq!((outcome.end, outcome.stdout.bytes), (End::Exit(0), b"done\n".to_vec()));
     assert!(outcome.elapsed < Duration::from_secs(5), "{:?}", outcome.elapsed);
     dies(&written(&pids).await).await;

@@ -1,0 +1,48 @@
+//! `terraplane serve`: the server, until it is told to stop.
+
+use super::Server;
+use crate::config::{ServerConfig, process_environment};
+use crate::sandbox::Level;
+use crate::telemetry::{self, LogFormat};
+use anyhow::Context as _;
+use std::io::Write;
+use std::path::Path;
+use tokio::net::TcpListener;
+
+/// Exit code 0 after a drain; 2 with everything that is wrong with the configuration.
+///
+/// # Errors
+/// When the server can't start.
+pub async fn serve(config: Option<&Path>, out: &mut (dyn Write + Send)) -> anyhow::Result<u8> {
+    let environment = process_environment();
+    let config = match ServerConfig::load(config, &environment) {
+        Ok(config) => config,
+        Err(errors) => {
+            writeln!(out, "{errors}")?;
+            return Ok(2);
+        }
+    };
+    telemetry::init(LogFormat::Auto);
+    let grace = config.grace_period;
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
+    let server = Server::start(config, listener, &environment).await?;
+    tracing::info!(address = %server.address, "terraplane is up");
+    tracing::warn!("{}", Level::Off.banner());
+    asked_to_stop().await?;
+    tracing::info!(grace_s = grace.as_secs(), "draining: no new run begins, running ones may finish");
+    let finished = server.drain(grace).await;
+    tracing::info!(finished, "terraplane is down");
+    Ok(0)
+}
+
+/// SIGTERM or SIGINT.
+pub(super) async fn asked_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be listened for")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Puts the parts of the server together: for `serve`, for `demo`, and for the tests, which run the same thing.
+
+use super::doctor::connect;
+use crate::config::{Environment, ServerConfig};
+use crate::domain::id::ForgeKind;
+use crate::domain::report;
+use crate::flow::links::Links;
+use crate::flow::tokens::Tokens;
+use crate::flow::{Flow, Pace, Running, Worker, clear_work, open_archive};
+use crate::git::{Git, Mirrors};
+use crate::render::Renderer;
+use crate::sandbox::{Level, process};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::terraform::install::Tools;
+use crate::web::{self, Hook, WebState};
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long open requests may go on after everything else has stopped.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
+
+/// A server that is up.
+#[derive(Debug)]
+pub struct Server {
+    pub flow: Arc<Flow>,
+    pub address: SocketAddr,
+    worker: Worker,
+    draining: Arc<AtomicBool>,
+    closed: CancellationToken,
+    http: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Opens the store and the archive, starts the worker and serves on `listener`. Of the environment only `PATH` and
+    /// what git's network needs is used.
+    ///
+    /// # Errors
+    /// When the data directory can't be written, the database can't be opened, git is missing,
+    /// or the encryption key is gone although something was encrypted with it.
+    pub async fn start(config: ServerConfig, listener: TcpListener, environment: &Environment) -> anyhow::Result<Self> {
+        let address = listener.local_addr()?;
+        let flow = Arc::new(assemble(config, address, environment).await?);
+        clear_work(&flow)?;
+        let draining = Arc::new(AtomicBool::new(false));
+        let closed = CancellationToken::new();
+        let router = web::router(web_state(&flow, &draining));
+        let http = tokio::spawn(web::serve(listener, router, closed.clone()));
+        let worker = Worker::start(&flow);
+        Ok(Self { flow, address, worker, draining, closed, http })
+    }
+
+    /// Begins no new work; running work may finish within `grace`. Webhooks are recorded until the end, and managed
+    /// state is kept: running applies write it. Returns whether everything finished by itself.
+    pub async fn drain(self, grace: Duration) -> bool {
+        self.draining.store(true, Ordering::Relaxed);
+        let finished = self.worker.drain(grace).await;
+        self.closed.cancel();
+        if tokio::time::timeout(LAST_REQUESTS, self.http).await.is_err() {
+            tracing::warn!("some requests were cut off");
+        }
+        self.flow.store.close().await;
+        finished
+    }
+}
+
+async fn assemble(config: ServerConfig, address: SocketAddr, environment: &Environment) -> anyhow::Result<Flow> {
+    let path = environment.get("PATH").cloned().unwrap_or_default();
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("can't create `data_dir` {}", config.data_dir.display()))?;
+    let store = Store::open(config.database.url().expose_secret()).await?;
+    let archive = open_archive(&config, &store).await?;
+    let scratch = config.data_dir.join("scratch");
+    let git = process::find_program(Path::new("git"), OsStr::new(&path))
+        .context("there is no `git` on the PATH: install it")?;
+    let git = Git::new(git, scratch.join("git"), git_network(environment))?;
+    let tools_scratch = scratch.join("terraform");
+    std::fs::create_dir_all(&tools_scratch)?;
+    let key = archive.hmac_key();
+    Ok(Flow {
+        forges: vec![connect(&config.github)?],
+        mirrors: Mirrors::new(git, config.data_dir.join("mirrors")),
+        tools: Tools::new(&config.terraform.binaries, OsStr::new(&path), &tools_scratch),
+        renderer: Renderer::new(),
+        links: Links::new(&config.url, &key),
+        tokens: Tokens::new(&key),
+        running: Running::default(),
+        pace: Pace::default(),
+        server: report::Server { name: config.name.clone(), banner: Some(Level::Off.banner().to_owned()) },
+        state_base: format!("http://{}", loopback(address)),
+        path,
+        wake: Arc::new(Notify::new()),
+        store,
+        archive,
+        config,
+    })
+}
+
+/// What git needs to reach the forge from behind a proxy or with a private certificate authority.
+fn git_network(environment: &Environment) -> Vec<(String, String)> {
+    const NAMES: [&str; 7] =
+        ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"];
+    let named = |name: &&str| Some(((*name).to_owned(), environment.get(*name)?.clone()));
+    NAMES.iter().filter_map(named).collect()
+}
+
+/// How terraform on this host reaches the server, whatever address it listens on.
+fn loopback(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => (std::net::Ipv6Addr::LOCALHOST, v6.port()).into(),
+        other => other,
+    }
+}
+
+fn web_state(flow: &Arc<Flow>, draining: &Arc<AtomicBool>) -> WebState {
+    let hook = Hook {
+        forge: ForgeKind::Github,
+        host: flow.config.github.host(),
+        secret: flow.config.github.webhook_secret.clone(),
+    };
+    WebState {
+        store: flow.store.clone(),
+        archive: flow.archive.clone(),
+        hooks: vec![hook],
+        links: flow.links.clone(),
+        tokens: flow.tokens.clone(),
+        metrics: Metrics::install(),
+        wake: Arc::clone(&flow.wake),
+        draining: Arc::clone(draining),
+    }
+}

@@ -1,0 +1,188 @@
+//! The `repos` part: which repositories are served, what holds for them, and which variables terraform may see.
+
+use super::ServerConfig;
+use crate::config::decode::{Fields, checked, list};
+use crate::config::error::{Faults, quoted};
+use crate::config::repo::RepoConfig;
+use crate::config::rules::Match;
+use crate::config::secret::{Secrets, is_reference};
+use crate::config::yaml::{Node, Value};
+use crate::domain::id::RepoName;
+use crate::domain::project::{Project, glob};
+use globset::GlobMatcher;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+
+/// Variables that belong to the steps themselves: a granted one would change what was planned, or where.
+const OWN_VARIABLES: [&str; 10] = [
+    "HOME",
+    "LANG",
+    "PATH",
+    "TMPDIR",
+    "TF_CLI_CONFIG_FILE",
+    "TF_DATA_DIR",
+    "TF_INPUT",
+    "TF_IN_AUTOMATION",
+    "TF_PLUGIN_CACHE_DIR",
+    "TF_WORKSPACE",
+];
+
+/// Characters that make a pattern of a name.
+const PATTERN: [char; 4] = ['*', '?', '[', '{'];
+
+/// What holds for the repositories that `match` names.
+#[derive(Debug, Clone)]
+pub struct RepoPolicy {
+    /// Host, owner and name, lower case: GitHub does not tell case apart.
+    matches: GlobMatcher,
+    /// The one repository that `match` names, if it is no pattern.
+    exactly: Option<RepoName>,
+    /// Weaker than the repository's file.
+    pub defaults: RepoConfig,
+    /// Stronger than the repository's file.
+    pub enforce: RepoConfig,
+    grants: Vec<Grant>,
+}
+
+/// Variables for some projects.
+#[derive(Debug, Clone)]
+struct Grant {
+    matches: Match,
+    plan: Vec<(String, SecretString)>,
+    apply: Vec<(String, SecretString)>,
+}
+
+/// What a run is about to do: an apply may be granted more than a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Plan,
+    Apply,
+}
+
+impl RepoPolicy {
+    /// The one repository that `match` names; `None` if it is a pattern.
+    #[must_use]
+    pub const fn exactly(&self) -> Option<&RepoName> {
+        self.exactly.as_ref()
+    }
+
+    fn matches(&self, repo: &RepoName) -> bool {
+        self.matches.is_match(repo.to_string().to_lowercase())
+    }
+}
+
+impl ServerConfig {
+    /// Everything that the server says of a repository, later entries over earlier ones; `None`: it is not served.
+    #[must_use]
+    pub fn policy(&self, repo: &RepoName) -> Option<RepoPolicy> {
+        self.repos.iter().filter(|policy| policy.matches(repo)).cloned().reduce(|weaker, stronger| RepoPolicy {
+            matches: stronger.matches,
+            exactly: stronger.exactly,
+            defaults: weaker.defaults.overlaid(&stronger.defaults),
+            enforce: weaker.enforce.overlaid(&stronger.enforce),
+            grants: weaker.grants.into_iter().chain(stronger.grants).collect(),
+        })
+    }
+
+    /// The variables that terraform may see, by name; of several grants of one variable the last wins. The project's
+    /// name and tags have to be those of [`crate::config::resolve()`], which does not take them from a pull request.
+    #[must_use]
+    pub fn env_for(&self, repo: &RepoName, project: &Project, phase: Phase) -> Vec<(String, SecretString)> {
+        let mut granted = BTreeMap::new();
+        for grant in self.repos.iter().filter(|policy| policy.matches(repo)).flat_map(|policy| &policy.grants) {
+            if grant.matches.matches(project) {
+                let variables = match phase {
+                    Phase::Plan => &grant.plan,
+                    Phase::Apply => &grant.apply,
+                };
+                granted.extend(variables.iter().cloned());
+            }
+        }
+        granted.into_iter().collect()
+    }
+}
+
+pub(super) fn repo(
+    node: &Node,
+    path: &[String],
+    host: Option<&str>,
+    secrets: &Secrets<'_>,
+    faults: &mut Faults,
+) -> Option<RepoPolicy> {
+    let mut fields = Fields::item(node, path, faults)?;
+    let advice = "it names repositories by host, owner and name, as a glob: `github.com/acme/infra-*`";
+    let matches = fields.required("match", advice, faults, |node, faults| repo_glob(node, host, faults));
+    let mut layer = |key, faults: &mut Faults| {
+        let path = fields.path_of(key);
+        fields.get(key).map(|node| RepoConfig::decode(node, &path, faults)).unwrap_or_default()
+    };
+    let (defaults, enforce) = (layer("defaults", faults), layer("enforce", faults));
+    let path = fields.path_of("env");
+    let grants = fields
+        .optional("env", faults, |node, faults| list(node, faults, |item, f| grant(item, &path, secrets, f)))
+        .unwrap_or_default();
+    fields.finish(faults);
+    let (matches, exactly) = matches?;
+    Some(RepoPolicy { matches, exactly, defaults, enforce, grants })
+}
+
+fn repo_glob(node: &Node, host: Option<&str>, faults: &mut Faults) -> Option<(GlobMatcher, Option<RepoName>)> {
+    let wanted = "a glob over host/owner/name, such as `github.com/acme/infra-*`";
+    let text = crate::config::decode::text(node, faults)?;
+    let named = text.split('/').next().unwrap_or_default();
+    let is_name = !named.contains(PATTERN);
+    if let Some(host) = host
+        && is_name
+        && !named.eq_ignore_ascii_case(host)
+    {
+        let meant =
+            if text.matches('/').count() == 1 { format!("{host}/{text}") } else { text.replacen(named, host, 1) };
+        let message = format!("{} is not on `{host}`, which this server speaks with", quoted(text));
+        faults.add_help(&node.place, message, format!("did you mean `{meant}`?"));
+        return None;
+    }
+    checked(node, wanted, faults, |text| {
+        let whole = text.matches('/').count() >= 2 || text.ends_with("**");
+        let glob = glob(&text.to_lowercase()).filter(|_| whole && !text.contains("//") && !text.ends_with('/'))?;
+        Some((glob, if text.contains(PATTERN) { None } else { text.parse().ok() }))
+    })
+}
+
+fn grant(node: &Node, path: &[String], secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Grant> {
+    let mut fields = Fields::item(node, path, faults)?;
+    let matches = fields.required("match", "`\"*\"` is every project", faults, Match::decode);
+    let mut variables = |key, faults: &mut Faults| {
+        fields.optional(key, faults, |node, faults| variables(node, secrets, faults)).unwrap_or_default()
+    };
+    let (plan, apply) = (variables("plan", faults), variables("apply", faults));
+    fields.finish(faults);
+    Some(Grant { matches: matches?, plan, apply })
+}
+
+fn variables(node: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Vec<(String, SecretString)>> {
+    // A mapping whose keys are free, so it is not read by `Fields`.
+    let Value::Map(entries) = &node.value else {
+        faults.hide(node);
+        faults.add(&node.place, format!("this must be a mapping of variables (`NAME: value`), and is {}", node.kind()));
+        return None;
+    };
+    let mut variables = Vec::new();
+    for (key, value) in entries {
+        // Nobody knows which literals are secret.
+        if !matches!(&value.value, Value::Scalar(text) if is_reference(text)) {
+            faults.hide(value);
+        }
+        let name = key.text.as_str();
+        let sound = !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.is_empty();
+        if !sound {
+            faults.add(&key.place, format!("{} is not the name of a variable", quoted(name)));
+        } else if OWN_VARIABLES.contains(&name) || name.starts_with("TF_HTTP_") || name.starts_with("LD_") {
+            faults.add(&key.place, format!("{} is set by the server itself", quoted(name)));
+        } else if let Some(value) = secrets.value(value, faults) {
+            variables.push((name.to_owned(), value));
+        }
+    }
+    Some(variables)
+}

@@ -1,0 +1,312 @@
+//! What a server file and the environment come to mean.
+
+use super::*;
+use crate::config::{Database, GithubAuth, Phase, SandboxLevel};
+use crate::domain::id::RepoName;
+use crate::domain::project::{ApplyMode, Project, StateKind};
+use secrecy::ExposeSecret as _;
+use std::path::Path;
+use std::time::Duration;
+
+fn repo_name(text: &str) -> RepoName {
+    text.parse().unwrap()
+}
+
+fn project(dir: &str, tags: &[&str]) -> Project {
+    Project {
+        key: dir.parse().unwrap(),
+        name: dir.parse().unwrap(),
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        var_files: Vec::new(),
+        terraform_version: None,
+        state: StateKind::Remote,
+        apply: ApplyMode::OnMerge,
+        least_role: None,
+        watch: Vec::new(),
+        require: Vec::new(),
+        reason: String::new(),
+    }
+}
+
+#[test]
+fn a_short_file_gets_the_documented_defaults() {
+    let config = Server::with("").load();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:4141");
+    assert_eq!(config.name, "terraplane");
+    assert_eq!(config.data_dir, Path::new("/var/lib/terraplane"));
+    assert_eq!(config.database.url().expose_secret(), "sqlite:/var/lib/terraplane/terraplane.db");
+    assert_eq!(config.encryption_key_path(), Path::new("/var/lib/terraplane/key"));
+    assert_eq!(config.github.api_url.as_str(), "https://api.github.com/");
+    assert_eq!(config.github.host(), "github.com");
+    assert_eq!(config.sandbox.require, SandboxLevel::Reduced);
+    assert_eq!(config.concurrency.runs.get(), 4);
+    assert_eq!(config.terraform.init_timeout, Duration::from_secs(600));
+    assert_eq!(config.terraform.plan_timeout, Duration::from_secs(1800));
+    assert_eq!(config.terraform.apply_timeout, Duration::from_secs(3600));
+    assert_eq!(config.grace_period, Duration::from_secs(600));
+    assert!(config.encryption_key.is_none() && config.repos.is_empty() && config.commands.names.is_empty());
+}
+
+#[test]
+fn the_documentation_names_every_key() {
+    let documentation = include_str!("../../../docs/configuration.md");
+    let level = "nokeyofours: 1";
+    let below = |key: &str| format!("{key}: {{{level}}}\n");
+    let levels: String = ["github", "sandbox", "concurrency", "terraform", "commands"].map(below).concat();
+    let layer = format!("{{{level}, projects: [{{{level}}}], rules: [{{{level}}}]}}");
+    let repos = format!("repos: [{{{level}, env: [{{{level}}}], enforce: {layer}}}]\n");
+    let errors = Server::file(&format!("{level}\n{levels}{repos}")).errors();
+    let known: Vec<&str> = errors
+        .lines()
+        .filter_map(|line| line.split_once("known keys: "))
+        .flat_map(|(_, keys)| keys.split(", "))
+        .collect();
+    assert!(known.len() > 40, "{errors}");
+    for key in known {
+        assert!(documentation.contains(&format!("`{key}`")) || key == "gitlab", "`{key}` is not documented");
+    }
+}
+
+#[test]
+fn the_example_files_are_valid() {
+    let example = include_str!("../../../examples/server.yaml");
+    let server = Server::file(example)
+        .variable("GITHUB_WEBHOOK_SECRET", "s")
+        .variable("TERRAPLANE_ENCRYPTION_KEY", &"k".repeat(32))
+        .variable("TERRAPLANE_GITHUB__PRIVATE_KEY", PEM);
+    let config = server.load();
+    assert!(matches!(config.github.auth, GithubAuth::App { app_id: 12345, .. }));
+    assert!(config.policy(&repo_name("github.com/acme/infra-prod")).is_some());
+    repo(include_str!("../../../examples/terraplane.yaml"));
+}
+
+const PEM: &str = "-----BEGIN RSA PRIVATE KEY-----\nx\n-----END RSA PRIVATE KEY-----\n";
+
+#[test]
+fn every_key_can_be_set_by_environment_alone() {
+    let environment: Environment = [
+        ("TERRAPLANE_LISTEN", "127.0.0.1:0"),
+        ("TERRAPLANE_URL", "http://localhost:4141/base/"),
+        ("TERRAPLANE_NAME", "tp-staging"),
+        ("TERRAPLANE_DATA_DIR", "/data"),
+        ("TERRAPLANE_DATABASE", "postgres://u:p@db/terraplane"),
+        ("TERRAPLANE_ENCRYPTION_KEY", "0123456789abcdef0123456789abcdef"),
+        ("TERRAPLANE_GITHUB__API_URL", "http://127.0.0.1:8080/api/v3"),
+        ("TERRAPLANE_GITHUB__WEBHOOK_SECRET", "hook"),
+        ("TERRAPLANE_GITHUB__APP_ID", "7"),
+        ("TERRAPLANE_GITHUB__PRIVATE_KEY", PEM),
+        ("TERRAPLANE_REPOS__0__MATCH", "127.0.0.1:8080/acme/*"),
+        ("TERRAPLANE_REPOS__0__ENFORCE__RULES__0__MATCH", "*"),
+        ("TERRAPLANE_REPOS__0__ENFORCE__RULES__0__REQUIRE", "approved, mergeable"),
+        ("TERRAPLANE_REPOS__0__ENV__0__MATCH", "*"),
+        ("TERRAPLANE_REPOS__0__ENV__0__PLAN__AWS_PROFILE", "env:PROFILE"),
+        ("TERRAPLANE_SANDBOX__REQUIRE", "off"),
+        ("TERRAPLANE_CONCURRENCY__RUNS", "2"),
+        ("TERRAPLANE_TERRAFORM__BINARIES", "/opt/terraform,/opt/tofu"),
+        ("TERRAPLANE_TERRAFORM__DEFAULT_VERSION", "~> 1.10"),
+        ("TERRAPLANE_TERRAFORM__PLAN_TIMEOUT", "1h 30m"),
+        ("TERRAPLANE_GRACE_PERIOD", "90s"),
+        ("TERRAPLANE_COMMANDS__NAMES", "atlantis, iac"),
+        ("PROFILE", "readonly"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let config = ServerConfig::load(None, &environment).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.link("/runs/1"), "http://localhost:4141/base/runs/1");
+    assert_eq!(config.name, "tp-staging");
+    assert!(matches!(config.database, Database::Postgres(_)));
+    assert!(matches!(config.github.auth, GithubAuth::App { app_id: 7, .. }));
+    assert_eq!(config.github.host(), "127.0.0.1:8080");
+    assert_eq!(config.sandbox.require, SandboxLevel::Off);
+    assert_eq!(config.concurrency.runs.get(), 2);
+    assert_eq!(config.terraform.binaries, [Path::new("/opt/terraform"), Path::new("/opt/tofu")]);
+    assert_eq!(config.terraform.default_version.as_deref(), Some("~> 1.10"));
+    assert_eq!(config.terraform.plan_timeout, Duration::from_secs(5400));
+    assert_eq!(config.grace_period, Duration::from_secs(90));
+    assert_eq!(config.commands.names, ["atlantis", "iac"]);
+    let granted = config.env_for(&repo_name("127.0.0.1:8080/acme/infra"), &project("prod", &[]), Phase::Plan);
+    assert_eq!(granted[0].0, "AWS_PROFILE");
+    assert_eq!(granted[0].1.expose_secret(), "readonly");
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_an_empty_variable_is_none() {
+    let config = Server::with("name: fromfile\nconcurrency: {runs: 8}\nsandbox: {require: weak}\n")
+        .variable("TERRAPLANE_NAME", "fromenv")
+        .variable("TERRAPLANE_SANDBOX__REQUIRE", "full")
+        .variable("TERRAPLANE_CONCURRENCY__RUNS", "")
+        .load();
+    assert_eq!(config.name, "fromenv");
+    assert_eq!(config.sandbox.require, SandboxLevel::Full);
+    assert_eq!(config.concurrency.runs.get(), 8);
+}
+
+#[test]
+fn what_kubernetes_puts_into_the_environment_is_no_setting() {
+    Server::with("")
+        .variable("TERRAPLANE_SERVICE_HOST", "10.0.0.1")
+        .variable("TERRAPLANE_SERVICE_PORT", "80")
+        .variable("TERRAPLANE_SERVICE_PORT_HTTP", "80")
+        .variable("TERRAPLANE_PORT", "tcp://10.0.0.1:80")
+        .variable("TERRAPLANE_PORT_80_TCP", "tcp://10.0.0.1:80")
+        .variable("TERRAPLANE_PORT_80_TCP_ADDR", "10.0.0.1")
+        .variable("TERRAPLANE_PORT_80_TCP_PROTO", "tcp")
+        .load();
+}
+
+#[test]
+fn secrets_come_from_variables_and_files_and_are_never_printed() {
+    let server = Server::file(
+        "\
+url: https://terraplane.example.com
+github: {webhook_secret: file:secrets/hook, token: env:TOKEN}
+repos:
+  - match: github.com/acme/*
+    env: [{match: '*', plan: {A: literal-value, B: env:TOKEN}}]
+",
+    );
+    std::fs::create_dir(server.directory.path().join("secrets")).unwrap();
+    let server = server.beside("secrets/hook", "hook-hunter2\n").variable("TOKEN", "token-hunter2");
+    let config = server.load();
+    assert_eq!(config.github.webhook_secret.expose_secret(), "hook-hunter2");
+    let GithubAuth::Token(token) = &config.github.auth else { panic!("an App") };
+    assert_eq!(token.expose_secret(), "token-hunter2");
+    let printed = format!("{config:?}");
+    assert!(!printed.contains("hunter2") && !printed.contains("literal-value"), "{printed}");
+}
+
+#[test]
+fn what_a_reference_points_to_is_checked_at_the_start() {
+    let errors = Server::file(
+        "\
+url: https://terraplane.example.com
+encryption_key: env:SHORT
+github:
+  webhook_secret: env:NOT_SET
+  app_id: 1
+  private_key: file:key.pem
+repos:
+  - match: github.com/acme/*
+    env:
+      - match: tag:prod
+        plan: {OK: x, 1BAD: x, TF_WORKSPACE: prod, TOKEN: 'file:none'}
+  - match: gitlab.com/acme/*
+",
+    )
+    .variable("SHORT", "abc")
+    .beside("key.pem", "ssh-rsa AAAA")
+    .errors();
+    insta::assert_snapshot!(errors, @r#"
+    error: the key is shorter than 32 characters
+     --> server.yaml:2:17
+      |
+    2 | encryption_key: env:SHORT
+      |                 ^^^^^^^^^
+      = make one with `openssl rand -hex 32`
+
+    error: the environment variable `NOT_SET` is not set
+     --> server.yaml:4:19
+      |
+    4 |   webhook_secret: env:NOT_SET
+      |                   ^^^^^^^^^^^
+
+    error: this is not a private key in PEM form
+     --> server.yaml:6:16
+      |
+    6 |   private_key: file:key.pem
+      |                ^^^^^^^^^^^^
+      = GitHub gives it as a `.pem` file, which begins with `-----BEGIN RSA PRIVATE KEY-----`
+
+    error: `1BAD` is not the name of a variable
+      --> server.yaml:11:23
+       |
+    11 |         plan: {OK: [hidden], 1BAD: [hidden], TF_WORKSPACE: [hidden], TOKEN: 'file:none'}
+       |                              ^^^^
+
+    error: `TF_WORKSPACE` is set by the server itself
+      --> server.yaml:11:32
+       |
+    11 |         plan: {OK: [hidden], 1BAD: [hidden], TF_WORKSPACE: [hidden], TOKEN: 'file:none'}
+       |                                              ^^^^^^^^^^^^
+
+    error: cannot read `none`: No such file or directory (os error 2)
+      --> server.yaml:11:59
+       |
+    11 | …, 1BAD: [hidden], TF_WORKSPACE: [hidden], TOKEN: 'file:none'}
+       |                                                   ^^^^^^^^^^^
+
+    6 errors
+    "#);
+}
+
+#[test]
+fn an_address_of_the_forge_is_https_or_loopback_and_holds_no_password() {
+    let api = |url: &str| Server::with("").variable("TERRAPLANE_GITHUB__API_URL", url);
+    for fine in
+        ["https://ghe.acme.example/api/v3", "http://localhost:1/api/v3", "http://[::1]:8080", "http://127.0.0.9"]
+    {
+        api(fine).load();
+    }
+    for wrong in ["http://ghe.acme.example/api/v3", "http://10.0.0.1", "ftp://localhost", "https://x?y=z", "github.com"]
+    {
+        assert!(api(wrong).errors().contains("is not an https address"), "{wrong}");
+    }
+    let errors = api("https://ana:hunter2@ghe.acme.example").errors();
+    assert!(errors.contains("must not hold a user or password") && !errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
+fn a_token_and_an_app_exclude_each_other_and_an_app_needs_both_parts() {
+    let errors = Server::with("").variable("TERRAPLANE_GITHUB__APP_ID", "12").errors();
+    assert!(errors.contains("`token` stands beside `app_id` or `private_key`"), "{errors}");
+    let app = Server::file("url: https://t.example\ngithub: {webhook_secret: env:H, app_id: 12}\n").variable("H", "h");
+    assert!(app.errors().contains("`private_key` is missing in `github`"), "{}", app.errors());
+    let none = Server::file("url: https://t.example\ngithub: {webhook_secret: env:H}\n").variable("H", "h");
+    assert!(none.errors().contains("or `token` for a trial"), "{}", none.errors());
+}
+
+#[test]
+fn only_repositories_that_match_are_served_whatever_their_case() {
+    let config = Server::with("repos: [{match: github.com/Acme/infra-*}, {match: 'github.com/tools/**'}]\n").load();
+    for served in ["github.com/acme/infra-prod", "github.com/ACME/Infra-Prod", "github.com/tools/x"] {
+        assert!(config.policy(&repo_name(served)).is_some(), "{served}");
+    }
+    for foreign in ["github.com/acme/app", "github.com/acme2/infra-prod", "ghe.example/acme/infra-prod"] {
+        assert!(config.policy(&repo_name(foreign)).is_none(), "{foreign}");
+    }
+}
+
+#[test]
+fn variables_are_granted_by_repository_project_and_phase() {
+    let config = Server::with(
+        "\
+repos:
+  - match: github.com/acme/*
+    env:
+      - match: '*'
+        plan: {REGION: eu, PROFILE: none}
+        apply: {REGION: eu}
+      - match: tag:prod
+        plan: {PROFILE: prod-readonly}
+        apply: {PROFILE: prod-deployer}
+      - match: staging/*
+        apply: {PROFILE: staging}
+",
+    )
+    .load();
+    let granted = |repo: &str, project: &Project, phase| {
+        config
+            .env_for(&repo_name(repo), project, phase)
+            .into_iter()
+            .map(|(name, value)| format!("{name}={}", value.expose_secret()))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let acme = "github.com/acme/infra";
+    let prod = project("prod/network", &["prod"]);
+    assert_eq!(granted(acme, &prod, Phase::Plan), "PROFILE=prod-readonly REGION=eu");
+    assert_eq!(granted(acme, &prod, Phase::Apply), "PROFILE=prod-deployer REGION=eu");
+    assert_eq!(granted(acme, &project("staging/app", &[]), Phase::Plan), "PROFILE=none REGION=eu");
+    assert_eq!(granted(acme, &project("staging/app", &[]), Phase::Apply), "PROFILE=staging REGION=eu");
+    assert_eq!(granted("github.com/other/infra", &prod, Phase::Apply), "");
+}

@@ -1,0 +1,73 @@
+//! Pull requests and their reviews.
+
+use super::error::ApiError;
+use super::{Paging, visible};
+use crate::demo::world::{World, accounts::Caller};
+use axum::extract::{Path, Query, State};
+use axum::http::Uri;
+use axum::response::Response;
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    state: Option<String>,
+    base: Option<String>,
+}
+
+/// `GET /repos/{owner}/{repo}/pulls`: newest first.
+pub(super) async fn list(
+    State(world): State<World>,
+    Extension(caller): Extension<Caller>,
+    Path((owner, name)): Path<(String, String)>,
+    Query(filter): Query<Filter>,
+    Query(paging): Query<Paging>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let all = world.read(|state| {
+        let repo = visible(state, &caller, &owner, &name)?;
+        let wanted = filter.state.as_deref().unwrap_or("open");
+        let pulls = repo.pulls.values().rev();
+        let pulls = pulls.filter(|p| wanted == "all" || p.is_open() == (wanted == "open"));
+        let pulls = pulls.filter(|p| filter.base.as_ref().is_none_or(|base| base == &p.base_branch));
+        let shapes = pulls.map(|pull| world.shapes().short_pull(state, repo, pull));
+        Ok::<_, ApiError>(shapes.collect())
+    })?;
+    Ok(paging.page(&world, &uri, all))
+}
+
+/// `GET /repos/{owner}/{repo}/pulls/{pull_number}`
+pub(super) async fn pull(
+    State(world): State<World>,
+    Extension(caller): Extension<Caller>,
+    Path((owner, name, number)): Path<(String, String, u64)>,
+) -> Result<Json<Value>, ApiError> {
+    world.change(|state| {
+        let repo = visible(state, &caller, &owner, &name)?;
+        let pull = repo.pulls.get(&number).ok_or_else(ApiError::not_found)?;
+        let shape = world.shapes().pull(state, repo, pull);
+        let path = repo.path.clone();
+        // Asking is what makes GitHub compute it.
+        if let Some(pull) = state.pull_mut(&path, number) {
+            pull.mergeable_unknown = pull.mergeable_unknown.saturating_sub(1);
+        }
+        Ok(Json(shape))
+    })
+}
+
+/// `GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews`: oldest first.
+pub(super) async fn reviews(
+    State(world): State<World>,
+    Extension(caller): Extension<Caller>,
+    Path((owner, name, number)): Path<(String, String, u64)>,
+    Query(paging): Query<Paging>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let all = world.read(|state| {
+        let repo = visible(state, &caller, &owner, &name)?;
+        let pull = repo.pulls.get(&number).ok_or_else(ApiError::not_found)?;
+        Ok::<_, ApiError>(pull.reviews.iter().map(|r| world.shapes().review(state, repo, number, r)).collect())
+    })?;
+    Ok(paging.page(&world, &uri, all))
+}

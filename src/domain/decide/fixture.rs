@@ -1,0 +1,190 @@
+//! Sample pull requests for the tests of the core: short to write, whole enough to decide on.
+
+use super::*;
+use crate::domain::command::Verb;
+use crate::domain::id::{CommentId, Fingerprint, Login, Sha, Timestamp, TreeId};
+use crate::domain::lock::Lock;
+use crate::domain::plan::PlanSummary;
+use crate::domain::project::{ApplyMode, StateKind};
+use crate::domain::pull::{Phase, Pull, Role};
+use crate::domain::run::{Applied, Differs, Outcome, PlanIdentity, Planned, Run, RunState, StateMark, Work};
+use uuid::Uuid;
+
+pub(crate) fn sha(letter: char) -> Sha {
+    letter.to_string().repeat(40).parse().unwrap()
+}
+
+pub(crate) fn tree(letter: char) -> TreeId {
+    letter.to_string().repeat(40).parse().unwrap()
+}
+
+pub(crate) fn login(name: &str) -> Login {
+    name.parse().unwrap()
+}
+
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp(1_700_000_000_000 + seconds * 1000)
+}
+
+pub(crate) fn actor(name: &str, role: Role) -> Actor {
+    Actor { login: login(name), role }
+}
+
+pub(crate) fn run_id(number: u128) -> RunId {
+    RunId(Uuid::from_u128(number))
+}
+
+pub(crate) fn fingerprint(letter: char) -> Fingerprint {
+    letter.to_string().repeat(64).parse().unwrap()
+}
+
+/// By `sam`, from `topic` into `main`, open.
+pub(crate) fn pull(head: char) -> Pull {
+    Pull {
+        id: "github.com/acme/infra#7".parse().unwrap(),
+        title: "Change it".into(),
+        html_url: "https://github.com/acme/infra/pull/7".into(),
+        author: login("sam"),
+        head: sha(head),
+        head_branch: "topic".into(),
+        fork: false,
+        base_branch: "main".parse().unwrap(),
+        base: sha('0'),
+        draft: false,
+        phase: Phase::Open,
+        updated_at: at(0),
+    }
+}
+
+pub(crate) fn merged(mut pull: Pull) -> Pull {
+    pull.phase = Phase::Merged { commit: sha('e'), by: Some(login("ana")), at: at(100) };
+    pull
+}
+
+pub(crate) fn project(dir: &str) -> Project {
+    Project {
+        key: dir.parse().unwrap(),
+        name: dir.parse().unwrap(),
+        tags: vec![],
+        var_files: vec![],
+        watch: vec![],
+        terraform_version: None,
+        state: StateKind::Remote,
+        apply: ApplyMode::OnMerge,
+        require: vec![],
+        least_role: None,
+        reason: "`main.tf` changed".into(),
+    }
+}
+
+pub(crate) fn target(head: char) -> Target {
+    Target { head: sha(head), base: sha('0'), tree: tree(head), inputs: format!("inputs-{head}") }
+}
+
+pub(crate) fn affected(head: char, projects: &[Project]) -> Affected {
+    let projects = projects
+        .iter()
+        .map(|project| AffectedProject { project: project.clone(), inputs: format!("inputs-{head}") })
+        .collect();
+    Affected { head: sha(head), base: sha('0'), tree: tree(head), projects }
+}
+
+pub(crate) fn planned(letter: char, change: usize) -> Planned {
+    Planned {
+        summary: PlanSummary { change, ..PlanSummary::default() },
+        fingerprint: fingerprint(letter),
+        identity: PlanIdentity {
+            terraform: "terraform 1.11.4".into(),
+            workspace: "default".into(),
+            workflow: "w".into(),
+            state_address: None,
+            state: StateMark { lineage: "l".into(), serial: 1 },
+        },
+        tree: tree(letter),
+        inputs: format!("inputs-{letter}"),
+    }
+}
+
+/// A plan run of the head; with an outcome if it is over.
+pub(crate) fn plan_run(id: u128, project: &Project, head: char, state: RunState) -> Run {
+    Run {
+        id: run_id(id),
+        pull: pull(head).id,
+        project: project.clone(),
+        target: target(head),
+        work: Work::Plan,
+        batch: None,
+        state,
+        created_at: at(1),
+        started_at: Some(at(2)),
+        finished_at: state.is_over().then(|| at(3)),
+        outcome: (state == RunState::Succeeded).then(|| Outcome::Planned(planned(head, 1))),
+    }
+}
+
+pub(crate) fn apply_run(id: u128, project: &Project, head: char, state: RunState, order: ApplyOrder) -> Run {
+    let outcome = match state {
+        RunState::Succeeded => {
+            Some(Outcome::Applied(Applied { done: vec![], fingerprint: fingerprint(head), used_saved_plan: true }))
+        }
+        RunState::Differs => {
+            Some(Outcome::Differs(Differs { because: "the state has changed".into(), planned: planned('d', 2) }))
+        }
+        _ => None,
+    };
+    Run { work: Work::Apply(order), batch: Some(run_id(id)), outcome, ..plan_run(id, project, head, state) }
+}
+
+pub(crate) use crate::domain::run::ApplyOrder;
+
+pub(crate) fn order(merge_commit: Option<char>) -> ApplyOrder {
+    ApplyOrder {
+        plan: Some(run_id(1)),
+        reviewed: Some(fingerprint('a')),
+        merge_commit: merge_commit.map(sha),
+        ordered_by: login("ana"),
+        approved_by: vec![],
+    }
+}
+
+/// Nothing known but the pull request itself.
+pub(crate) fn fresh(pull: Pull) -> PullState {
+    PullState { record: PullRecord { pull, affected: None, problem: None }, projects: vec![], unfinished: vec![] }
+}
+
+/// One project of one head, with its plan and apply.
+pub(crate) fn state(pull: Pull, project: &Project, plan: Option<Run>, apply: Option<Run>) -> PullState {
+    let head = pull.head.as_str().chars().next().unwrap();
+    let unfinished =
+        [&plan, &apply].into_iter().flatten().filter(|run| !run.state.is_over()).cloned().collect::<Vec<_>>();
+    PullState {
+        record: PullRecord { pull, affected: Some(affected(head, std::slice::from_ref(project))), problem: None },
+        projects: vec![ProjectState {
+            project: project.clone(),
+            target: Some(target(head)),
+            plan,
+            apply,
+            lock: None,
+            queue_position: None,
+        }],
+        unfinished,
+    }
+}
+
+pub(crate) fn lock_of(state: &mut PullState, holder: &str, applied: bool) {
+    let key = state.projects[0].project.key.clone();
+    state.projects[0].lock = Some(Lock { project: key, held_by: holder.parse().unwrap(), since: at(5), applied });
+}
+
+pub(crate) fn origin(seconds: i64) -> Origin {
+    Origin { comment: CommentId(1), line: 1, author: login("ana"), at: at(seconds) }
+}
+
+pub(crate) fn says(verb: Verb, words: &[&str]) -> Parsed {
+    let any_of = words.iter().map(|word| (*word).to_owned()).collect();
+    Parsed::Command(crate::domain::command::Command { verb, selector: crate::domain::command::Selector { any_of } })
+}
+
+pub(crate) fn rules() -> Rules {
+    Rules { base_may_apply: true }
+}

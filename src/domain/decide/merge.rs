@@ -1,0 +1,113 @@
+//! A pull request was merged: what is applied by that, and what has to wait for a person.
+
+use super::{Affected, Effect, Found, Missing, Present, ProjectState, PullState, Rules, Say, change, present};
+use crate::domain::command::Verb;
+use crate::domain::id::{Fingerprint, Login, RunId};
+use crate::domain::permission::MayApply;
+use crate::domain::project::{Project, StateKind, Target};
+use crate::domain::pull::{Actor, Review};
+use crate::domain::requirement::{Asked, allow_apply, approvers};
+use crate::domain::run::{ApplyOrder, RunState};
+
+pub(super) fn merged(
+    state: &PullState,
+    review: &Review,
+    by: &Actor,
+    found: Option<&Found>,
+    rules: &Rules,
+) -> Vec<Effect> {
+    if state.pull().merge_commit().is_none() {
+        return Vec::new();
+    }
+    // Plans that are still running would be shown for a pull request that is over: the applies plan for themselves.
+    let mut effects = change::supersede_plans(state, |_| true);
+    let affected: &Affected = match (found, &state.record.affected) {
+        (Some(Found::Problem(problem)), _) => {
+            effects.push(Effect::Remember { affected: None, problem: Some(problem.clone()) });
+            return effects;
+        }
+        (Some(Found::Affected(affected)), _) => {
+            effects.push(Effect::Remember { affected: Some(affected.clone()), problem: None });
+            affected
+        }
+        (None, Some(affected)) => affected,
+        (None, None) => return effects,
+    };
+    let asked =
+        Asked { pull: state.pull(), review, verb: Verb::Apply, actor: by, base_may_apply: rules.base_may_apply };
+    let mut missing = Vec::new();
+    for project in present(state, affected) {
+        if project.known.is_some_and(|known| begun_by_merge(known) || known.is_settled()) {
+            if project.known.is_some_and(|known| known.is_settled() && state.holds_lock(known)) {
+                effects.push(Effect::FreeLock { project: project.project.key.clone() });
+            }
+            continue;
+        }
+        // The live comment says why such a project is not applied; a refusal would say it a second time.
+        if !project.project.apply.on_merge() || project.project.state == StateKind::Nowhere {
+            continue;
+        }
+        match allow_apply(project.project, asked) {
+            Ok(proof) => effects.extend(start(state, &project, reviewed(&project), &by.login, review, proof)),
+            Err(reasons) => missing.extend(per_project(project.project, reasons)),
+        }
+    }
+    if !missing.is_empty() {
+        effects.push(Effect::Say(Say::Refused { to: by.login.clone(), verb: Verb::Apply, missing }));
+    }
+    effects
+}
+
+/// An apply that this merge began, or one that is still under way: heard twice, a merge applies once.
+fn begun_by_merge(known: &ProjectState) -> bool {
+    known.apply.as_ref().is_some_and(|apply| {
+        !apply.state.is_over() || apply.apply_order().is_some_and(|order| order.merge_commit.is_some())
+    })
+}
+
+/// The plan that people saw, if it is of exactly what was merged.
+pub(super) fn reviewed(project: &Present<'_>) -> Option<(RunId, Fingerprint)> {
+    let plan = project.known?.current_plan()?;
+    (plan.target == project.target).then(|| plan.planned().map(|planned| (plan.id, planned.fingerprint.clone())))?
+}
+
+/// Starts an apply, or queues it behind whoever holds the project.
+pub(super) fn start(
+    state: &PullState,
+    project: &Present<'_>,
+    plan: Option<(RunId, Fingerprint)>,
+    ordered_by: &Login,
+    review: &Review,
+    proof: MayApply,
+) -> Vec<Effect> {
+    let (plan, reviewed) = plan.unzip();
+    let order = ApplyOrder {
+        plan,
+        reviewed,
+        merge_commit: state.pull().merge_commit().cloned(),
+        ordered_by: ordered_by.clone(),
+        approved_by: approvers(state.pull(), review),
+    };
+    begin(state, project, order, proof)
+}
+
+pub(super) fn begin(state: &PullState, present: &Present<'_>, order: ApplyOrder, proof: MayApply) -> Vec<Effect> {
+    let project: Project = present.project.clone();
+    let target: Target = present.target.clone();
+    let held_by_other =
+        present.known.and_then(|known| known.lock.as_ref()).is_some_and(|lock| lock.held_by != state.pull().id);
+    if held_by_other {
+        return vec![Effect::WaitForLock { project, target, order, proof }];
+    }
+    vec![Effect::TakeLock { project: project.key.clone() }, Effect::StartApply { project, target, order, proof }]
+}
+
+pub(super) fn per_project(project: &Project, reasons: Vec<String>) -> impl Iterator<Item = Missing> {
+    let name = project.name.clone();
+    reasons.into_iter().map(move |what| Missing { project: Some(name.clone()), what })
+}
+
+/// Whether an apply of the project is queued, waiting or running.
+pub(super) fn is_applying(known: &ProjectState) -> bool {
+    known.apply_state().is_some_and(|state| matches!(state, RunState::Queued | RunState::Waiting | RunState::Running))
+}

@@ -1,0 +1,535 @@
+//! Tables for the rules; properties for what must hold whatever happens.
+
+use super::fixture::*;
+use super::*;
+use crate::domain::command::Verb;
+use crate::domain::project::{ApplyMode, Requirement, StateKind};
+use crate::domain::pull::{Approval, Phase, Role};
+use crate::domain::run::{ApplyOrder, Outcome, Run, RunState};
+
+/// Effects in a few words, so that a table can be read.
+fn words(effects: &[Effect]) -> Vec<String> {
+    effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Remember { problem: Some(problem), .. } => format!("remember {problem:?}"),
+            Effect::Remember { affected, .. } => {
+                format!("remember {} projects", affected.as_ref().map_or(0, |affected| affected.projects.len()))
+            }
+            Effect::StartPlan { project, target } => format!("plan {} at {}", project.name, target.head.short()),
+            Effect::StartApply { project, order, .. } => {
+                format!(
+                    "apply {} reviewed {}",
+                    project.name,
+                    order.reviewed.as_ref().map_or("nothing".into(), |fingerprint| fingerprint.short())
+                )
+            }
+            Effect::WaitForLock { project, .. } => format!("wait {}", project.name),
+            Effect::Resume { run } => format!("resume {}", run.0.as_u128()),
+            Effect::Supersede { run } => format!("supersede {}", run.0.as_u128()),
+            Effect::TakeLock { project } => format!("lock {project}"),
+            Effect::FreeLock { project } => format!("free {project}"),
+            Effect::Say(Say::Refused { missing, .. }) => {
+                format!(
+                    "refuse: {}",
+                    missing.iter().map(|missing| missing.what.as_str()).collect::<Vec<_>>().join("; ")
+                )
+            }
+            Effect::Say(Say::Waiting { projects, .. }) => format!("say waiting for {}", projects[0].1),
+            Effect::Say(Say::ApplyResult { batch }) => format!("say result of {}", batch.0.as_u128()),
+            Effect::Say(say) => format!("say {}", format!("{say:?}").split([' ', '{']).next().unwrap_or_default()),
+        })
+        .collect()
+}
+
+fn on(state: &PullState, input: &Input) -> Vec<String> {
+    words(&decide(state, input, &rules()))
+}
+
+fn commanded(state: &PullState, parsed: Parsed, actor: Actor, seconds: i64) -> Input {
+    let found = state.pull().is_open().then(|| Found::Affected(state.record.affected.clone().unwrap()));
+    let review = Review { mergeable: Some(true), ..Review::default() };
+    Input::Commanded { parsed, origin: origin(seconds), actor, review, found }
+}
+
+fn ana() -> Actor {
+    actor("ana", Role::Write)
+}
+
+fn merge() -> Input {
+    Input::Merged { review: Review::default(), by: ana(), found: None }
+}
+
+#[test]
+fn an_opened_pull_request_is_planned_once() {
+    let (a, b) = (project("a"), project("b"));
+    let found = Input::Changed(Found::Affected(affected('a', &[a.clone(), b])));
+    assert_eq!(on(&fresh(pull('a')), &found), ["remember 2 projects", "plan a at aaaaaaa", "plan b at aaaaaaa"]);
+    for state in [RunState::Queued, RunState::Running, RunState::Succeeded, RunState::Failed] {
+        let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', state)), None);
+        let found = Input::Changed(Found::Affected(affected('a', std::slice::from_ref(&a))));
+        assert_eq!(on(&known, &found), ["remember 1 projects"], "{state:?}");
+    }
+}
+
+#[test]
+fn a_newer_push_stops_plans_of_the_older_head_and_no_apply() {
+    let a = project("a");
+    let mut known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Running)), None);
+    known.unfinished.push(apply_run(2, &a, 'a', RunState::Running, order(None)));
+    known.record.pull = pull('b');
+    let found = Input::Changed(Found::Affected(affected('b', &[a])));
+    assert_eq!(on(&known, &found), ["supersede 1", "remember 1 projects", "plan a at bbbbbbb"]);
+}
+
+#[test]
+fn a_changed_configuration_plans_again() {
+    let a = project("a");
+    let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Queued)), None);
+    let mut with_variables = a;
+    with_variables.var_files = vec!["prod.tfvars".into()];
+    let found = Input::Changed(Found::Affected(affected('a', &[with_variables])));
+    assert_eq!(on(&known, &found), ["supersede 1", "remember 1 projects", "plan a at aaaaaaa"]);
+}
+
+#[test]
+fn a_problem_stops_everything_and_a_fork_is_refused() {
+    let a = project("a");
+    let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Running)), None);
+    let conflict = Problem::Conflict { files: vec!["main.tf".into()] };
+    assert_eq!(
+        on(&known, &Input::Changed(Found::Problem(conflict))),
+        ["supersede 1", "remember Conflict { files: [\"main.tf\"] }"]
+    );
+    assert_eq!(
+        on(&fresh(pull('a')), &Input::Changed(Found::Problem(Problem::Fork))),
+        ["remember Fork", "say ForkRefused"]
+    );
+}
+
+#[test]
+fn a_merge_applies_what_was_reviewed_once() {
+    let a = project("a");
+    let known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    assert_eq!(on(&known, &merge()), ["lock a", "apply a reviewed p_aaaaaaaa"]);
+    for state in RunState::ALL {
+        let mut known = known.clone();
+        known.projects[0].apply = Some(apply_run(2, &a, 'a', state, order(Some('e'))));
+        assert_eq!(on(&known, &merge()), [""; 0], "{state:?}: heard twice, applied once");
+    }
+}
+
+#[test]
+fn a_merge_before_its_plan_applies_nothing_that_nobody_saw() {
+    let a = project("a");
+    let running = plan_run(1, &a, 'a', RunState::Running);
+    let known = fixture::state(merged(pull('a')), &a, Some(running), None);
+    assert_eq!(on(&known, &merge()), ["supersede 1", "lock a", "apply a reviewed nothing"]);
+    let found = Some(Found::Affected(affected('a', &[a])));
+    let unheard = Input::Merged { review: Review::default(), by: ana(), found };
+    assert_eq!(on(&fresh(merged(pull('a'))), &unheard), ["remember 1 projects", "lock a", "apply a reviewed nothing"]);
+}
+
+#[test]
+fn what_a_merge_leaves_alone() {
+    let cases: [(&str, fn(&mut Project), fn(&mut PullState)); 4] = [
+        ("applies on comment only", |project| project.apply = ApplyMode::OnComment, |_| ()),
+        ("has no place for its state", |project| project.state = StateKind::Nowhere, |_| ()),
+        (
+            "changes nothing",
+            |_| (),
+            |state| {
+                if let Some(Outcome::Planned(planned)) = &mut state.projects[0].plan.as_mut().unwrap().outcome {
+                    planned.summary.change = 0;
+                }
+            },
+        ),
+        (
+            "is already applied",
+            |_| (),
+            |state| {
+                let project = state.projects[0].project.clone();
+                state.projects[0].apply = Some(apply_run(2, &project, 'a', RunState::Succeeded, order(None)));
+            },
+        ),
+    ];
+    for (why, shape, change) in cases {
+        let mut a = project("a");
+        shape(&mut a);
+        let mut known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+        change(&mut known);
+        assert_eq!(on(&known, &merge()), [""; 0], "{why}");
+    }
+}
+
+#[test]
+fn a_merge_without_the_approval_it_needs_waits_for_approve() {
+    let mut a = project("a");
+    a.require = vec![Requirement::Approved];
+    let known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    let refused = on(&known, &merge());
+    assert!(refused[0].starts_with("refuse: it needs an approval"), "{refused:?}");
+    let lee = commanded(&known, says(Verb::Approve, &[]), actor("lee", Role::Write), 200);
+    assert_eq!(on(&known, &lee), ["lock a", "apply a reviewed p_aaaaaaaa"]);
+    let sam = commanded(&known, says(Verb::Approve, &[]), actor("sam", Role::Admin), 200);
+    assert_eq!(on(&known, &sam), ["refuse: `approve` needs somebody other than the author of the pull request"]);
+}
+
+#[test]
+fn a_project_that_another_pull_request_holds_is_waited_for() {
+    let mut a = project("a");
+    a.apply = ApplyMode::Both;
+    let mut known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    lock_of(&mut known, "github.com/acme/infra#3", true);
+    assert_eq!(on(&known, &merge()), ["wait a"]);
+    known.record.pull.phase = Phase::Open;
+    assert_eq!(
+        on(&known, &commanded(&known, says(Verb::Apply, &[]), ana(), 10)),
+        ["remember 1 projects", "wait a", "say waiting for github.com/acme/infra#3"]
+    );
+}
+
+#[test]
+fn apply_before_the_merge() {
+    let mut a = project("a");
+    a.apply = ApplyMode::OnComment;
+    let plan = |state| Some(plan_run(1, &a, 'a', state));
+    let apply = || says(Verb::Apply, &[]);
+    let after = |state: &PullState, seconds| on(state, &commanded(state, apply(), ana(), seconds));
+
+    let ready = fixture::state(pull('a'), &a, plan(RunState::Succeeded), None);
+    assert_eq!(after(&ready, 10), ["remember 1 projects", "lock a", "apply a reviewed p_aaaaaaaa"]);
+    assert_eq!(
+        after(&ready, 1),
+        ["remember 1 projects", "refuse: its plan was finished after your comment: look at it, and comment again"]
+    );
+    let planning = fixture::state(pull('a'), &a, plan(RunState::Running), None);
+    assert!(after(&planning, 10)[1].contains("still being planned"));
+    let failed = fixture::state(pull('a'), &a, plan(RunState::Failed), None);
+    assert!(after(&failed, 10)[1].contains("its plan failed"));
+    let applying = apply_run(2, &a, 'a', RunState::Running, order(None));
+    let busy = fixture::state(pull('a'), &a, plan(RunState::Succeeded), Some(applying));
+    assert!(after(&busy, 10)[1].contains("under way"));
+    let done = apply_run(2, &a, 'a', RunState::Succeeded, order(None));
+    let done = fixture::state(pull('a'), &a, plan(RunState::Succeeded), Some(done));
+    assert!(after(&done, 10)[1].contains("nothing left to apply"));
+
+    let on_merge = project("a");
+    let ready = fixture::state(pull('a'), &on_merge, Some(plan_run(1, &on_merge, 'a', RunState::Succeeded)), None);
+    assert!(after(&ready, 10)[1].contains("applied by the merge"));
+}
+
+#[test]
+fn a_new_plan_that_differs_runs_when_somebody_else_approves_it() {
+    let a = project("a");
+    let differs = apply_run(2, &a, 'a', RunState::Differs, order(Some('e')));
+    let known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), Some(differs));
+    let approve = commanded(&known, says(Verb::Approve, &["a"]), actor("lee", Role::Write), 200);
+    assert_eq!(on(&known, &approve), ["lock a", "apply a reviewed p_dddddddd"]);
+    let nobody = actor("eve", Role::Read);
+    let refused = on(&known, &commanded(&known, says(Verb::Approve, &[]), nobody, 200));
+    assert_eq!(refused, ["refuse: `approve` needs the role `write` in this repository, and you have `read`"]);
+}
+
+#[test]
+fn closing_frees_what_was_not_applied() {
+    let a = project("a");
+    let running = plan_run(1, &a, 'a', RunState::Running);
+    let mut known = fixture::state(pull('a'), &a, Some(running), None);
+    lock_of(&mut known, "github.com/acme/infra#7", false);
+    assert_eq!(on(&known, &Input::Closed), ["supersede 1", "free a"]);
+    lock_of(&mut known, "github.com/acme/infra#7", true);
+    assert_eq!(on(&known, &Input::Closed), ["supersede 1"]);
+    let waiting = apply_run(2, &a, 'a', RunState::Waiting, order(None));
+    let known = fixture::state(pull('a'), &a, None, Some(waiting));
+    assert_eq!(on(&known, &Input::Closed), ["supersede 2"]);
+    let applying = apply_run(2, &a, 'a', RunState::Running, order(None));
+    let mut known = fixture::state(pull('a'), &a, None, Some(applying));
+    lock_of(&mut known, "github.com/acme/infra#7", false);
+    assert_eq!(on(&known, &Input::Closed), [""; 0], "a running apply goes on, and keeps its lock");
+}
+
+#[test]
+fn the_end_of_an_apply_frees_the_project_and_is_told_once_for_the_batch() {
+    let a = project("a");
+    let over = Input::RunOver { run: run_id(2) };
+    let mut known =
+        fixture::state(merged(pull('a')), &a, None, Some(apply_run(2, &a, 'a', RunState::Succeeded, order(Some('e')))));
+    lock_of(&mut known, "github.com/acme/infra#7", true);
+    assert_eq!(on(&known, &over), ["free a", "say result of 2"]);
+    let mut other = apply_run(3, &project("b"), 'a', RunState::Running, order(Some('e')));
+    other.batch = Some(run_id(2));
+    known.unfinished.push(other);
+    assert_eq!(on(&known, &over), ["free a"], "the other one of the batch still runs");
+
+    let mut failed = known.clone();
+    failed.unfinished.clear();
+    failed.projects[0].apply = Some(apply_run(2, &a, 'a', RunState::Failed, order(Some('e'))));
+    assert_eq!(on(&failed, &over), ["say result of 2"], "a failed apply keeps its project");
+
+    let mut open = known;
+    open.unfinished.clear();
+    open.record.pull.phase = Phase::Open;
+    assert_eq!(on(&open, &over), ["say result of 2"], "applied, and not yet merged");
+}
+
+#[test]
+fn unlock() {
+    let a = project("a");
+    let unlock = says(Verb::Unlock, &[]);
+    let mut known = fixture::state(pull('a'), &a, None, None);
+    let refused = on(&known, &commanded(&known, unlock.clone(), ana(), 10));
+    assert_eq!(refused, ["refuse: this pull request holds no lock on what was named"]);
+    lock_of(&mut known, "github.com/acme/infra#7", true);
+    assert_eq!(on(&known, &commanded(&known, unlock.clone(), ana(), 10)), ["free a", "say Unlocked"]);
+    known.projects[0].apply = Some(apply_run(2, &a, 'a', RunState::Running, order(None)));
+    assert_eq!(on(&known, &commanded(&known, unlock, ana(), 10)), ["refuse: an apply of it is under way"]);
+}
+
+#[test]
+fn a_word_that_names_no_project_stops_the_whole_command() {
+    let a = project("a");
+    let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    let typo = commanded(&known, says(Verb::Plan, &["a", "bb"]), ana(), 10);
+    assert_eq!(on(&known, &typo), ["remember 1 projects", "say NothingMatched"]);
+    let again = commanded(&known, says(Verb::Plan, &["a"]), ana(), 10);
+    assert_eq!(on(&known, &again), ["remember 1 projects", "plan a at aaaaaaa"]);
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn run_state() -> impl Strategy<Value = RunState> {
+        (0..RunState::ALL.len()).prop_map(|index| RunState::ALL[index])
+    }
+
+    fn role() -> impl Strategy<Value = Role> {
+        prop_oneof![
+            Just(Role::None),
+            Just(Role::Read),
+            Just(Role::Triage),
+            Just(Role::Write),
+            Just(Role::Maintain),
+            Just(Role::Admin)
+        ]
+    }
+
+    fn head() -> impl Strategy<Value = char> {
+        prop_oneof![Just('a'), Just('b')]
+    }
+
+    prop_compose! {
+        fn any_project()(mode in 0..3_usize, require in prop::collection::vec(0..3_usize, 0..3), nowhere in prop::bool::weighted(0.2)) -> Project {
+            let mut project = project("a");
+            project.apply = [ApplyMode::OnMerge, ApplyMode::OnComment, ApplyMode::Both][mode];
+            project.require = require.into_iter().map(|index| Requirement::ALL[index]).collect();
+            if nowhere {
+                project.state = StateKind::Nowhere;
+            }
+            project
+        }
+    }
+
+    prop_compose! {
+        fn any_state()(
+            project in any_project(),
+            phase in 0..3_usize,
+            pull_head in head(),
+            plan in prop::option::of((run_state(), head())),
+            apply in prop::option::of((run_state(), head(), any::<bool>())),
+            lock in prop::option::of((any::<bool>(), any::<bool>())),
+            draft in any::<bool>(),
+        ) -> PullState {
+            let mut pull = pull(pull_head);
+            pull.draft = draft;
+            let mut pull = if phase == 2 { merged(pull) } else { pull };
+            if phase == 1 {
+                pull.phase = Phase::Closed;
+            }
+            let plan = plan.map(|(state, head)| plan_run(1, &project, head, state));
+            let apply = apply.map(|(state, head, by_merge)| {
+                apply_run(2, &project, head, state, order((by_merge && phase == 2).then_some('e')))
+            });
+            let mut state = fixture::state(pull, &project, plan, apply);
+            if let Some((own, applied)) = lock {
+                lock_of(&mut state, if own { "github.com/acme/infra#7" } else { "github.com/acme/infra#3" }, applied);
+            }
+            state
+        }
+    }
+
+    prop_compose! {
+        fn any_review()(by in prop_oneof![Just("lee"), Just("sam"), Just("ana")], head in head(), by_writer in any::<bool>(), there in any::<bool>(), mergeable in prop::option::of(any::<bool>()), diverged in any::<bool>()) -> Review {
+            let approval = Approval { by: login(by), head: sha(head), by_writer, at: at(4) };
+            Review { approvals: if there { vec![approval] } else { vec![] }, mergeable, diverged }
+        }
+    }
+
+    prop_compose! {
+        fn any_input(state: PullState)(
+            kind in 0..5_usize,
+            verb in 0..Verb::ALL.len(),
+            who in prop_oneof![Just("ana"), Just("sam"), Just("lee")],
+            role in role(),
+            review in any_review(),
+            seconds in 0..10_i64,
+        ) -> (PullState, Input) {
+            let actor = actor(who, role);
+            let found = Found::Affected(state.record.affected.clone().unwrap());
+            let input = match kind {
+                0 => Input::Changed(found),
+                1 => Input::Closed,
+                2 => Input::Merged { review, by: actor, found: None },
+                3 => Input::RunOver { run: run_id(2) },
+                _ => Input::Commanded {
+                    parsed: says(Verb::ALL[verb], &[]),
+                    origin: origin(seconds),
+                    actor,
+                    review,
+                    found: state.pull().is_open().then_some(found),
+                },
+            };
+            (state.clone(), input)
+        }
+    }
+
+    fn any_case() -> impl Strategy<Value = (PullState, Input)> {
+        any_state().prop_flat_map(any_input)
+    }
+
+    fn applies(effects: &[Effect]) -> impl Iterator<Item = (&Project, &Target, &ApplyOrder)> {
+        effects.iter().filter_map(|effect| match effect {
+            Effect::StartApply { project, target, order, .. } | Effect::WaitForLock { project, target, order, .. } => {
+                Some((project, target, order))
+            }
+            _ => None,
+        })
+    }
+
+    /// Does to what is known what `flow` does to the store.
+    fn perform(state: &mut PullState, effects: &[Effect]) {
+        let pull = state.pull().id.clone();
+        for effect in effects {
+            let known = &mut state.projects[0];
+            let mut begin = |run: Run| {
+                state.unfinished.push(run.clone());
+                if run.is_plan() { known.plan = Some(run) } else { known.apply = Some(run) }
+            };
+            match effect {
+                Effect::Remember { affected, problem } => {
+                    state.record.affected.clone_from(affected);
+                    state.record.problem.clone_from(problem);
+                }
+                Effect::StartPlan { project, target } => {
+                    let run = Run { target: target.clone(), ..plan_run(11, project, 'a', RunState::Queued) };
+                    begin(run);
+                }
+                Effect::StartApply { project, target, order, .. } => {
+                    let run = apply_run(12, project, 'a', RunState::Queued, order.clone());
+                    begin(Run { target: target.clone(), ..run });
+                }
+                Effect::WaitForLock { project, target, order, .. } => {
+                    let run = apply_run(12, project, 'a', RunState::Waiting, order.clone());
+                    begin(Run { target: target.clone(), ..run });
+                }
+                Effect::Supersede { run } => {
+                    state.unfinished.retain(|unfinished| unfinished.id != *run);
+                    known.plan.take_if(|plan| plan.id == *run);
+                    known.apply.take_if(|apply| apply.id == *run);
+                }
+                Effect::TakeLock { project } => {
+                    known.lock = Some(crate::domain::lock::Lock {
+                        project: project.clone(),
+                        held_by: pull.clone(),
+                        since: at(9),
+                        applied: false,
+                    });
+                }
+                Effect::FreeLock { .. } => known.lock = None,
+                Effect::Resume { .. } | Effect::Say(_) => {}
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_is_applied_without_the_right_and_the_requirements((state, input) in any_case()) {
+            let effects = decide(&state, &input, &rules());
+            for (project, _, order) in applies(&effects) {
+                let (verb, actor, review) = match &input {
+                    Input::Merged { review, by, .. } => (Verb::Apply, by, review),
+                    Input::Commanded { parsed: Parsed::Command(command), actor, review, .. } => (command.verb, actor, review),
+                    other => return Err(TestCaseError::fail(format!("{other:?} began an apply"))),
+                };
+                prop_assert!(matches!(verb, Verb::Apply | Verb::Approve));
+                prop_assert!(actor.role >= Role::Write);
+                prop_assert!(project.state != StateKind::Nowhere);
+                let approved = review.approvals.iter().any(|approval| {
+                    approval.by_writer && approval.head == state.pull().head && approval.by != login("sam")
+                });
+                if project.require.contains(&Requirement::Approved) {
+                    prop_assert!(approved || verb == Verb::Approve && actor.login != login("sam"));
+                }
+                if state.pull().is_open() {
+                    prop_assert!(project.apply.on_comment());
+                    let conditions = !project.require.contains(&Requirement::Mergeable)
+                        || review.mergeable == Some(true) && !state.pull().draft;
+                    prop_assert!(conditions);
+                    prop_assert!(!project.require.contains(&Requirement::Undiverged) || !review.diverged);
+                    prop_assert!(order.merge_commit.is_none());
+                }
+                prop_assert!(state.pull().phase != Phase::Closed);
+            }
+        }
+
+        #[test]
+        fn only_a_plan_of_this_very_head_is_applied((state, input) in any_case()) {
+            let effects = decide(&state, &input, &rules());
+            for (_, target, order) in applies(&effects) {
+                prop_assert_eq!(&target.head, &state.pull().head);
+                let Some(reviewed) = order.plan else {
+                    prop_assert!(order.reviewed.is_none());
+                    continue;
+                };
+                let known = &state.projects[0];
+                let run = [&known.plan, &known.apply].into_iter().flatten().find(|run| run.id == reviewed).unwrap();
+                prop_assert_eq!(&run.target, target);
+                prop_assert!(matches!(run.state, RunState::Succeeded | RunState::Differs));
+            }
+        }
+
+        #[test]
+        fn an_event_seen_twice_has_its_effects_once((mut state, input) in any_case()) {
+            let heard_once = matches!(input, Input::Commanded { .. });
+            let first = decide(&state, &input, &rules());
+            perform(&mut state, &first);
+            let second = decide(&state, &input, &rules());
+            // A comment is heard once by its id, so `plan` may plan again; applies never begin twice all the same.
+            let repeated = second.iter().filter(|effect| match effect {
+                Effect::StartPlan { .. } => !heard_once,
+                Effect::StartApply { .. } | Effect::WaitForLock { .. } => true,
+                _ => false,
+            });
+            prop_assert_eq!(repeated.collect::<Vec<_>>(), Vec::<&Effect>::new());
+        }
+
+        #[test]
+        fn a_project_that_another_holds_is_never_started((state, input) in any_case()) {
+            let held = state.projects[0].lock.as_ref().is_some_and(|lock| lock.held_by != state.pull().id);
+            let effects = decide(&state, &input, &rules());
+            let started = effects.iter().any(|effect| matches!(effect, Effect::StartApply { .. } | Effect::TakeLock { .. } | Effect::FreeLock { .. }));
+            prop_assert!(!(held && started), "{:?}", effects);
+        }
+
+        #[test]
+        fn a_running_apply_is_never_stopped((state, input) in any_case()) {
+            let running: Vec<RunId> = state.unfinished.iter().filter(|run| !run.is_plan() && run.state == RunState::Running).map(|run| run.id).collect();
+            let effects = decide(&state, &input, &rules());
+            let stopped = effects.iter().any(|effect| matches!(effect, Effect::Supersede { run } if running.contains(run)));
+            prop_assert!(!stopped, "{:?}", effects);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What the live comment says: the present state of one pull request, riskiest first.
+
+use super::hint::{Hint, hints};
+use super::standing::{Counts, Standing, Tally, current_apply, differs, seconds};
+use super::{LiveInput, Server, Views};
+use crate::domain::decide::{Problem, ProjectState, PullState};
+use crate::domain::id::{PullId, RepoName, RunId, Timestamp};
+use crate::domain::plan::{Difference, PlanSummary, PlanView, differences};
+use crate::domain::project::StateKind;
+use crate::domain::pull::Phase;
+use crate::domain::run::{Failure, Outcome, Planned, Run};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// How long the first project may take before the comment appears without it. Milliseconds.
+const PATIENCE: i64 = 5000;
+
+/// Addresses of destroyed and replaced resources that are named above everything else.
+const DANGER_NAMED: usize = 15;
+
+#[derive(Debug, Serialize)]
+pub struct LiveView<'a> {
+    pub name: &'a str,
+    pub phase: PhaseWord,
+    /// The merge commit, shortened.
+    pub merge_commit: Option<&'a str>,
+    pub problem: Option<&'a Problem>,
+    pub tally: Tally,
+    /// The sum of all plans that are shown.
+    pub totals: Option<String>,
+    pub danger: Option<Danger<'a>>,
+    /// Riskiest first; those without changes at the end.
+    #[serde(skip)]
+    pub rows: Vec<Row<'a>>,
+    pub hints: Vec<Hint>,
+    pub footer: Footer<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseWord {
+    Open,
+    Closed,
+    Merged,
+}
+
+/// What will be gone: named above the fold, whatever else must be left out.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Danger<'a> {
+    pub projects: usize,
+    pub destroy: usize,
+    pub replace: usize,
+    pub named: Vec<DangerAddress<'a>>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct DangerAddress<'a> {
+    pub project: &'a str,
+    pub address: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Row<'a> {
+    pub name: &'a str,
+    /// The page of the run that the row is about.
+    pub url: Option<String>,
+    pub standing: Standing,
+    pub counts: Option<Counts>,
+    pub seconds: Option<i64>,
+    /// Why the pull request concerns the project.
+    pub reason: &'a str,
+    /// Who holds the project, and this pull request's place among those that wait.
+    pub held_by: Option<String>,
+    pub position: Option<usize>,
+    /// Planned, and never applied.
+    pub nowhere: bool,
+    #[serde(skip)]
+    pub detail: Option<Detail<'a>>,
+}
+
+/// What stands below a row, if there is room.
+#[derive(Debug)]
+pub enum Detail<'a> {
+    Failure(&'a Failure),
+    /// A run that ended without saying anything.
+    Lost,
+    Plan {
+        summary: &'a PlanSummary,
+        view: Option<&'a PlanView>,
+    },
+    Differs {
+        because: &'a str,
+        /// What the reviewed and the new plan don't treat alike; `None` when nothing had been reviewed, or one of the
+        /// plans is no longer there.
+        differences: Option<Vec<Difference>>,
+        /// The new plan, for when there is nothing to compare it with.
+        view: Option<&'a PlanView>,
+        summary: &'a PlanSummary,
+        /// The new plan's, shortened: what `approve` accepts.
+        fingerprint: String,
+    },
+}
+
+#[derive(Debug, Serialize)]
+pub struct Footer<'a> {
+    pub head: &'a str,
+    pub base: &'a str,
+    pub base_branch: &'a str,
+    /// `terraform 1.11.4`; several when projects differ in it.
+    pub tools: Vec<&'a str>,
+    /// The short fingerprint when there is one plan.
+    pub fingerprint: Option<String>,
+    pub banner: Option<&'a str>,
+}
+
+/// When the live comment should appear; a moment in the past: at once; `None`: there is nothing to show.
+///
+/// It says nothing of a comment that is there already: that one is always kept up to date.
+#[must_use]
+pub fn live_due(state: &PullState) -> Option<Timestamp> {
+    const AT_ONCE: Timestamp = Timestamp(0);
+    match &state.record.problem {
+        // A comment of its own says it, once.
+        Some(Problem::Fork) => return None,
+        Some(_) => return Some(AT_ONCE),
+        None => {}
+    }
+    let plans = || state.projects.iter().filter_map(|project| project.plan.as_ref());
+    let applies = state.projects.iter().any(|project| project.apply.is_some());
+    if applies || plans().any(|plan| plan.state.is_over()) {
+        return Some(AT_ONCE);
+    }
+    plans().map(|plan| plan.created_at.plus_ms(PATIENCE)).min()
+}
+
+#[must_use]
+pub fn live<'a>(input: &LiveInput<'a>) -> LiveView<'a> {
+    let state = input.state;
+    let pull = state.pull();
+    let mut rows: Vec<Row<'a>> = state.projects.iter().map(|project| row(input, project)).collect();
+    // Stable: within one standing the order of the configuration stays.
+    rows.sort_by_key(|row| row.standing);
+    let summaries = || rows.iter().filter_map(|row| row.detail.as_ref().and_then(Detail::summary));
+    LiveView {
+        name: &input.server.name,
+        phase: match pull.phase {
+            Phase::Open => PhaseWord::Open,
+            Phase::Closed => PhaseWord::Closed,
+            Phase::Merged { .. } => PhaseWord::Merged,
+        },
+        merge_commit: pull.merge_commit().map(|commit| commit.short()),
+        problem: state.record.problem.as_ref(),
+        tally: Tally::of(rows.iter().map(|row| row.standing)),
+        totals: Tally::counts(summaries()).map(|counts| counts.to_string()),
+        danger: danger(&rows),
+        hints: hints(state, &input.server.name),
+        footer: footer(state, input.server),
+        rows,
+    }
+}
+
+impl<'a> Detail<'a> {
+    const fn summary(&self) -> Option<&'a PlanSummary> {
+        match self {
+            Self::Plan { summary, .. } | Self::Differs { summary, .. } => Some(summary),
+            Self::Failure(_) | Self::Lost => None,
+        }
+    }
+}
+
+fn row<'a>(input: &LiveInput<'a>, project: &'a ProjectState) -> Row<'a> {
+    let state = input.state;
+    let standing = Standing::of(state, project);
+    let apply = current_apply(state, project);
+    let shown = apply.or(project.plan.as_ref());
+    let detail = detail(standing, project, apply, input.views);
+    let waits = standing == Standing::WaitsForLock;
+    Row {
+        name: project.project.name.as_str(),
+        url: shown.map(|run| (input.run_url)(run.id)),
+        standing,
+        counts: detail.as_ref().and_then(Detail::summary).map(Counts::of),
+        seconds: shown.and_then(seconds),
+        reason: &project.project.reason,
+        held_by: project.lock.as_ref().filter(|_| waits).map(|lock| pull_text(&lock.held_by, &state.pull().id.repo)),
+        position: project.queue_position.filter(|_| waits),
+        nowhere: project.project.state == StateKind::Nowhere && standing.waits_to_be_applied(),
+        detail,
+    }
+}
+
+fn detail<'a>(
+    standing: Standing,
+    project: &'a ProjectState,
+    apply: Option<&'a Run>,
+    views: &'a Views,
+) -> Option<Detail<'a>> {
+    let plan = project.plan.as_ref();
+    match standing {
+        Standing::ApplyFailed => Some(failure(apply?)),
+        Standing::Interrupted => Some(Detail::Lost),
+        Standing::PlanFailed => Some(failure(plan?)),
+        Standing::Differs => differs_detail(apply?, views),
+        Standing::Planning | Standing::PlanQueued | Standing::NotPlanned => None,
+        _ => {
+            let plan = plan?;
+            Some(Detail::Plan { summary: &plan.planned()?.summary, view: views.get(&plan.id) })
+        }
+    }
+}
+
+pub(super) fn failure(run: &Run) -> Detail<'_> {
+    match &run.outcome {
+        Some(Outcome::Failed(failure)) => Detail::Failure(failure),
+        _ => Detail::Lost,
+    }
+}
+
+pub(super) fn differs_detail<'a>(apply: &'a Run, views: &'a Views) -> Option<Detail<'a>> {
+    let found = differs(apply)?;
+    let view = views.get(&apply.id);
+    let reviewed: Option<RunId> = apply.apply_order().and_then(|order| order.plan);
+    let differences = match (reviewed.and_then(|id| views.get(&id)), view) {
+        (Some(reviewed), Some(new)) => Some(differences(reviewed, new)),
+        _ => None,
+    };
+    let planned = &found.planned;
+    let fingerprint = planned.fingerprint.short();
+    Some(Detail::Differs { because: &found.because, differences, view, summary: &planned.summary, fingerprint })
+}
+
+/// `#12` in the same repository, else with the repository.
+#[must_use]
+pub fn pull_text(pull: &PullId, here: &RepoName) -> String {
+    if pull.repo == *here { format!("#{}", pull.number) } else { pull.to_string() }
+}
+
+/// Only what is still to come: what has been applied is no warning any more.
+fn danger<'a>(rows: &[Row<'a>]) -> Option<Danger<'a>> {
+    let ahead = rows.iter().filter(|row| row.standing != Standing::Applied);
+    let dangerous: Vec<(&str, &PlanSummary)> = ahead
+        .filter_map(|row| Some((row.name, row.detail.as_ref()?.summary()?)))
+        .filter(|(_, summary)| summary.destroy + summary.replace > 0)
+        .collect();
+    let sum = |count: fn(&PlanSummary) -> usize| dangerous.iter().map(|(_, summary)| count(summary)).sum::<usize>();
+    let (destroy, replace) = (sum(|summary| summary.destroy), sum(|summary| summary.replace));
+    let addresses = dangerous.iter().flat_map(|(project, summary)| {
+        summary.destroyed.iter().map(|address| DangerAddress { project, address: address.as_str() })
+    });
+    let named: Vec<_> = addresses.take(DANGER_NAMED).collect();
+    let more = (destroy + replace).saturating_sub(named.len());
+    (destroy + replace > 0).then_some(Danger { projects: dangerous.len(), destroy, replace, named, more })
+}
+
+fn footer<'a>(state: &'a PullState, server: &'a Server) -> Footer<'a> {
+    let pull = state.pull();
+    let (head, base) = match &state.record.affected {
+        Some(affected) => (&affected.head, &affected.base),
+        None => (&pull.head, &pull.base),
+    };
+    let planned: Vec<_> = state.projects.iter().filter_map(|project| shown_plan(state, project)).collect();
+    let tools: BTreeSet<&str> = planned.iter().map(|planned| planned.identity.terraform.as_str()).collect();
+    Footer {
+        head: head.short(),
+        base: base.short(),
+        base_branch: pull.base_branch.as_str(),
+        tools: tools.into_iter().take(4).collect(),
+        fingerprint: match planned.as_slice() {
+            [one] if state.projects.len() == 1 => Some(one.fingerprint.short()),
+            _ => None,
+        },
+        banner: server.banner.as_deref(),
+    }
+}
+
+/// The plan that the comment is about: the new one where it differs from the reviewed one.
+fn shown_plan<'a>(state: &PullState, project: &'a ProjectState) -> Option<&'a Planned> {
+    match current_apply(state, project).and_then(differs) {
+        Some(differs) => Some(&differs.planned),
+        None => project.plan.as_ref()?.planned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

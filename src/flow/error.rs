@@ -1,0 +1,56 @@
+//! What can go wrong in the glue, for operators. What people read is a `Failure` of a run or a `Problem` of a pull
+//! request; it is made where the cause is known.
+
+use crate::archive::ArchiveError;
+use crate::forge::ForgeError;
+use crate::git::GitError;
+use crate::store::StoreError;
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    #[error("no forge is configured for `{host}`")]
+    NoForge { host: String },
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("the forge failed")]
+    Forge(#[from] ForgeError),
+    #[error("git failed")]
+    Git(#[from] GitError),
+    #[error("the archive failed")]
+    Archive(#[from] ArchiveError),
+    #[error("`{}` can't be used", path.display())]
+    Disk { path: PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl FlowError {
+    pub(super) fn disk(path: &Path, source: std::io::Error) -> Self {
+        Self::Disk { path: path.to_owned(), source }
+    }
+
+    /// The whole chain of causes in one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
+    /// Milliseconds to wait before the next try: what the forge asked for, or 1 s doubled with every try up to 5 min.
+    #[must_use]
+    pub fn retry_after(&self, attempts: u32) -> i64 {
+        let backoff = (1000_i64 << attempts.saturating_sub(1).min(9)).min(300_000);
+        match self {
+            Self::Forge(error) => error.retry_at.map_or(backoff, |at| at.since(super::now()).max(backoff)),
+            _ => backoff,
+        }
+    }
+}

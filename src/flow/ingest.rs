@@ -1,0 +1,199 @@
+//! A recorded delivery becomes an event, the event an input, and the input what follows from it.
+//!
+//! Everything that needs the forge or git happens before the transaction; within it, what is known is loaded, the core
+//! is asked and its answer performed, so that two events of one pull request can't be decided on the same knowledge.
+
+use super::perform::Occasion;
+use super::{Flow, FlowError};
+use crate::domain::command::{Origin, Parsed, Verb, parse_comment};
+use crate::domain::decide::{Input, Rules};
+use crate::domain::event::{Comment, Event, PullChange};
+use crate::domain::id::{DeliveryId, ForgeKind, PullId};
+use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
+use crate::store::{DeliveryEnd, Job, Lease};
+
+/// After this many tries a delivery that can't be understood or carried out is given up, and says so.
+const MOST_TRIES: u32 = 12;
+
+impl Flow {
+    pub(super) async fn ingest(&self, lease: &Lease, forge: ForgeKind, delivery: &DeliveryId) -> Result<(), FlowError> {
+        let Some(stored) = self.store.delivery(forge, delivery).await? else {
+            self.store.finish(lease).await?;
+            return Ok(());
+        };
+        let host = self.host_of(forge)?;
+        let delivered = &stored.delivery;
+        let event = match crate::forge::event(forge, &delivered.event_name, &delivered.body, host) {
+            Ok(event) => event,
+            Err(malformed) => {
+                tracing::warn!(delivery = %delivery, error = %malformed, "a delivery can't be read");
+                return self.end(lease, forge, delivery, DeliveryEnd::Failed(malformed.to_string())).await;
+            }
+        };
+        let end = match self.hear(lease, event).await {
+            Ok(end) => end,
+            Err(error) if lease.attempts >= MOST_TRIES => {
+                tracing::error!(delivery = %delivery, error = %error.chain(), "a delivery is given up");
+                DeliveryEnd::Failed(error.chain())
+            }
+            Err(error) => return Err(error),
+        };
+        self.end(lease, forge, delivery, end).await
+    }
+
+    async fn end(
+        &self,
+        lease: &Lease,
+        forge: ForgeKind,
+        delivery: &DeliveryId,
+        end: DeliveryEnd,
+    ) -> Result<(), FlowError> {
+        self.store.end_delivery(lease, forge, delivery, end).await?;
+        Ok(())
+    }
+
+    async fn hear(&self, lease: &Lease, event: Event) -> Result<DeliveryEnd, FlowError> {
+        let pull = match &event {
+            Event::Ignored { reason, .. } => return Ok(DeliveryEnd::Ignored(reason.clone())),
+            Event::PullChanged { pull, .. } | Event::Commented { pull, .. } | Event::Reviewed { pull } => pull.clone(),
+        };
+        if self.config.policy(&pull.repo).is_none() {
+            return Ok(DeliveryEnd::Ignored(format!("no entry of `repos` matches {}", pull.repo)));
+        }
+        match event {
+            Event::PullChanged { change, .. } => self.changed(lease, &pull, change).await,
+            Event::Commented { comment, .. } => self.commented(lease, &pull, &comment).await,
+            Event::Reviewed { .. } => self.reviewed(lease, &pull).await,
+            Event::Ignored { reason, .. } => Ok(DeliveryEnd::Ignored(reason)),
+        }
+    }
+
+    async fn changed(&self, lease: &Lease, id: &PullId, change: PullChange) -> Result<DeliveryEnd, FlowError> {
+        // What the delivery said may be old by now; what the forge says is not.
+        let pull = self.forge(&id.repo)?.pull(id).await?;
+        tracing::info!(pull = %id, head = %pull.head, ?change, "the pull request changed");
+        let occasion = Occasion(format!("change-{}", pull.head));
+        match pull.phase {
+            Phase::Open => {
+                let found = self.find(&pull).await?;
+                self.decide_on(lease, pull, &Input::Changed(found.found), &found.rules, &occasion).await?;
+            }
+            Phase::Closed => {
+                if self.store.pull_state(id).await?.is_none() {
+                    return Ok(DeliveryEnd::Ignored("closed before it was ever heard of".to_owned()));
+                }
+                self.decide_on(lease, pull, &Input::Closed, &Rules { base_may_apply: false }, &occasion).await?;
+            }
+            Phase::Merged { .. } => self.merged(lease, pull).await?,
+        }
+        Ok(DeliveryEnd::Done)
+    }
+
+    async fn merged(&self, lease: &Lease, pull: Pull) -> Result<(), FlowError> {
+        let known = self.store.pull_state(&pull.id).await?;
+        let is_known =
+            known.is_some_and(|state| state.record.affected.is_some_and(|affected| affected.head == pull.head));
+        let merged_by = match &pull.phase {
+            Phase::Merged { by, .. } => by.clone().unwrap_or_else(|| pull.author.clone()),
+            Phase::Open | Phase::Closed => pull.author.clone(),
+        };
+        let forge = self.forge(&pull.id.repo)?;
+        // The forge let this account merge: that is the right to write, whatever a role look-up says of a merge bot.
+        let role = forge.role(&pull.id.repo, &merged_by).await?.max(Role::Write);
+        let by = Actor { login: merged_by, role };
+        let found = self.find(&pull).await?;
+        let review = Review { approvals: forge.approvals(&pull.id).await?, ..Review::default() };
+        let occasion = Occasion(format!("merge-{}", pull.head));
+        let input = Input::Merged { review, by, found: (!is_known).then_some(found.found) };
+        self.decide_on(lease, pull, &input, &found.rules, &occasion).await
+    }
+
+    async fn reviewed(&self, lease: &Lease, id: &PullId) -> Result<DeliveryEnd, FlowError> {
+        if self.store.pull_state(id).await?.is_none() {
+            return Ok(DeliveryEnd::Ignored("a review of a pull request that is not known".to_owned()));
+        }
+        // What the comment offers may depend on it: it is computed anew.
+        let mut tx = self.store.write(&id.repo).await?;
+        tx.hold(lease).await?;
+        tx.enqueue(&Job::Tell { pull: id.clone() }, super::now()).await?;
+        tx.commit().await?;
+        self.wake.notify_waiters();
+        Ok(DeliveryEnd::Done)
+    }
+
+    async fn commented(&self, lease: &Lease, id: &PullId, comment: &Comment) -> Result<DeliveryEnd, FlowError> {
+        let forge = self.forge(&id.repo)?;
+        let lines = parse_comment(&comment.body, &self.names());
+        if lines.is_empty() {
+            return Ok(DeliveryEnd::Ignored("no command in it".to_owned()));
+        }
+        if comment.by_bot || comment.author.same_as(&forge.me().await?) {
+            return Ok(DeliveryEnd::Ignored("bots don't command".to_owned()));
+        }
+        let role = forge.role(&id.repo, &comment.author).await?;
+        let actor = Actor { login: comment.author.clone(), role };
+        for (line, parsed) in lines {
+            let origin = Origin { comment: comment.id, line, author: comment.author.clone(), at: comment.created_at };
+            // Read again for every line: the line before may have changed something.
+            let pull = forge.pull(id).await?;
+            self.command(lease, pull, parsed, origin, actor.clone()).await?;
+        }
+        Ok(DeliveryEnd::Done)
+    }
+
+    async fn command(
+        &self,
+        lease: &Lease,
+        pull: Pull,
+        parsed: Parsed,
+        origin: Origin,
+        actor: Actor,
+    ) -> Result<(), FlowError> {
+        let id = pull.id.clone();
+        let needs_review =
+            matches!(&parsed, Parsed::Command(command) if matches!(command.verb, Verb::Apply | Verb::Approve));
+        let found = self.find(&pull).await?;
+        let review = if needs_review { self.review(&pull, found.diverged).await? } else { Review::default() };
+        let known = self.store.pull_state(&id).await?;
+        // On a merged pull request what was merged stays what it was; only if nothing is known it is found out.
+        let wanted = pull.is_open() || known.is_none_or(|state| state.record.affected.is_none());
+        let occasion = Occasion(format!("reply-{}-{}", origin.comment, origin.line));
+        let input =
+            Input::Commanded { parsed, origin: origin.clone(), actor, review, found: wanted.then_some(found.found) };
+        let mut tx = self.store.write(&id.repo).await?;
+        tx.hold(lease).await?;
+        // The same comment may come in several webhooks.
+        if !tx.first_time(&id.repo, origin.comment, origin.line, super::now()).await? {
+            return Ok(());
+        }
+        let state = self.known(&mut tx, pull).await?;
+        let aftermath = self.follow(&mut tx, &state, &input, &found.rules, &occasion).await?;
+        tx.commit().await?;
+        self.settle(&aftermath);
+        Ok(())
+    }
+
+    async fn decide_on(
+        &self,
+        lease: &Lease,
+        pull: Pull,
+        input: &Input,
+        rules: &Rules,
+        occasion: &Occasion,
+    ) -> Result<(), FlowError> {
+        let mut tx = self.store.write(&pull.id.repo).await?;
+        tx.hold(lease).await?;
+        let state = self.known(&mut tx, pull).await?;
+        let aftermath = self.follow(&mut tx, &state, input, rules, occasion).await?;
+        tx.commit().await?;
+        self.settle(&aftermath);
+        Ok(())
+    }
+
+    /// What the requirements are about, as it is now.
+    async fn review(&self, pull: &Pull, diverged: bool) -> Result<Review, FlowError> {
+        let forge = self.forge(&pull.id.repo)?;
+        let (approvals, mergeable) = tokio::try_join!(forge.approvals(&pull.id), forge.mergeable(&pull.id))?;
+        Ok(Review { approvals, mergeable, diverged })
+    }
+}

@@ -1,0 +1,130 @@
+//! Makes a plan: init, plan, show; what came of it goes to the archive first and to the store after.
+
+use super::bench::{Bench, Stop, failure};
+use super::{Flow, FlowError};
+use crate::archive::{ArchiveName, RunFile};
+use crate::config::Phase;
+use crate::domain::fingerprint::{FingerprintContext, fingerprint};
+use crate::domain::id::{RunId, TreeId};
+use crate::domain::plan::{self, PlanView};
+use crate::domain::project::StateKind;
+use crate::domain::run::{Outcome, PlanIdentity, Planned, Run, StateMark, Step};
+use crate::git::Want;
+use crate::terraform::{plan_file, untrusted};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::ExposeSecret as _;
+use sha2::Sha256;
+use tokio_util::sync::CancellationToken;
+
+/// Nothing that is larger is kept or read back.
+const LARGEST: usize = 256 << 20;
+const LARGEST_LOCK_FILE: u64 = 1 << 20;
+pub(super) const LOCK_FILE: &str = ".terraform.lock.hcl";
+
+impl Flow {
+    pub(super) async fn plan(&self, run: &Run, cancel: &CancellationToken) -> Result<Outcome, Stop> {
+        let wants = [Want::Commit(run.target.head.clone()), Want::Commit(run.target.base.clone())];
+        let mirror = self.fetch(&run.pull.repo, &wants).await?;
+        // The tree of the merge has no name in git, so an old one may have been tidied away: merging makes it again.
+        if run.created_at.0 < super::now().0 - KEPT_FOR_MS {
+            mirror.merge(&run.target.base, &run.target.head).await?;
+        }
+        let bench = self.bench(run, &mirror, &run.target.tree, cancel).await?;
+        bench.steps(Phase::Plan).await?.init(false).await?;
+        let planned = self.make_plan(&bench, &run.target.tree, &run.target.inputs).await?;
+        Ok(Outcome::Planned(planned))
+    }
+
+    /// Plans in a work tree that is initialised, and puts everything into the archive under the run's id.
+    pub(super) async fn make_plan(&self, bench: &Bench<'_>, tree: &TreeId, inputs: &str) -> Result<Planned, Stop> {
+        let run = bench.run;
+        let steps = bench.steps(Phase::Plan).await?;
+        let path = bench.plan_path();
+        steps.plan(&path, &run.project.var_files).await?;
+        let json = steps.show_json(&path).await?;
+        let facts = plan::read(&json).map_err(unreadable)?;
+        let file = plan_file::read(&path).map_err(unreadable)?;
+        let identity = PlanIdentity {
+            terraform: bench.tool.identity(),
+            workspace: run.project.key.workspace.to_string(),
+            workflow: self.workflow(run),
+            state_address: self.state_address(run).await?,
+            state: plan_file::state_mark(&file).map_err(unreadable)?,
+        };
+        let context =
+            FingerprintContext { workspace: &run.project.key.workspace, backend: &self.backend(bench).await?, inputs };
+        let fingerprint = fingerprint(&facts.raw, &context, &self.archive.hmac_key());
+        let view = serde_json::to_vec(&facts.view).expect("a view is plain data");
+        let lock = untrusted::read(&bench.dir().join(LOCK_FILE), LARGEST_LOCK_FILE).map_err(unreadable)?;
+        let keep = |file: RunFile, bytes: Vec<u8>| async move {
+            self.archive.put(&ArchiveName::run(run.id, file), bytes).await.map_err(FlowError::from)
+        };
+        // Side by side: each is synced to the disk.
+        tokio::try_join!(keep(RunFile::Plan, file), keep(RunFile::PlanJson, json), keep(RunFile::View, view), async {
+            match lock {
+                Some(lock) => keep(RunFile::LockFile, lock).await,
+                None => Ok(()),
+            }
+        })?;
+        Ok(Planned { summary: facts.summary, fingerprint, identity, tree: tree.clone(), inputs: inputs.to_owned() })
+    }
+
+    /// Which backend the plan was made with: managed state by its id, for its address may change; any other as `init`
+    /// wrote it down, with its whole configuration.
+    async fn backend(&self, bench: &Bench<'_>) -> Result<String, Stop> {
+        let run = bench.run;
+        if run.project.state == StateKind::Managed {
+            return Ok(format!("managed {}", self.store.state_id(&run.pull.repo, &run.project.key).await?));
+        }
+        let path = bench.dir().join(".terraform/terraform.tfstate");
+        let written = untrusted::read(&path, LARGEST_LOCK_FILE).map_err(unreadable)?.unwrap_or_default();
+        let written: serde_json::Value = serde_json::from_slice(&written).unwrap_or_default();
+        Ok(written["backend"].to_string())
+    }
+
+    /// The masked plan of a run, for the comment; `None` if it is gone or was encrypted with another key: the counts
+    /// in the store are still there to be shown.
+    pub(super) async fn load_view(&self, run: RunId) -> Option<PlanView> {
+        match self.load(run, RunFile::View).await {
+            Ok(bytes) => serde_json::from_slice(&bytes?).ok(),
+            Err(error) => {
+                tracing::warn!(run = %run, error = %error.chain(), "a plan can't be read from the archive");
+                None
+            }
+        }
+    }
+
+    pub(super) async fn load(&self, run: RunId, file: RunFile) -> Result<Option<Vec<u8>>, FlowError> {
+        Ok(self.archive.get(&ArchiveName::run(run, file), LARGEST).await?)
+    }
+
+    /// A hash over what a plan is given besides the code: values enter through a keyed hash only.
+    pub(super) fn workflow(&self, run: &Run) -> String {
+        let mut hash = Hmac::<Sha256>::new_from_slice(&self.archive.hmac_key()).expect("HMAC takes keys of any length");
+        let mut add = |part: &str| {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        };
+        for (name, value) in self.config.env_for(&run.pull.repo, &run.project, Phase::Plan) {
+            add(&name);
+            add(value.expose_secret());
+        }
+        add("var files");
+        run.project.var_files.iter().for_each(|file| add(file));
+        hex::encode(hash.finalize().into_bytes())
+    }
+}
+
+/// Git keeps unnamed objects for two weeks at least.
+const KEPT_FOR_MS: i64 = 10 * 24 * 3600 * 1000;
+
+fn unreadable(error: impl std::fmt::Display) -> Stop {
+    Stop::Failed(failure(Step::Show, format!("the plan can't be read: {error}")))
+}
+
+/// Whether a state is still what a plan was made from. Before the first apply there is no lineage yet, and Terraform
+/// compares the serial alone.
+pub(super) fn same_state(planned: &StateMark, now: &StateMark) -> bool {
+    let first = planned.lineage.is_empty() && planned.serial == 0;
+    planned.serial == now.serial && (first || planned.lineage == now.lineage)
+}

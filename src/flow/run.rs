@@ -1,0 +1,177 @@
+//! The life of one run under its lease: begun, carried out, ended, each in a transaction that the lease fences.
+
+use super::apply::Done;
+use super::bench::{Stop, failure};
+use super::perform::Occasion;
+use super::{Flow, FlowError, now};
+use crate::domain::decide::{Input, Rules};
+use crate::domain::id::{RunId, Sha};
+use crate::domain::run::{Failure, Outcome, Run, RunState, Step};
+use crate::store::{Job, Lease, Tx};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+/// A run that failed this often for reasons of ours (the disk, the forge, git) is failed for good.
+const MOST_TRIES: u32 = 5;
+
+impl Flow {
+    pub(super) async fn run(&self, lease: &Lease, id: RunId, cancel: &CancellationToken) -> Result<(), FlowError> {
+        let Some(run) = self.begin(lease, id).await? else { return Ok(()) };
+        let _running = self.running.begin(id, cancel.clone());
+        let done = if run.is_plan() {
+            self.plan(&run, cancel).await.map(|outcome| Done { outcome, commit: None })
+        } else {
+            self.apply(&run, cancel).await
+        };
+        let done = match done {
+            Ok(done) => done,
+            Err(Stop::Failed(failure)) => Done { outcome: Outcome::Failed(failure), commit: None },
+            Err(Stop::Ours(error)) if lease.attempts < MOST_TRIES && run.is_plan() => return Err(error),
+            Err(Stop::Ours(error)) => {
+                tracing::error!(run = %id, error = %error.chain(), "a run failed for a reason of ours");
+                Done { outcome: Outcome::Failed(ours(&error)), commit: None }
+            }
+        };
+        self.end_run(lease, run, done).await
+    }
+
+    /// Notes that the run is under way; `None` if there is nothing to do.
+    async fn begin(&self, lease: &Lease, id: RunId) -> Result<Option<Run>, FlowError> {
+        let Some(known) = self.store.run(id).await? else {
+            self.store.finish(lease).await?;
+            return Ok(None);
+        };
+        let mut tx = self.store.write(&known.pull.repo).await?;
+        tx.hold(lease).await?;
+        let Some(mut run) = tx.run(id).await? else { return Ok(None) };
+        match run.state {
+            // An apply that was begun under an earlier lease: nobody knows how far it came, so it is never repeated.
+            RunState::Running if !run.is_plan() => {
+                tracing::error!(run = %id, "an apply lost its server");
+                let end = End { state: RunState::Interrupted, outcome: Outcome::Failed(interrupted()), commit: None };
+                self.finish_run(&mut tx, lease, run, end).await?;
+                tx.commit().await?;
+                self.wake.notify_waiters();
+                return Ok(None);
+            }
+            RunState::Queued | RunState::Running => {}
+            _ => {
+                tx.finish(lease).await?;
+                tx.commit().await?;
+                return Ok(None);
+            }
+        }
+        run.state = RunState::Running;
+        run.started_at = Some(now());
+        tx.update_run(&run).await?;
+        tx.enqueue(&Job::Tell { pull: run.pull.clone() }, now()).await?;
+        tx.commit().await?;
+        self.wake.notify_waiters();
+        Ok(Some(run))
+    }
+
+    async fn end_run(&self, lease: &Lease, run: Run, done: Done) -> Result<(), FlowError> {
+        let kind = run.work.kind();
+        let mut tx = self.store.write(&run.pull.repo).await?;
+        tx.hold(lease).await?;
+        let current = tx.run(run.id).await?;
+        if current.is_none_or(|current| current.state == RunState::Superseded) {
+            // A newer push made it pointless while it ran: its result is never shown.
+            tx.finish(lease).await?;
+            tx.commit().await?;
+            return Ok(());
+        }
+        let started = run.started_at;
+        let end = End { state: state_of(&done.outcome), outcome: done.outcome, commit: done.commit };
+        let state = end.state;
+        self.finish_run(&mut tx, lease, run, end).await?;
+        tx.commit().await?;
+        self.wake.notify_waiters();
+        if let Some(started) = started {
+            metrics::histogram!("terraplane_run_seconds", "kind" => kind, "state" => state.as_str())
+                .record(now().since(started) as f64 / 1000.0);
+        }
+        Ok(())
+    }
+
+    /// Writes the end of a run and everything that follows from it.
+    async fn finish_run(&self, tx: &mut Tx, lease: &Lease, mut run: Run, end: End) -> Result<(), FlowError> {
+        run.state = end.state;
+        run.finished_at = Some(now());
+        run.outcome = Some(end.outcome);
+        tx.update_run(&run).await?;
+        if !run.is_plan() {
+            self.record_apply(tx, &run, end.commit).await?;
+        }
+        if let Some(known) = tx.pull_state(&run.pull).await? {
+            let occasion = Occasion(format!("over-{}", run.id));
+            // Nothing that follows from the end of a run asks for the base branch.
+            let rules = Rules { base_may_apply: false };
+            self.follow(tx, &known, &Input::RunOver { run: run.id }, &rules, &occasion).await?;
+        }
+        tx.finish(lease).await?;
+        Ok(())
+    }
+
+    async fn record_apply(&self, tx: &mut Tx, run: &Run, commit: Option<Sha>) -> Result<(), FlowError> {
+        let (repo, project) = (&run.pull.repo, &run.project.key);
+        let changed = match &run.outcome {
+            Some(Outcome::Applied(applied)) => {
+                if let Some(commit) = &commit {
+                    tx.set_applied_commit(repo, project, commit).await?;
+                }
+                !applied.done.is_empty()
+            }
+            Some(Outcome::Failed(failure)) => failure.changed_something,
+            _ => false,
+        };
+        if changed {
+            tx.mark_lock_applied(repo, project, &run.pull).await?;
+        }
+        let ran = match &run.outcome {
+            Some(Outcome::Applied(applied)) => Some(applied.fingerprint.clone()),
+            _ => None,
+        };
+        let data = json!({
+            "run": run.id,
+            "state": run.state.as_str(),
+            "reviewed": run.apply_order().and_then(|order| order.reviewed.clone()),
+            "ran": ran,
+            "commit": commit,
+        });
+        tx.audit(now(), "terraplane", "applied", &run.pull, Some(project), &data).await?;
+        Ok(())
+    }
+}
+
+/// How a run ended, as it is written.
+struct End {
+    state: RunState,
+    outcome: Outcome,
+    /// The commit of the base branch that was applied.
+    commit: Option<Sha>,
+}
+
+const fn state_of(outcome: &Outcome) -> RunState {
+    match outcome {
+        Outcome::Planned(_) | Outcome::Applied(_) => RunState::Succeeded,
+        Outcome::Differs(_) => RunState::Differs,
+        Outcome::Failed(_) => RunState::Failed,
+    }
+}
+
+fn interrupted() -> Failure {
+    let message = "the server stopped while this apply was running: nobody knows how far it came";
+    Failure { changed_something: true, ..failure(Step::Apply, message) }
+}
+
+/// A failure of ours as people read it. The log has the rest; causes may hold paths and addresses of the server.
+fn ours(error: &FlowError) -> Failure {
+    let what = match error {
+        FlowError::Forge(_) => "the forge did not answer as expected",
+        FlowError::Git(_) => "the repository could not be fetched",
+        FlowError::Store(_) | FlowError::Archive(_) | FlowError::Disk { .. } => "the server's storage failed",
+        FlowError::NoForge { .. } | FlowError::Broken(_) => "an internal error",
+    };
+    failure(Step::Prepare, format!("{what}; the server's log says more, and `terraplane plan` tries again"))
+}

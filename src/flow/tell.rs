@@ -1,0 +1,213 @@
+//! Brings the forge to what the store says of a pull request: statuses, the live comment, comments of their own.
+//!
+//! One job per pull request does all of it, so that edits are coalesced and one pull request can't flood the forge. It
+//! compares with what the forge was told last and tells only what differs; what failed is tried again by the queue.
+//! Creating is never repeated blindly: a comment whose creation may have happened is looked for by its marker first.
+
+use super::{Flow, FlowError, now};
+use crate::domain::decide::PullState;
+use crate::domain::id::{CommentId, PullId, RunId, Timestamp};
+use crate::domain::pull::Pull;
+use crate::domain::report::{self, LiveInput, ResultInput, StatusState, Views};
+use crate::domain::run::{Outcome, Run};
+use crate::forge::{self, Forge, ForgeError, ForgeErrorKind, Status};
+use crate::store::{Lease, OutComment, SentStatus, Tx};
+use sha2::{Digest as _, Sha256};
+
+/// The key of the live comment in the outbox.
+const LIVE: &str = "live";
+
+impl Flow {
+    pub(super) async fn tell(&self, lease: &Lease, id: &PullId) -> Result<(), FlowError> {
+        let Some(state) = self.store.pull_state(id).await? else {
+            self.store.finish(lease).await?;
+            return Ok(());
+        };
+        let forge = self.forge(&id.repo)?;
+        let comments = self.store.comments(id).await?;
+        // The comment first: it is what people wait for.
+        let again = self.tell_live(lease, forge, &state, &comments).await?;
+        self.tell_statuses(lease, forge, &state).await?;
+        for comment in comments.iter().filter(|comment| comment.key != LIVE) {
+            self.tell_own(lease, forge, id, comment).await?;
+        }
+        match again {
+            Some(due) => self.store.give_back(lease, due, "").await?,
+            None => self.store.finish(lease).await?,
+        };
+        Ok(())
+    }
+
+    /// Returns when to look again, if the comment is not yet due.
+    async fn tell_live(
+        &self,
+        lease: &Lease,
+        forge: &Forge,
+        state: &PullState,
+        comments: &[OutComment],
+    ) -> Result<Option<Timestamp>, FlowError> {
+        let Some(due) = report::live_due(state) else { return Ok(None) };
+        let posted = comments.iter().find(|comment| comment.key == LIVE);
+        if due > now() {
+            return Ok(Some(due));
+        }
+        let body = self.live_text(state).await;
+        let hash = hash(&body);
+        if posted.is_some_and(|comment| comment.sent_hash.as_deref() == Some(&hash)) {
+            return Ok(None);
+        }
+        if let Some(later) = self.pace.next(&state.pull().id, now()) {
+            return Ok(Some(later));
+        }
+        let number = self.show(forge, &state.pull().id, posted.and_then(|comment| comment.comment), &body).await?;
+        self.pace.edited(&state.pull().id, now());
+        self.store.comment_sent(lease, LIVE, number, &hash).await?;
+        Ok(None)
+    }
+
+    async fn tell_own(&self, lease: &Lease, forge: &Forge, id: &PullId, comment: &OutComment) -> Result<(), FlowError> {
+        let (None, None, Some(body)) = (comment.comment, &comment.given_up, &comment.body) else { return Ok(()) };
+        match self.show(forge, id, None, body).await {
+            Ok(number) => self.store.comment_sent(lease, &comment.key, number, &hash(body)).await?,
+            Err(FlowError::Forge(error)) if is_final(&error) => {
+                tracing::error!(pull = %id, key = %comment.key, error = %error, "a comment is given up");
+                self.store.comment_given_up(lease, &comment.key, &error.to_string()).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Edits the comment, or creates it if there is none (any more). Before it creates, it looks for one with the same
+    /// marker: an earlier try may have succeeded without our hearing of it.
+    async fn show(
+        &self,
+        forge: &Forge,
+        pull: &PullId,
+        known: Option<CommentId>,
+        body: &str,
+    ) -> Result<CommentId, FlowError> {
+        let marker = body.lines().next().unwrap_or_default();
+        let existing = match known {
+            Some(number) => Some(number),
+            None => forge.find_comment(pull, marker).await?,
+        };
+        if let Some(number) = existing {
+            match forge.edit_comment(&pull.repo, number, body).await {
+                Ok(()) => return Ok(number),
+                // Somebody deleted it: it is posted again.
+                Err(error) if error.kind == ForgeErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(forge.create_comment(pull, body).await?)
+    }
+
+    async fn tell_statuses(&self, lease: &Lease, forge: &Forge, state: &PullState) -> Result<(), FlowError> {
+        let id = &state.pull().id;
+        let told = self.store.statuses(id).await?;
+        let mut wanted = report::statuses(state, &self.server.name);
+        wanted.extend(outdated(&told, &wanted, state));
+        for status in wanted {
+            let sent = SentStatus {
+                sha: status.sha,
+                context: status.context,
+                state: word(status.state).to_owned(),
+                description: status.description,
+            };
+            if told.contains(&sent) {
+                continue;
+            }
+            let (context, description) = (sent.context.clone(), sent.description.clone());
+            let shown = Status { context, state: forge_state(status.state), description, url: None };
+            match forge.set_status(&id.repo, &sent.sha, &shown).await {
+                Ok(()) => {}
+                // A head that was force-pushed away: there is nothing left to show it on.
+                Err(error) if is_final(&error) => {
+                    tracing::warn!(pull = %id, sha = %sent.sha, error = %error, "a status can't be set");
+                }
+                Err(error) => return Err(error.into()),
+            }
+            self.store.status_sent(lease, id, &sent).await?;
+        }
+        Ok(())
+    }
+
+    async fn live_text(&self, state: &PullState) -> String {
+        let plans = state.projects.iter().filter_map(|project| project.plan.as_ref());
+        let applies = state.projects.iter().filter_map(|project| project.apply.as_ref());
+        let views = self.views(planned(plans.chain(applies))).await;
+        let run_url = |run: RunId| self.links.run_url(run);
+        self.renderer.live(&LiveInput { state, views: &views, server: &self.server, run_url: &run_url })
+    }
+
+    /// The comment about a batch of applies that is over.
+    pub(super) async fn result_text(&self, tx: &mut Tx, pull: &Pull, batch: RunId) -> Result<String, FlowError> {
+        let runs = tx.runs_of_batch(batch).await?;
+        let mut reviewed = Vec::new();
+        for run in &runs {
+            if let Some(plan) = run.apply_order().and_then(|order| order.plan) {
+                reviewed.extend(tx.run(plan).await?);
+            }
+        }
+        let views = self.views(planned(runs.iter().chain(&reviewed))).await;
+        let run_url = |run: RunId| self.links.run_url(run);
+        let (runs, views) = (&runs, &views);
+        Ok(self.renderer.result(&ResultInput { pull, batch, runs, views, server: &self.server, run_url: &run_url }))
+    }
+
+    async fn views(&self, runs: Vec<RunId>) -> Views {
+        let mut views = Views::new();
+        for run in runs {
+            if let Some(view) = self.load_view(run).await {
+                views.insert(run, view);
+            }
+        }
+        views
+    }
+}
+
+/// The runs that made a plan.
+fn planned<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<RunId> {
+    let made_one = |run: &&Run| matches!(run.outcome, Some(Outcome::Planned(_) | Outcome::Differs(_)));
+    runs.filter(made_one).map(|run| run.id).collect()
+}
+
+/// Statuses of older heads that would stay pending for ever.
+fn outdated(told: &[SentStatus], wanted: &[report::Status], state: &PullState) -> Vec<report::Status> {
+    told.iter()
+        .filter(|told| told.state == word(StatusState::Pending))
+        .filter(|told| !wanted.iter().any(|wanted| wanted.sha == told.sha && wanted.context == told.context))
+        .map(|told| report::Status {
+            sha: told.sha.clone(),
+            context: told.context.clone(),
+            state: StatusState::Failure,
+            description: format!("Superseded by {}", state.pull().head.short()),
+        })
+        .collect()
+}
+
+const fn word(state: StatusState) -> &'static str {
+    match state {
+        StatusState::Pending => "pending",
+        StatusState::Success => "success",
+        StatusState::Failure => "failure",
+    }
+}
+
+const fn forge_state(state: StatusState) -> forge::StatusState {
+    match state {
+        StatusState::Pending => forge::StatusState::Pending,
+        StatusState::Success => forge::StatusState::Success,
+        StatusState::Failure => forge::StatusState::Failure,
+    }
+}
+
+/// The forge will never take it: there is no use in trying again. A token that lacks a permission may be mended.
+const fn is_final(error: &ForgeError) -> bool {
+    matches!(error.kind, ForgeErrorKind::NotFound | ForgeErrorKind::Invalid)
+}
+
+fn hash(body: &str) -> String {
+    hex::encode(Sha256::digest(body.as_bytes()))
+}

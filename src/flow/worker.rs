@@ -1,0 +1,167 @@
+//! Takes work from the queue, with a bound on how much of each kind goes on at once, and keeps the lease of what is
+//! under way alive.
+//!
+//! Two lanes, because a long apply must not keep a webhook from being heard: light work (deliveries, telling the forge)
+//! and runs. A worker whose lease is lost stops what it does and writes nothing: somebody else has the work by then.
+
+use super::{Flow, FlowError, now};
+use crate::domain::id::Timestamp;
+use crate::store::{Job, JobKind, Lease, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a lease lasts without a heartbeat; a dead process's work is taken up after this time at the latest.
+const LEASE_MS: i64 = 30_000;
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// The longest sleep while nothing is due: another process may have queued something.
+const IDLE: Duration = Duration::from_secs(2);
+/// Deliveries and tells that go on at once.
+const LIGHT: usize = 8;
+
+/// The running worker of one process.
+#[derive(Debug)]
+pub struct Worker {
+    stop: CancellationToken,
+    /// Ends everything that is under way, applies too.
+    abort: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Worker {
+    #[must_use]
+    pub fn start(flow: &Arc<Flow>) -> Self {
+        let worker =
+            Self { stop: CancellationToken::new(), abort: CancellationToken::new(), tasks: TaskTracker::new() };
+        worker.spawn_pool(flow, &[JobKind::Ingest, JobKind::Tell], LIGHT);
+        worker.spawn_pool(flow, &[JobKind::Run], flow.config.concurrency.runs.get());
+        worker
+    }
+
+    /// Takes no new work; what is under way may finish within `grace`, then it is stopped as by its deadline.
+    /// Queued work stays queued. Returns whether everything finished by itself.
+    pub async fn drain(&self, grace: Duration) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_ok() {
+            return true;
+        }
+        tracing::warn!("the grace period is over: running work is being stopped");
+        self.abort.cancel();
+        // Terraform gets its own grace after SIGINT; this bounds the wait for it.
+        let _ = tokio::time::timeout(Duration::from_secs(60), self.tasks.wait()).await;
+        false
+    }
+
+    fn spawn_pool(&self, flow: &Arc<Flow>, kinds: &'static [JobKind], size: usize) {
+        let (flow, stop, abort) = (Arc::clone(flow), self.stop.clone(), self.abort.clone());
+        let tasks = self.tasks.clone();
+        self.tasks.spawn(async move {
+            let slots = Arc::new(Semaphore::new(size));
+            loop {
+                // Interest is registered before the look, so that work queued between the two is not slept over.
+                let rung = flow.wake.notified();
+                tokio::pin!(rung);
+                rung.as_mut().enable();
+                let slot = tokio::select! {
+                    slot = Arc::clone(&slots).acquire_owned() => slot.expect("never closed"),
+                    () = stop.cancelled() => return,
+                };
+                if stop.is_cancelled() {
+                    return;
+                }
+                match flow.store.claim(kinds, now(), LEASE_MS).await {
+                    Ok(Some(lease)) => {
+                        let (flow, abort) = (Arc::clone(&flow), abort.child_token());
+                        tasks.spawn(async move {
+                            work(&flow, lease, abort).await;
+                            drop(slot);
+                            // The lane that this held may have more to do.
+                            flow.wake.notify_waiters();
+                        });
+                    }
+                    Ok(None) => {
+                        drop(slot);
+                        let sleep = until_due(&flow, kinds).await;
+                        tokio::select! {
+                            () = rung => {}
+                            () = tokio::time::sleep(sleep) => {}
+                            () = stop.cancelled() => return,
+                        }
+                    }
+                    Err(error) => {
+                        tracing::error!(error = %error, "the queue can't be read");
+                        drop(slot);
+                        tokio::time::sleep(IDLE).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
+async fn until_due(flow: &Flow, kinds: &[JobKind]) -> Duration {
+    match flow.store.next_due(kinds).await {
+        Ok(Some(due)) => Duration::from_millis(u64::try_from(due.since(now())).unwrap_or(0)).min(IDLE).max(
+            // Work that is due but not claimable (its lane is busy) is rung for when the lane is free.
+            Duration::from_millis(50),
+        ),
+        _ => IDLE,
+    }
+}
+
+/// One piece of work under its lease.
+async fn work(flow: &Flow, lease: Lease, cancel: CancellationToken) {
+    let done = {
+        let working = carry_out(flow, &lease, &cancel);
+        tokio::pin!(working);
+        loop {
+            tokio::select! {
+                done = &mut working => break done,
+                () = tokio::time::sleep(HEARTBEAT) => heartbeat(flow, &lease, &cancel).await,
+            }
+        }
+    };
+    match done {
+        Ok(()) => {}
+        Err(FlowError::Store(StoreError::LeaseLost)) => {
+            tracing::warn!(job = %lease.job_id, "the lease was lost; the work is somebody else's now");
+        }
+        Err(error) => {
+            let wait = error.retry_after(lease.attempts);
+            tracing::warn!(job = %lease.job_id, attempt = lease.attempts, error = %error.chain(), wait_ms = wait, "will be tried again");
+            if let Err(error) = flow.store.give_back(&lease, now().plus_ms(wait), &error.chain()).await {
+                tracing::error!(error = %error, "the work could not be given back; its lease will run out");
+            }
+        }
+    }
+}
+
+async fn heartbeat(flow: &Flow, lease: &Lease, cancel: &CancellationToken) {
+    match flow.store.renew(lease, now(), LEASE_MS).await {
+        Ok(true) => {}
+        Ok(false) => cancel.cancel(),
+        // The lease may still be good; if it is not, the next write finds out.
+        Err(error) => tracing::warn!(error = %error, "a lease could not be renewed"),
+    }
+    if let Job::Run { run, .. } = &lease.job
+        && let Ok(Some(run)) = flow.store.run(*run).await
+        && run.state.is_over()
+    {
+        cancel.cancel();
+    }
+}
+
+async fn carry_out(flow: &Flow, lease: &Lease, cancel: &CancellationToken) -> Result<(), FlowError> {
+    let started: Timestamp = now();
+    let result = match &lease.job {
+        Job::Ingest { forge, delivery } => flow.ingest(lease, *forge, delivery).await,
+        Job::Run { run, .. } => flow.run(lease, *run, cancel).await,
+        Job::Tell { pull } => flow.tell(lease, pull).await,
+    };
+    metrics::histogram!("terraplane_job_seconds", "kind" => lease.job.kind().as_str())
+        .record(now().since(started) as f64 / 1000.0);
+    result
+}

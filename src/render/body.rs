@@ -1,0 +1,139 @@
+//! What stands below a project's row: a diff, or the end of a failed run's output.
+
+use super::diff::Draft;
+use super::filters;
+use super::live::length;
+use crate::domain::plan::PlanSummary;
+use crate::domain::report::{Counts, Detail};
+use crate::domain::run::Failure;
+
+/// A diff of so many lines is shown open when it is the only one.
+const OPEN_LINES: usize = 40;
+/// All that is ever shown of a failed run's output; the end of it, where terraform puts its errors.
+const OUTPUT_LIMIT: usize = 12_000;
+const INVISIBLE: &str = "What differs can't be shown: a sensitive value, or the code behind a value that is only known \
+     after the apply.";
+const LOST: &str = "The server was lost before the run could tell how it ended. Nobody knows how much of it was done.";
+
+/// What stands below one row, before it is known how much of it fits.
+pub(super) enum Body {
+    Diff { draft: Draft, summary: PlanSummary, intro: Option<String> },
+    Output { intro: String, output: String, made: Option<String> },
+}
+
+impl Body {
+    pub(super) fn of(detail: &Detail<'_>) -> Option<Self> {
+        match detail {
+            Detail::Failure(failure) => Some(Self::Output {
+                intro: filters::text(&failure.message),
+                output: filters::clean(&failure.output).trim_end().to_owned(),
+                made: made(failure),
+            }),
+            Detail::Lost => Some(Self::Output { intro: LOST.into(), output: String::new(), made: None }),
+            Detail::Plan { summary, view } => {
+                Some(Self::Diff { draft: Draft::of_plan((*view)?), summary: (*summary).clone(), intro: None })
+            }
+            Detail::Differs { because, differences, view, summary, fingerprint } => {
+                let counts = Counts::of(summary).to_string();
+                let counts = if counts.is_empty() { "no changes".into() } else { counts };
+                let new =
+                    format!("{} The plan is now {} ({counts})", filters::text(because), filters::code(fingerprint));
+                let (draft, intro) = match (differences, view) {
+                    (Some(differences), _) if differences.is_empty() => (Draft::empty(), format!("{new}. {INVISIBLE}")),
+                    (Some(differences), _) => {
+                        (Draft::of_differences(differences), format!("{new}. Compared with the reviewed plan:"))
+                    }
+                    (None, Some(view)) => (Draft::of_plan(view), format!("{new}:")),
+                    (None, None) => (Draft::empty(), format!("{new}.")),
+                };
+                Some(Self::Diff { draft, summary: (*summary).clone(), intro: Some(intro) })
+            }
+        }
+    }
+
+    /// Characters of all of it, and of what should be shown at the least.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        match self {
+            Self::Diff { draft, .. } => (draft.full(), draft.addresses()),
+            Self::Output { output, .. } => {
+                let full = length(output).min(OUTPUT_LIMIT);
+                (full, full)
+            }
+        }
+    }
+
+    pub(super) fn opens(&self, single: bool) -> bool {
+        match self {
+            Self::Diff { intro: Some(_), .. } | Self::Output { .. } => true,
+            Self::Diff { draft, .. } => single && draft.lines() <= OPEN_LINES,
+        }
+    }
+
+    pub(super) fn intro(&self) -> Option<&str> {
+        match self {
+            Self::Diff { intro, .. } => intro.as_deref(),
+            Self::Output { intro, .. } => Some(intro),
+        }
+    }
+
+    /// The fenced text and a line of facts.
+    pub(super) fn within(&self, room: usize) -> (String, String) {
+        match self {
+            Self::Diff { draft, summary, .. } => {
+                let diff = draft.within(room);
+                let body = if draft.is_empty() { String::new() } else { filters::fence(&diff.text, "diff") };
+                (body, facts(summary, diff.shortened, diff.left_out))
+            }
+            Self::Output { output, made, .. } => {
+                let (left_out, end) = end_of(output, room.min(OUTPUT_LIMIT));
+                let mut facts: Vec<String> = made.iter().cloned().collect();
+                if left_out > 0 {
+                    facts.push(format!("{left_out} characters before this are only in the log"));
+                }
+                (if end.is_empty() { String::new() } else { filters::fence(end, "text") }, facts.join(" · "))
+            }
+        }
+    }
+}
+
+/// How many characters were left out, and the last `limit` of them, from the beginning of a line if there is one.
+fn end_of(text: &str, limit: usize) -> (usize, &str) {
+    let total = length(text);
+    if total <= limit {
+        return (0, text);
+    }
+    let start = text.char_indices().nth(total - limit).map_or(text.len(), |(at, _)| at);
+    let end = &text[start..];
+    let end = end.split_once('\n').map_or(end, |(_, lines)| lines);
+    (total - length(end), end)
+}
+
+fn facts(summary: &PlanSummary, shortened: usize, left_out: usize) -> String {
+    let mut facts = Vec::new();
+    if summary.unchanged > 0 {
+        facts.push(format!("{} unchanged", summary.unchanged));
+    }
+    if summary.drifted > 0 {
+        facts.push(format!("{} changed outside of Terraform", summary.drifted));
+    }
+    if shortened > 0 {
+        facts.push(format!("{shortened} shown without attributes"));
+    }
+    if left_out > 0 {
+        facts.push(format!("{left_out} more not shown"));
+    }
+    if shortened + left_out > 0 {
+        facts.push("the log has all of it".into());
+    }
+    facts.join(" · ")
+}
+
+/// How much of a failed apply was done.
+fn made(failure: &Failure) -> Option<String> {
+    let (done, all) = (failure.done.len(), failure.done.len() + failure.not_done.len());
+    match (failure.changed_something, all) {
+        (false, _) => None,
+        (true, 0) => Some("something may have been changed".into()),
+        (true, _) => Some(format!("{done} of {all} changes were made")),
+    }
+}

@@ -1,0 +1,222 @@
+//! The live comment, fitted to its size: every project gets its row before any gets its addresses, and all get their
+//! addresses before any gets its whole diff. What is left out is counted and linked, never cut in the middle.
+
+use super::COMMENT_LIMIT;
+use super::body::Body;
+use super::engine::{Engine, value};
+use super::filters;
+use crate::domain::report::{Counts, Detail, LiveInput, LiveView, Row, Standing, Tally, live};
+use minijinja::{Error, context};
+
+/// Kept free for line feeds, table heads and the notes about what was left out.
+const NOTES: usize = 1500;
+/// Rows may take so much for links and messages; beyond it they are plain.
+const LINKED_ROWS: usize = 20_000;
+/// The first share of one section, so that the first ones leave something for the others.
+const FIRST_SHARE: usize = 4000;
+/// Below this a section would say nothing.
+const LEAST_SHARE: usize = 300;
+/// Names of unchanged projects, in characters.
+const UNCHANGED_LIMIT: usize = 3000;
+
+pub(super) fn render(engine: &Engine, marker: &str, input: &LiveInput<'_>) -> Result<String, Error> {
+    let mut view = live(input);
+    let comment = fitted(engine, marker, &view)?;
+    if length(&comment) <= COMMENT_LIMIT {
+        return Ok(comment);
+    }
+    // What stands above and below the table is too long by itself: names made of what must be escaped.
+    if let Some(danger) = &mut view.danger {
+        danger.more += danger.named.len().saturating_sub(2);
+        danger.named.truncate(2);
+    }
+    view.hints.truncate(2);
+    view.footer.tools.truncate(1);
+    fitted(engine, marker, &view)
+}
+
+fn fitted(engine: &Engine, marker: &str, view: &LiveView<'_>) -> Result<String, Error> {
+    let mut parts = vec![head(engine, marker, view)?];
+    let tail = engine.render("live/tail.md", value(view))?;
+    let mut room = COMMENT_LIMIT.saturating_sub(length(&parts[0]) + length(&tail) + NOTES);
+    if view.problem.is_none() {
+        let (unchanged, rows): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
+            view.rows.iter().partition(|row| row.standing == Standing::Unchanged);
+        if let [only] = view.rows.as_slice() {
+            parts.extend(sections(engine, &[only], room, true)?);
+        } else {
+            for part in [table(engine, &rows, room)?, unchanged_list(&unchanged)] {
+                room = room.saturating_sub(length(&part));
+                parts.push(part);
+            }
+            parts.extend(sections(engine, &rows, room, false)?);
+        }
+    }
+    parts.push(tail);
+    Ok(joined(&parts))
+}
+
+/// The parts, each with an empty line before it: Markdown's blocks need one.
+pub(super) fn joined(parts: &[String]) -> String {
+    let parts: Vec<&str> = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect();
+    format!("{}\n", parts.join("\n\n"))
+}
+
+fn head(engine: &Engine, marker: &str, view: &LiveView<'_>) -> Result<String, Error> {
+    let first = view.rows.first();
+    let title = engine.render("live/title.md", context! { first => first.map(value), ..value(view) })?;
+    let icon = headline_icon(&view.tally);
+    let head = engine.render("live/head.md", context! { marker, title => title.trim(), icon, ..value(view) })?;
+    Ok(head)
+}
+
+/// Silent while nothing needs anybody.
+const fn headline_icon(tally: &Tally) -> &'static str {
+    if tally.failed > 0 {
+        "❌ "
+    } else if tally.differ > 0 {
+        "⚠️ "
+    } else if tally.waiting + tally.applying > 0 {
+        "⏳ "
+    } else if tally.applied > 0 && tally.applied + tally.unchanged == tally.projects {
+        "✅ "
+    } else {
+        ""
+    }
+}
+
+pub(super) const fn icon(standing: Standing) -> &'static str {
+    match standing {
+        Standing::ApplyFailed | Standing::Interrupted | Standing::PlanFailed => "❌",
+        Standing::Differs => "⚠️",
+        Standing::Destroys => "🔴",
+        Standing::Changes => "🟡",
+        Standing::WaitsForLock
+        | Standing::Applying
+        | Standing::ApplyQueued
+        | Standing::Planning
+        | Standing::PlanQueued => "⏳",
+        Standing::Applied => "✅",
+        Standing::Unchanged | Standing::NotPlanned => "⚪",
+    }
+}
+
+pub(super) fn length(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// One row for each project: all of them plainly first, then with links and messages while there is room.
+fn table(engine: &Engine, rows: &[&Row<'_>], room: usize) -> Result<String, Error> {
+    if rows.is_empty() {
+        return Ok(String::new());
+    }
+    let plain: Vec<String> = rows.iter().map(|row| row_text(engine, row, false)).collect::<Result<_, _>>()?;
+    let mut used = 0;
+    let fitting = plain.iter().take_while(|row| {
+        used += length(row) + 1;
+        used <= room
+    });
+    let kept = fitting.count();
+    let mut left = LINKED_ROWS.min(room).saturating_sub(plain[..kept].iter().map(|row| length(row) + 1).sum());
+    let mut out = String::from("| | Project | + | ~ | ± | − | |\n|---|---|--:|--:|--:|--:|---|\n");
+    for (row, plain) in rows.iter().zip(&plain).take(kept) {
+        let linked = row_text(engine, row, true)?;
+        let text = match (length(&linked)).checked_sub(length(plain)) {
+            Some(more) if more > left => plain,
+            more => {
+                left -= more.unwrap_or(0);
+                &linked
+            }
+        };
+        out.push_str(text);
+        out.push('\n');
+    }
+    if kept < rows.len() {
+        out.push_str(&format!("\nand {} more projects, for which there is no room here\n", rows.len() - kept));
+    }
+    Ok(out)
+}
+
+fn row_text(engine: &Engine, row: &Row<'_>, linked: bool) -> Result<String, Error> {
+    let message = match &row.detail {
+        Some(Detail::Failure(failure)) => Some(filters::shortened(&failure.message, 120)),
+        _ => None,
+    };
+    let others = row.counts.as_ref().map(Counts::others).unwrap_or_default();
+    let text = engine
+        .render("live/row.md", context! { row => value(row), linked, message, others, icon => icon(row.standing) })?;
+    Ok(text.trim_end().to_owned())
+}
+
+fn unchanged_list(unchanged: &[&Row<'_>]) -> String {
+    if unchanged.is_empty() {
+        return String::new();
+    }
+    let mut names = String::new();
+    let mut named = 0;
+    for row in unchanged {
+        let name = filters::code(row.name);
+        if length(&names) + length(&name) > UNCHANGED_LIMIT {
+            break;
+        }
+        if named > 0 {
+            names.push_str(", ");
+        }
+        names.push_str(&name);
+        named += 1;
+    }
+    if named < unchanged.len() {
+        names.push_str(&format!(" and {} more", unchanged.len() - named));
+    }
+    format!("<details><summary>{} unchanged</summary>\n\n{names}\n\n</details>", unchanged.len())
+}
+
+fn sections(engine: &Engine, rows: &[&Row<'_>], room: usize, single: bool) -> Result<Vec<String>, Error> {
+    struct Section<'a> {
+        row: &'a Row<'a>,
+        body: Body,
+        granted: usize,
+    }
+    let mut left = room;
+    let mut wanted: Vec<Section<'_>> = Vec::new();
+    let mut left_out = 0;
+    for row in rows {
+        let Some(body) = row.detail.as_ref().and_then(Body::of) else { continue };
+        let (_, least) = body.sizes();
+        let frame = length(&section(engine, row, &body, 0, single)?) + 200;
+        let share = least.min(FIRST_SHARE);
+        match left.checked_sub(frame) {
+            Some(rest) if rest >= share.min(LEAST_SHARE) => {
+                let granted = share.min(rest);
+                left = rest - granted;
+                wanted.push(Section { row, body, granted });
+            }
+            _ => left_out += 1,
+        }
+    }
+    for section in &mut wanted {
+        let (full, _) = section.body.sizes();
+        let more = full.saturating_sub(section.granted).min(left);
+        section.granted += more;
+        left -= more;
+    }
+    let mut parts = Vec::new();
+    for Section { row, body, granted } in &wanted {
+        parts.push(section(engine, row, body, *granted, single)?);
+    }
+    if left_out > 0 {
+        parts.push(format!("<sub>{left_out} more did not fit here; the run pages have them.</sub>"));
+    }
+    Ok(parts)
+}
+
+fn section(engine: &Engine, row: &Row<'_>, body: &Body, granted: usize, single: bool) -> Result<String, Error> {
+    let (text, facts) = body.within(granted);
+    let step = match &row.detail {
+        Some(Detail::Failure(failure)) => Some(failure.step.as_str()),
+        _ => None,
+    };
+    let counts = row.counts.as_ref().map(ToString::to_string).filter(|counts| !counts.is_empty());
+    let values = context! { row => value(row), step, counts, open => body.opens(single), intro => body.intro(), body => text, facts };
+    engine.render("live/section.md", values)
+}

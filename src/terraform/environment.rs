@@ -1,0 +1,168 @@
+//! The environment of every Terraform process, built from nothing: what the tool needs, what the operator granted, and
+//! nothing of the server's.
+
+use super::untrusted;
+use crate::domain::id::Workspace;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Terraform's own configuration file. Without a `provider_installation` of ours, Terraform would also take providers
+/// from `terraform.d/plugins` in the work tree, that is, execute a binary that a pull request brought along.
+const CLI_CONFIG: &str = "disable_checkpoint = true\nprovider_installation {\n  direct {}\n}\n";
+
+/// Names that are ours to set or to leave unset; a granted value for one of them is not used.
+const RESERVED: [&str; 10] = [
+    "CHECKPOINT_DISABLE",
+    "TERRAFORM_CONFIG",
+    "TF_CLI_CONFIG_FILE",
+    "TF_DATA_DIR",
+    "TF_INPUT",
+    "TF_IN_AUTOMATION",
+    "TF_LOG_PATH",
+    "TF_PLUGIN_CACHE_DIR",
+    "TF_REATTACH_PROVIDERS",
+    "TF_WORKSPACE",
+];
+
+/// Whether an operator cannot grant this variable: steps would no longer mean what they say.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name) || name.starts_with("TF_CLI_ARGS")
+}
+
+/// The variables of one run's processes.
+#[derive(Debug, Clone)]
+pub(super) struct Environment {
+    pub(super) plain: Vec<(String, String)>,
+    pub(super) granted: Vec<(String, SecretString)>,
+    /// Names of granted variables that are reserved.
+    pub(super) refused: Vec<String>,
+    home: PathBuf,
+    tmp: PathBuf,
+    /// To be written with [`CLI_CONFIG`]; `None`: the operator's own is used.
+    own_config: Option<PathBuf>,
+}
+
+impl Environment {
+    /// `scratch`: a directory of the run, outside of the code. `cli_config`: the operator's own CLI configuration file.
+    /// Where several values of a name are granted, the last one holds.
+    pub(super) fn new(
+        scratch: &Path,
+        path: &str,
+        cli_config: Option<&Path>,
+        granted: Vec<(String, SecretString)>,
+    ) -> Self {
+        let (home, tmp) = (scratch.join("home"), scratch.join("tmp"));
+        let (cli_config, own_config) = match cli_config {
+            Some(path) => (path.to_owned(), None),
+            None => (scratch.join("terraform.rc"), Some(scratch.join("terraform.rc"))),
+        };
+        let shown = |path: &Path| path.to_string_lossy().into_owned();
+        let ours = [
+            ("CHECKPOINT_DISABLE", "1".to_owned()),
+            ("HOME", shown(&home)),
+            ("LANG", "C.UTF-8".to_owned()),
+            ("PATH", path.to_owned()),
+            ("TF_CLI_CONFIG_FILE", shown(&cli_config)),
+            ("TF_INPUT", "0".to_owned()),
+            ("TF_IN_AUTOMATION", "1".to_owned()),
+            ("TMPDIR", shown(&tmp)),
+        ];
+        let (refused, granted): (Vec<_>, Vec<_>) = granted.into_iter().partition(|(name, _)| is_reserved(name));
+        let granted: BTreeMap<String, SecretString> = granted.into_iter().collect();
+        Self {
+            plain: ours
+                .into_iter()
+                .filter(|(name, _)| !granted.contains_key(*name))
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+            granted: granted.into_iter().collect(),
+            refused: refused.into_iter().map(|(name, _)| name).collect(),
+            home,
+            tmp,
+            own_config,
+        }
+    }
+
+    /// `default` is left unset: an HCP workspace that the code names would contradict it.
+    pub(super) fn workspace(mut self, workspace: &Workspace) -> Self {
+        if *workspace != Workspace::default() {
+            self.plain.push(("TF_WORKSPACE".into(), workspace.to_string()));
+        }
+        self
+    }
+
+    /// Makes the files and directories that the variables name. Done before every step: the code that an earlier one ran
+    /// may have changed them.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.home)?;
+        fs::create_dir_all(&self.tmp)?;
+        match &self.own_config {
+            Some(path) => untrusted::replace(path, CLI_CONFIG.as_bytes()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(environment: &Environment) -> Vec<&str> {
+        let granted = environment.granted.iter().map(|(name, _)| name.as_str());
+        environment.plain.iter().map(|(name, _)| name.as_str()).chain(granted).collect()
+    }
+
+    fn grant(of: &[&str]) -> Vec<(String, SecretString)> {
+        of.iter().map(|name| ((*name).to_owned(), "granted".into())).collect()
+    }
+
+    #[test]
+    fn nothing_is_in_it_but_what_is_written_here_and_what_was_granted() {
+        let environment =
+            Environment::new(Path::new("/scratch"), "/usr/bin", None, grant(&["AWS_PROFILE", "TF_VAR_x"]));
+        assert_eq!(
+            names(&environment),
+            [
+                "CHECKPOINT_DISABLE",
+                "HOME",
+                "LANG",
+                "PATH",
+                "TF_CLI_CONFIG_FILE",
+                "TF_INPUT",
+                "TF_IN_AUTOMATION",
+                "TMPDIR",
+                "AWS_PROFILE",
+                "TF_VAR_x"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_grant_may_replace_home_and_path_and_not_what_gives_the_steps_their_meaning() {
+        let granted = ["HOME", "TF_CLI_ARGS_plan", "TF_DATA_DIR", "TF_CLI_CONFIG_FILE", "TF_WORKSPACE"];
+        let environment = Environment::new(Path::new("/scratch"), "/usr/bin", None, grant(&granted));
+        assert_eq!(environment.refused, granted[1..]);
+        assert_eq!(names(&environment).iter().filter(|name| **name == "HOME").count(), 1);
+        assert_eq!(environment.granted.len(), 1);
+    }
+
+    #[test]
+    fn the_workspace_is_set_unless_it_is_the_default_one() {
+        let of = |workspace: &str| {
+            let environment = Environment::new(Path::new("/scratch"), "", None, vec![]);
+            environment.workspace(&workspace.parse().unwrap()).plain.last().cloned().unwrap()
+        };
+        assert_eq!(of("staging"), ("TF_WORKSPACE".to_owned(), "staging".to_owned()));
+        assert_eq!(of("default").0, "TMPDIR");
+    }
+
+    #[test]
+    fn granted_values_are_never_printed() {
+        let environment = Environment::new(Path::new("/scratch"), "", None, grant(&["TOKEN"]));
+        assert!(!format!("{environment:?}").contains("granted\""), "{environment:?}");
+    }
+}

@@ -1,0 +1,354 @@
+//! The steps of a run: init, plan, show, state pull, apply. Each is one process with the same surroundings; its exit code
+//! says whether it worked, and its output goes to the run's log.
+
+use super::environment::Environment;
+use super::events::Events;
+use super::install::Tool;
+use super::plan_file::read_mark;
+use super::untrusted::{self, UntrustedFile};
+use super::words::{plain, tail};
+use crate::domain::id::Workspace;
+use crate::domain::run::{Failure, ResourceOutcome, StateMark, Step};
+use crate::sandbox::log::LogWriter;
+use crate::sandbox::process::{self, End, Outcome, Spec};
+use crate::sandbox::sink::Sink;
+use secrecy::SecretString;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tempfile::TempPath;
+use tokio_util::sync::CancellationToken;
+
+#[cfg(test)]
+mod tests;
+
+/// How much of a step's last words is kept for the message, in bytes.
+const LONGEST_OUTPUT: usize = 16 << 10;
+
+/// Everything that the steps of one run share.
+#[derive(Debug)]
+pub struct StepSettings {
+    pub tool: Tool,
+    /// The project's directory in the work tree.
+    pub dir: PathBuf,
+    /// A directory of the run's own, outside of the code; at the same path for a plan and its apply.
+    pub scratch: PathBuf,
+    pub workspace: Workspace,
+    /// `PATH`, for provisioners and for modules that are fetched with git.
+    pub path: String,
+    /// Terraform's CLI configuration file (mirrors, for example); `None`: one of ours, which knows the registries only.
+    pub cli_config: Option<PathBuf>,
+    /// What the operator grants, and what [`super::managed::ManagedState`] needs.
+    pub env: Vec<(String, SecretString)>,
+    pub log: LogWriter,
+    pub cancel: CancellationToken,
+    pub limits: Limits,
+}
+
+/// What a step may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Time for `init`, and for each of the small steps (`show`, `state pull`).
+    pub init: Duration,
+    pub plan: Duration,
+    /// Time for `apply`, and how long it waits in it for somebody else's state lock.
+    pub apply: Duration,
+    pub lock: Duration,
+    /// Time from SIGINT to SIGKILL. An apply waits for calls that are under way, so that they are in its state.
+    pub grace: Duration,
+    pub apply_grace: Duration,
+    /// Bytes of the plan's JSON.
+    pub plan_json: u64,
+    /// Bytes of the state.
+    pub state: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            init: Duration::from_mins(10),
+            plan: Duration::from_mins(60),
+            apply: Duration::from_hours(4),
+            lock: Duration::from_mins(2),
+            grace: Duration::from_secs(10),
+            apply_grace: Duration::from_mins(5),
+            plan_json: 256 << 20,
+            state: 512 << 20,
+        }
+    }
+}
+
+/// Why a step did not do its work.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StepFailure {
+    pub step: Step,
+    pub kind: StepFailureKind,
+    /// One sentence, for people.
+    pub message: String,
+    /// The step's last words, masked, without control characters, at most 16 KiB.
+    pub output: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepFailureKind {
+    /// It could not be started, or its files not be made: the server's fault.
+    NotStarted,
+    Exit(i32),
+    /// Killed by a signal that was not ours: out of memory, for example.
+    Signal(i32),
+    TimedOut,
+    Cancelled,
+    /// It worked, and its result is too large, or not what it should be.
+    Unusable,
+}
+
+impl From<StepFailure> for Failure {
+    fn from(failure: StepFailure) -> Self {
+        let StepFailure { step, message, output, .. } = failure;
+        Self { step, message, output, done: vec![], not_done: vec![], changed_something: false }
+    }
+}
+
+/// What an apply did. The lists come from terraform's events: whatever they do not say is done is not done.
+#[derive(Debug)]
+pub struct ApplyReport {
+    /// `None`: it succeeded.
+    pub failure: Option<StepFailure>,
+    pub done: Vec<ResourceOutcome>,
+    pub not_done: Vec<ResourceOutcome>,
+    /// Of what is not done, that which was begun: it may be there by half.
+    pub uncertain: Vec<ResourceOutcome>,
+}
+
+impl ApplyReport {
+    #[must_use]
+    pub const fn succeeded(&self) -> bool {
+        self.failure.is_none()
+    }
+
+    /// Whether any resource was touched. If not, the state's mark tells whether the plan had become stale.
+    #[must_use]
+    pub const fn started_something(&self) -> bool {
+        !self.done.is_empty() || !self.uncertain.is_empty()
+    }
+
+    /// The failure with the resources' fates; `None` if it succeeded.
+    #[must_use]
+    pub fn into_failure(self) -> Option<Failure> {
+        let changed_something = self.started_something();
+        let failure = Failure::from(self.failure?);
+        Some(Failure { done: self.done, not_done: self.not_done, changed_something, ..failure })
+    }
+}
+
+/// Runs the steps, in the order that its user wants.
+#[derive(Debug)]
+pub struct Steps {
+    settings: StepSettings,
+    environment: Environment,
+}
+
+impl Steps {
+    /// Granted variables that would change what the steps mean (such as `TF_DATA_DIR`) are left out, and the log says so.
+    #[must_use]
+    pub fn new(mut settings: StepSettings) -> Self {
+        let granted = std::mem::take(&mut settings.env);
+        let environment = Environment::new(&settings.scratch, &settings.path, settings.cli_config.as_deref(), granted)
+            .workspace(&settings.workspace);
+        for name in &environment.refused {
+            settings.log.line(&format!("The variable {name} is not passed on: terraform's steps depend on it."));
+        }
+        Self { settings, environment }
+    }
+
+    /// With `readonly_lock`, the lock file is as it was when the plan was made, and providers must be those in it.
+    ///
+    /// # Errors
+    /// When it does not end with exit code 0.
+    pub async fn init(&self, readonly_lock: bool) -> Result<(), StepFailure> {
+        let mut args = vec!["init", "-input=false"];
+        args.extend(readonly_lock.then_some("-lockfile=readonly"));
+        self.logged(Step::Init, args.into_iter().map(OsString::from).collect(), self.settings.limits.init).await
+    }
+
+    /// Plans without the state lock: a plan must not fail because somebody applies.
+    ///
+    /// # Errors
+    /// When it does not end with exit code 0.
+    pub async fn plan(&self, out: &Path, var_files: &[String]) -> Result<(), StepFailure> {
+        let mut args: Vec<OsString> = ["plan", "-input=false", "-lock=false"].map(OsString::from).into();
+        args.push(joined("-out=", out));
+        args.extend(var_files.iter().map(|file| joined("-var-file=", Path::new(file))));
+        self.logged(Step::Plan, args, self.settings.limits.plan).await
+    }
+
+    /// The saved plan as JSON.
+    ///
+    /// # Errors
+    /// When it fails, or is larger than [`Limits::plan_json`].
+    pub async fn show_json(&self, plan: &Path) -> Result<Vec<u8>, StepFailure> {
+        let max = self.settings.limits.plan_json;
+        let args = ["show".into(), "-json".into(), plan.into()].into();
+        self.result(Step::Show, args, "plan.json", max, move |path| {
+            Ok::<_, UntrustedFile>(untrusted::read(path, max)?.unwrap_or_default())
+        })
+        .await
+    }
+
+    /// The lineage and serial that the state has now; empty and 0 where there is none yet.
+    ///
+    /// # Errors
+    /// When it fails, or what comes is no state.
+    pub async fn state_pull(&self) -> Result<StateMark, StepFailure> {
+        let args = ["state", "pull"].map(OsString::from).into();
+        self.result(Step::State, args, "state.json", self.settings.limits.state, |path| {
+            match untrusted::open(path).map_err(io::Error::other)? {
+                Some(state) if state.metadata()?.len() > 0 => Ok(read_mark(state)?),
+                // What a backend prints that keeps files, as long as there are none.
+                _ => Ok::<_, io::Error>(StateMark { lineage: String::new(), serial: 0 }),
+            }
+        })
+        .await
+    }
+
+    /// Applies the saved plan, and nothing else.
+    ///
+    /// # Errors
+    /// When it could not even be started; whatever comes after that is in the report.
+    pub async fn apply(&self, plan: &Path) -> Result<ApplyReport, StepFailure> {
+        let limits = &self.settings.limits;
+        let lock = format!("-lock-timeout={}s", limits.lock.as_secs());
+        let args = ["apply", "-json", "-input=false", &lock].map(OsString::from).into_iter().chain([plan.into()]);
+        let listener = Arc::new(Mutex::new((Events::default(), self.settings.log.stream())));
+        let mut spec = self.spec(Step::Apply, args.collect(), limits.apply)?;
+        spec.grace = limits.apply_grace;
+        spec.stdout = Sink::Each({
+            let listener = Arc::clone(&listener);
+            Box::new(move |chunk| {
+                let (events, log) = &mut *listener.lock().unwrap_or_else(PoisonError::into_inner);
+                log.write(events.push(chunk).as_bytes());
+            })
+        });
+        let outcome = self.run(Step::Apply, spec).await?;
+        let events = {
+            let (events, log) = &mut *listener.lock().unwrap_or_else(PoisonError::into_inner);
+            log.write(events.finish().as_bytes());
+            log.finish();
+            std::mem::take(events)
+        };
+        // Stopped too late: it had already said that all is done.
+        let too_late = matches!(outcome.end, End::Cancelled | End::TimedOut) && events.said_complete();
+        let complete = outcome.end.success() || too_late;
+        let tally = events.tally(complete);
+        let failure = (!complete).then(|| {
+            let mut failure = self.failure(Step::Apply, &outcome);
+            if !tally.errors.is_empty() {
+                failure.output = self.settings.log.redactor().text(&tally.errors);
+            }
+            failure
+        });
+        Ok(ApplyReport { failure, done: tally.done, not_done: tally.not_done, uncertain: tally.uncertain })
+    }
+
+    /// A step whose output is for people.
+    async fn logged(&self, step: Step, args: Vec<OsString>, deadline: Duration) -> Result<(), StepFailure> {
+        let spec = self.spec(step, args, deadline)?;
+        let outcome = self.run(step, spec).await?;
+        if outcome.end.success() { Ok(()) } else { Err(self.failure(step, &outcome)) }
+    }
+
+    /// A step whose output is for us: it goes to a file of at most `max` bytes, which is read off the async threads. The
+    /// file may hold secrets, and does not outlive this call, however it ends.
+    async fn result<T: Send + 'static, E: Display>(
+        &self,
+        step: Step,
+        args: Vec<OsString>,
+        name: &str,
+        max: u64,
+        read: impl FnOnce(&Path) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, StepFailure> {
+        let mut spec = self.spec(step, args, self.settings.limits.init)?;
+        let path = self.settings.scratch.join(name);
+        let file = TempPath::try_from_path(&path).map_err(|error| not_started(step, &error.to_string()))?;
+        spec.stdout = Sink::File { path, max };
+        let outcome = self.run(step, spec).await?;
+        if !outcome.end.success() {
+            return Err(self.failure(step, &outcome));
+        }
+        if let Some(error) = outcome.stdout.failure {
+            return Err(unusable(step, &format!("it cannot be written down: {error}")));
+        }
+        if outcome.stdout.dropped > 0 {
+            return Err(unusable(step, &format!("it is larger than {max} bytes")));
+        }
+        let read = move || read(&file).map_err(|error| error.to_string());
+        match tokio::task::spawn_blocking(read).await {
+            Ok(result) => result.map_err(|error| unusable(step, &format!("it is not readable: {error}"))),
+            Err(_) => Err(unusable(step, "reading it was interrupted")),
+        }
+    }
+
+    fn spec(&self, step: Step, args: Vec<OsString>, deadline: Duration) -> Result<Spec, StepFailure> {
+        let StepSettings { tool, dir, log, cancel, limits, .. } = &self.settings;
+        self.environment.prepare().map_err(|error| not_started(step, &format!("the work directory: {error}")))?;
+        let to_log = || Sink::Log { log: log.clone(), tail: LONGEST_OUTPUT };
+        Ok(Spec {
+            args,
+            env: self.environment.plain.clone(),
+            secret_env: self.environment.granted.clone(),
+            stdout: to_log(),
+            stderr: to_log(),
+            deadline,
+            grace: limits.grace,
+            cancel: cancel.clone(),
+            ..Spec::new(&tool.path, dir)
+        })
+    }
+
+    async fn run(&self, step: Step, spec: Spec) -> Result<Outcome, StepFailure> {
+        let StepSettings { tool, log, cancel, .. } = &self.settings;
+        if cancel.is_cancelled() {
+            let message = format!("It was cancelled before `{}`.", step.as_str());
+            return Err(StepFailure { step, kind: StepFailureKind::Cancelled, message, output: String::new() });
+        }
+        let words: Vec<_> = spec.args.iter().map(|arg| arg.to_string_lossy()).collect();
+        log.line(&format!("$ {} {}", tool.product.program(), words.join(" ")));
+        process::run(spec).await.map_err(|error| not_started(step, &format!("{error}: {}", error.source)))
+    }
+
+    fn failure(&self, step: Step, outcome: &Outcome) -> StepFailure {
+        let name = format!("`{} {}`", self.settings.tool.product.program(), step.as_str());
+        let minutes = outcome.elapsed.as_secs_f64() / 60.0;
+        let (kind, message) = match outcome.end {
+            End::Exit(code) => (StepFailureKind::Exit(code), format!("{name} failed with exit code {code}.")),
+            End::Signal(signal) => (StepFailureKind::Signal(signal), format!("{name} was killed by signal {signal}.")),
+            End::TimedOut => {
+                (StepFailureKind::TimedOut, format!("{name} was stopped: it had run for {minutes:.1} minutes."))
+            }
+            End::Cancelled => (StepFailureKind::Cancelled, format!("{name} was cancelled.")),
+        };
+        let errors = plain(&outcome.stderr.bytes);
+        let words = if errors.is_empty() { plain(&outcome.stdout.bytes) } else { errors };
+        StepFailure { step, kind, message, output: tail(&words, LONGEST_OUTPUT).to_owned() }
+    }
+}
+
+fn joined(flag: &str, path: &Path) -> OsString {
+    let mut arg = OsString::from(flag);
+    arg.push(path);
+    arg
+}
+
+fn not_started(step: Step, why: &str) -> StepFailure {
+    let message = format!("`{}` could not be started: {why}", step.as_str());
+    StepFailure { step, kind: StepFailureKind::NotStarted, message, output: String::new() }
+}
+
+fn unusable(step: Step, why: &str) -> StepFailure {
+    let message = format!("The result of `{}` cannot be used: {why}.", step.as_str());
+    StepFailure { step, kind: StepFailureKind::Unusable, message, output: String::new() }
+}

@@ -1,0 +1,17 @@
+-- A pull request with a plan, and an apply that waits for another pull request's lock.
+INSERT INTO pull (id, repo, updated_at, record)
+VALUES ('github.com/acme/infra#7', 'github.com/acme/infra', 1700000000000,
+    '{"pull":{"id":"github.com/acme/infra#7","title":"Bigger network","html_url":"https://github.com/acme/infra/pull/1","author":"sam","head":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","head_branch":"bigger","fork":false,"base_branch":"main","base":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","draft":false,"phase":{"phase":"open"},"updated_at":0},"affected":{"head":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","base":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","tree":"ffffffffffffffffffffffffffffffffffffffff","projects":[{"project":{"key":"prod","name":"prod","tags":["prod"],"var_files":[],"terraform_version":null,"state":"managed","apply":"on_merge","require":[],"reason":"`prod/main.tf` changed"},"inputs":"prod@a"}]},"problem":null}');
+INSERT INTO run (id, pull, repo, project, kind, state, head, base, created_at, record)
+VALUES ('00000000000000000000000000000001', 'github.com/acme/infra#7', 'github.com/acme/infra', 'prod', 'plan', 'succeeded',
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb', 1,
+    '{"id":"00000000-0000-0000-0000-000000000001","pull":"github.com/acme/infra#7","project":{"key":"prod","name":"prod","tags":["prod"],"var_files":[],"terraform_version":null,"state":"managed","apply":"on_merge","require":[],"reason":"`prod/main.tf` changed"},"target":{"head":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","base":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","tree":"ffffffffffffffffffffffffffffffffffffffff","inputs":"prod@a"},"work":{"kind":"plan"},"state":"succeeded","created_at":1,"started_at":null,"finished_at":99,"outcome":{"result":"planned","summary":{"add":1,"change":0,"replace":0,"destroy":0,"import":0,"moved":0,"forget":0,"read":0,"outputs":0,"unchanged":0,"destroyed":[],"drifted":0},"fingerprint":"1111111111111111111111111111111111111111111111111111111111111111","identity":{"terraform":"terraform 1.11.4","workspace":"default","workflow":"w","state_address":null,"state":{"lineage":"l","serial":1}}}}');
+INSERT INTO run (id, pull, repo, project, kind, state, head, base, batch, created_at, record)
+VALUES ('00000000000000000000000000000002', 'github.com/acme/infra#7', 'github.com/acme/infra', 'prod', 'apply', 'waiting',
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb',
+    '00000000000000000000000000000002', 2,
+    '{"id":"00000000-0000-0000-0000-000000000002","pull":"github.com/acme/infra#7","project":{"key":"prod","name":"prod","tags":["prod"],"var_files":[],"terraform_version":null,"state":"managed","apply":"on_merge","require":[],"reason":"`prod/main.tf` changed"},"target":{"head":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","base":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","tree":"ffffffffffffffffffffffffffffffffffffffff","inputs":"prod@a"},"work":{"kind":"apply","plan":null,"reviewed":null,"merge_commit":"eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee","batch":"00000000-0000-0000-0000-000000000002","ordered_by":"ana","approved_by":[]},"state":"waiting","created_at":2,"started_at":null,"finished_at":null,"outcome":null}');
+INSERT INTO project_lock (repo, project, held_by, since, applied)
+VALUES ('github.com/acme/infra', 'prod', 'github.com/acme/infra#6', 1700000000000, 1);
+INSERT INTO applied_commit (repo, project, commit_id)
+VALUES ('github.com/acme/infra', 'prod', 'cccccccccccccccccccccccccccccccccccccccc');
