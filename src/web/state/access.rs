@@ -10,8 +10,6 @@ use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-pub(super) const ONLY_READS: Refused = Refused::Forbidden("this run may read the state, not write it");
-
 /// A run with a good token.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Access {
