@@ -70,9 +70,6 @@ impl Shapes {
             "visibility": "private",
             "archived": false,
             "disabled": false,
-            "allow_merge_commit": true,
-            "allow_squash_merge": true,
-            "allow_rebase_merge": true,
         })
     }
 
@@ -131,6 +128,19 @@ impl Shapes {
             "comments": pull.comments.len(),
             "review_comments": 0,
         })
+    }
+
+    /// A pull request as lists and webhooks about reviews have it: without what GitHub computes for each.
+    pub(super) fn short_pull(&self, state: &State, repo: &Repo, pull: &Pull) -> Value {
+        let mut shape = self.pull(state, repo, pull);
+        if let Some(fields) = shape.as_object_mut() {
+            for field in
+                ["merged", "merged_by", "mergeable", "rebaseable", "mergeable_state", "comments", "review_comments"]
+            {
+                fields.remove(field);
+            }
+        }
+        shape
     }
 
     /// The issue that is the other half of a pull request, as webhooks about comments have it.

@@ -23,6 +23,7 @@ pub struct Hook {
 
 /// What the sender needs of a delivery.
 pub(super) struct Outgoing {
+    pub(super) hook: Hook,
     pub(super) id: String,
     pub(super) event: String,
     pub(super) body: String,
@@ -61,8 +62,10 @@ impl World {
     }
 
     fn send(&self, delivery: &Delivery) {
+        // Whoever listens from later on does not hear of what happened before.
+        let Some(hook) = self.hook() else { return self.answered(&delivery.id, Answer::Lost) };
         let Delivery { id, event, body, .. } = delivery.clone();
-        self.outgoing(Outgoing { id, event, body });
+        self.outgoing(Outgoing { hook, id, event, body });
     }
 
     fn answered(&self, id: &str, answer: Answer) {
@@ -78,11 +81,10 @@ impl World {
 pub(super) async fn deliver(world: World, mut due: mpsc::UnboundedReceiver<Outgoing>) {
     // The server is on this machine: a proxy of the environment must not see its secrets.
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
-    while let Some(Outgoing { id, event, body }) = due.recv().await {
-        let answer = match (world.hook(), &client) {
-            (None, _) => Answer::Lost,
-            (Some(_), Err(error)) => Answer::Failed(error.to_string()),
-            (Some(hook), Ok(client)) => post(client, &hook, &id, &event, body).await,
+    while let Some(Outgoing { hook, id, event, body }) = due.recv().await {
+        let answer = match &client {
+            Err(error) => Answer::Failed(error.to_string()),
+            Ok(client) => post(client, &hook, &id, &event, body).await,
         };
         world.answered(&id, answer);
     }

@@ -91,6 +91,9 @@ impl Draft {
             named += 1;
         }
         let mut diff = Diff { text: String::new(), shortened: 0, left_out: self.0.len() - named };
+        if diff.left_out > 0 {
+            left = 0;
+        }
         for block in &self.0[..named] {
             push_line(&mut diff.text, &block.line);
             match left.checked_sub(block.details_length()) {

@@ -6,7 +6,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
-/// Instructions that one template may take: ten times what the largest needs.
+/// Instructions that one template may take; a template renders a head, a row or a section, never the whole table.
 const FUEL: u64 = 500_000;
 
 /// The templates by name. A name that ends in `.md` is never escaped automatically: Markdown has no automatic escape.
@@ -41,7 +41,7 @@ impl Engine {
         environment.add_filter("cell", |value: &str| filters::cell(value));
         environment.add_filter("command", |value: &str| filters::command(value));
         environment.add_filter("fence", |value: &str, language: &str, limit: usize| {
-            filters::fence(&filters::shortened(value, limit), language)
+            filters::fence(&filters::shortened(&filters::clean(value), limit), language)
         });
         environment.add_filter("href", |value: &str| filters::href(value));
         for (name, source) in TEMPLATES {

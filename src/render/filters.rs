@@ -14,6 +14,9 @@ const CODE_LIMIT: usize = 200;
 
 const COMMAND_LIMIT: usize = 400;
 
+/// Backticks in a row inside of a fence.
+const LONGEST_RUN: usize = 40;
+
 /// Longest prose, in characters.
 const TEXT_LIMIT: usize = 600;
 
@@ -125,15 +128,24 @@ fn entities(text: &str) -> String {
     out
 }
 
+fn entity(c: char) -> String {
+    format!("&#{};", u32::from(c))
+}
+
+/// Neither Markdown nor HTML reads anything into it.
+fn is_harmless(c: char) -> bool {
+    !c.is_ascii() || c.is_ascii_alphanumeric() || " .-/,='\"()?;:".contains(c)
+}
+
 /// One line of prose. What stands between backticks becomes code, all else is shown as it is written and does nothing.
 pub(super) fn text(text: &str) -> String {
     let line = one_line(text, TEXT_LIMIT);
-    let parts: Vec<&str> = line.split('`').collect();
+    let parts: Vec<&str> = line.trim().split('`').collect();
     let paired = parts.len() % 2 == 1;
     let shown = parts.iter().enumerate().map(|(i, part)| match (i % 2 == 1 && paired, part.is_empty()) {
         (true, false) => code(part),
         (true, true) => "&#96;&#96;".into(),
-        (false, _) => inert(part),
+        (false, _) => inert(part, i == 0),
     });
     shown.collect::<Vec<_>>().join(if paired { "" } else { "&#96;" })
 }
@@ -141,29 +153,34 @@ pub(super) fn text(text: &str) -> String {
 /// As [`text`], inside of an HTML block.
 pub(super) fn html_text(text: &str) -> String {
     let line = one_line(text, TEXT_LIMIT);
-    let parts: Vec<&str> = line.split('`').collect();
+    let parts: Vec<&str> = line.trim().split('`').collect();
     let paired = parts.len() % 2 == 1;
-    let shown =
-        parts.iter().enumerate().map(|(i, part)| if i % 2 == 1 && paired { html_code(part) } else { inert(part) });
+    let shown = parts
+        .iter()
+        .enumerate()
+        .map(|(i, part)| if i % 2 == 1 && paired { html_code(part) } else { inert(part, i == 0) });
     shown.collect::<Vec<_>>().join(if paired { "" } else { "&#96;" })
 }
 
-fn inert(text: &str) -> String {
+/// `starts`: whether this is the beginning of a text, and so perhaps of a line.
+fn inert(text: &str, starts: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = ' ';
     for (i, c) in text.char_indices() {
+        let after = |word: &str| text[..i].to_ascii_lowercase().ends_with(word);
         match c {
-            '/' if i == 0 => out.push_str("&#47;"),
-            // `://` and `//` would become links.
-            '/' if before == ':' || before == '/' => out.extend([BREAK, '/']),
-            '.' if text[..i].to_ascii_lowercase().ends_with("www") => out.extend([BREAK, '.']),
-            // `GH-12` is a reference.
-            '-' if matches!(before, 'h' | 'H') => out.extend([BREAK, '-']),
-            '/' | '.' | '-' | ',' | '=' | '"' | '\'' | '(' | ')' | '?' | ';' | ':' | ' ' => out.push(c),
-            c if c.is_ascii_punctuation() => {
+            // Mentions and references of some forge; they are looked for after the entities have been read.
+            '@' | '#' | '!' | '~' | '%' | '&' | '$' | '^' | '*' => {
                 let _ = write!(out, "&#{};{BREAK}", u32::from(c));
             }
-            c => out.push(c),
+            // At the beginning of a line it could be a quick action, a list, a quotation.
+            c if starts && i == 0 && c.is_ascii() && !c.is_ascii_alphabetic() => out.push_str(&entity(c)),
+            // `://` and `//` would become links, and so would `www.`; `GH-12` is a reference.
+            '/' if before == ':' || before == '/' => out.extend([BREAK, '/']),
+            '.' if after("www") => out.extend([BREAK, '.']),
+            '-' if after("gh") => out.extend([BREAK, '-']),
+            c if is_harmless(c) => out.push(c),
+            c => out.push_str(&entity(c)),
         }
         before = c;
     }
@@ -177,10 +194,16 @@ pub(super) fn cell(value: &str) -> String {
 
 /// Text in a fence that nothing in it can close.
 pub(super) fn fence(body: &str, language: &str) -> String {
-    let body = clean(body);
+    let body = broken_runs(&clean(body));
     let ticks = "`".repeat(longest_run(&body).max(2) + 1);
     let body = body.trim_end_matches('\n');
     format!("{ticks}{language}\n{body}\n{ticks}")
+}
+
+/// A fence grows with the backticks in it, so those must not be endless: after many, a space.
+fn broken_runs(text: &str) -> String {
+    let run = "`".repeat(LONGEST_RUN);
+    if text.contains(&run) { text.replace(&run, &format!("{run} ")) } else { text.to_owned() }
 }
 
 fn longest_run(text: &str) -> usize {

@@ -5,7 +5,7 @@ use super::COMMENT_LIMIT;
 use super::body::Body;
 use super::engine::{Engine, value};
 use super::filters;
-use crate::domain::report::{Detail, LiveInput, LiveView, Row, Standing, Tally, live};
+use crate::domain::report::{Counts, Detail, LiveInput, LiveView, Row, Standing, Tally, live};
 use minijinja::{Error, context};
 
 /// Kept free for line feeds, table heads and the notes about what was left out.
@@ -20,9 +20,24 @@ const LEAST_SHARE: usize = 300;
 const UNCHANGED_LIMIT: usize = 3000;
 
 pub(super) fn render(engine: &Engine, marker: &str, input: &LiveInput<'_>) -> Result<String, Error> {
-    let view = live(input);
-    let mut parts = vec![head(engine, marker, &view)?];
-    let tail = engine.render("live/tail.md", value(&view))?;
+    let mut view = live(input);
+    let comment = fitted(engine, marker, &view)?;
+    if length(&comment) <= COMMENT_LIMIT {
+        return Ok(comment);
+    }
+    // What stands above and below the table is too long by itself: names made of what must be escaped.
+    if let Some(danger) = &mut view.danger {
+        danger.more += danger.named.len().saturating_sub(2);
+        danger.named.truncate(2);
+    }
+    view.hints.truncate(2);
+    view.footer.tools.truncate(1);
+    fitted(engine, marker, &view)
+}
+
+fn fitted(engine: &Engine, marker: &str, view: &LiveView<'_>) -> Result<String, Error> {
+    let mut parts = vec![head(engine, marker, view)?];
+    let tail = engine.render("live/tail.md", value(view))?;
     let mut room = COMMENT_LIMIT.saturating_sub(length(&parts[0]) + length(&tail) + NOTES);
     if view.problem.is_none() {
         let (unchanged, rows): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
@@ -127,7 +142,7 @@ fn row_text(engine: &Engine, row: &Row<'_>, linked: bool) -> Result<String, Erro
         Some(Detail::Failure(failure)) => Some(filters::shortened(&failure.message, 120)),
         _ => None,
     };
-    let others = row.counts.as_ref().map(crate::domain::report::Counts::others).unwrap_or_default();
+    let others = row.counts.as_ref().map(Counts::others).unwrap_or_default();
     let text = engine
         .render("live/row.md", context! { row => value(row), linked, message, others, icon => icon(row.standing) })?;
     Ok(text.trim_end().to_owned())

@@ -2,12 +2,12 @@
 //! and this sets them so that they always fit, whatever is in them.
 
 pub mod ansi;
-pub mod page;
 mod body;
 mod diff;
 mod engine;
 mod filters;
 mod live;
+pub mod page;
 mod result;
 mod say;
 

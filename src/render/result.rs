@@ -39,14 +39,21 @@ pub(super) fn render(engine: &Engine, marker: &str, input: &ResultInput<'_>) -> 
     }
     parts.push(table);
     let many = view.rows.len() > 1;
+    let mut left_out = 0;
     for row in &view.rows {
         let Some(body) = row.detail.as_ref().and_then(Body::of) else { continue };
         let frame = length(&section(engine, row, &body, 0, many)?) + 200;
-        let Some(rest) = left.checked_sub(frame) else { break };
+        let Some(rest) = left.checked_sub(frame) else {
+            left_out += 1;
+            continue;
+        };
         let (full, _) = body.sizes();
         let granted = full.min(rest).min(if many { FIRST_SHARE } else { rest });
         left = rest - granted;
         parts.push(section(engine, row, &body, granted, many)?);
+    }
+    if left_out > 0 {
+        parts.push(format!("<sub>{left_out} more did not fit here; the run pages have them.</sub>"));
     }
     parts.push(tail);
     Ok(joined(&parts))

@@ -1,5 +1,8 @@
 //! What people read, whole.
 
+mod hostile;
+mod size;
+
 use super::*;
 use crate::domain::command::Verb;
 use crate::domain::decide::{Missing, Problem, ProjectState, PullState};
@@ -10,9 +13,12 @@ use crate::domain::report::sample::*;
 use crate::domain::run::{Outcome, Run, RunState, Step, Work};
 use insta::assert_snapshot;
 use std::collections::HashMap;
+use std::sync::LazyLock;
+
+static RENDERER: LazyLock<Renderer> = LazyLock::new(Renderer::new);
 
 fn live(state: &PullState, views: &Views) -> String {
-    Renderer::new().live(&live_input(state, views, &server()))
+    RENDERER.live(&live_input(state, views, &server()))
 }
 
 fn network() -> (ProjectState, Views) {
@@ -77,100 +83,760 @@ fn half_applied() -> Outcome {
 
 fn say(say: &Say) -> String {
     let (pull, server) = (pull(), server());
-    Renderer::new().say(say, &SayInput { pull: &pull, key: "77-1", server: &server }).unwrap()
+    RENDERER.say(say, &SayInput { pull: &pull, key: "77-1", server: &server }).unwrap()
+}
+
+fn names(all: &[&str]) -> Vec<crate::domain::id::ProjectName> {
+    all.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+fn result(runs: &[Run], views: &Views) -> String {
+    let mut pull = pull();
+    pull.phase = merged();
+    let server = server();
+    RENDERER.result(&result_input(&pull, runs, views, &server))
 }
 
 #[test]
-fn show() {
-    let none = Views::new();
-    let p = |s: String| println!("{s}\n================");
-    let (net, views) = network();
-    p(live(&state(vec![standing(&project("a"), None, None), standing(&project("b"), None, None)]), &none));
-    let mut by_comment = project("dev/app");
-    by_comment.apply = ApplyMode::OnComment;
-    let app = standing(
-        &by_comment,
-        Some(plan_run(5, &by_comment, PlanSummary { change: 1, ..PlanSummary::default() })),
-        None,
-    );
-    p(live(
-        &state(vec![unchanged(3, "stage/dns"), net.clone(), failed_plan(2, "prod/iam"), app, unchanged(4, "dev/dns")]),
-        &views,
-    ));
-    p(live(&state(vec![failed_plan(2, "prod/iam")]), &none));
-    p(live(
-        &with_problem(Problem::Conflict { files: vec!["prod/network/main.tf".into(), "a|b `x`.tf".into()] }),
-        &none,
-    ));
-    p(live(
-        &with_problem(Problem::Configuration {
-            errors: "terraplane.yaml:14:7: unknown key `aply`, did you mean `apply`?\n   14 |   aply: on_merge\n"
-                .into(),
-        }),
-        &none,
-    ));
-    p(live(&with_problem(Problem::Fetch { message: "the forge answered 502 three times".into() }), &none));
-    p(live(&with_problem(Problem::Fork), &none));
-    let mut waits = with_apply(net.clone(), 9, RunState::Waiting, None);
+fn while_nothing_is_planned_yet() {
+    let (a, b) = (project("prod/dns"), project("prod/network"));
+    let running = run(1, &a, Work::Plan, RunState::Running, None);
+    let queued = run(2, &b, Work::Plan, RunState::Queued, None);
+    let state = state(vec![standing(&a, Some(running), None), standing(&b, Some(queued), None)]);
+    assert_snapshot!(live(&state, &Views::new()), @r#"
+    <!-- terraplane:live -->
+    ### terraplane · 2 projects · 2 planning
+
+    | | Project | + | ~ | ± | − | |
+    |---|---|--:|--:|--:|--:|---|
+    | ⏳ | [`prod/dns`](https://tp/runs/1) | | | | | planning |
+    | ⏳ | [`prod/network`](https://tp/runs/2) | | | | | plan queued |
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn one_project_is_planned() {
+    let (network, views) = network();
+    assert_snapshot!(live(&state(vec![network]), &views), @r#"
+    <!-- terraplane:live -->
+    ### terraplane · plan ready · `prod/network` · +2 ~1 −1, 1 output
+
+    > [!CAUTION]
+    > **1 resource will be destroyed**
+    > - `aws_security_group_rule.legacy_ssh`
+
+    <details open><summary><b><a href="https://tp/runs/1"><code>prod/network</code></a></b> · +2 ~1 −1, 1 output · 18 s · because <code>prod/network/main.tf</code> changed</summary>
+
+    ```diff
+    - aws_security_group_rule.legacy_ssh        destroy
+    ~ aws_vpc.main                              update
+        tags.Owner: "net" -> "platform"
+    + aws_route_table_association.private["c"]  create
+    +   id: (known after apply)
+    +   subnet_id: (known after apply)
+    + aws_subnet.private["c"]                   create
+    +   cidr: "10.0.3.0/24"
+    ~ output subnet_ids                         update
+        [2]: (known after apply)
+    ```
+
+    <sub>46 unchanged</sub>
+
+    </details>
+
+    Merging this pull request applies the plan. It needs an approval of this head by somebody with write permission.
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn several_projects_of_which_one_failed_and_one_destroys() {
+    let (network, views) = network();
+    let mut app = project("dev/app");
+    app.apply = ApplyMode::OnComment;
+    let plan = plan_run(5, &app, PlanSummary { change: 1, ..PlanSummary::default() });
+    let app = standing(&app, Some(plan), None);
+    let all = vec![unchanged(3, "stage/dns"), network, failed_plan(2, "prod/iam"), app, unchanged(4, "dev/dns")];
+    assert_snapshot!(live(&state(all), &views), @r#"
+    <!-- terraplane:live -->
+    ### ❌ terraplane · 5 projects · 1 failed · 2 with changes · 2 unchanged
+
+    > [!CAUTION]
+    > **1 resource will be destroyed**
+    > - `prod/network`: `aws_security_group_rule.legacy_ssh`
+
+    | | Project | + | ~ | ± | − | |
+    |---|---|--:|--:|--:|--:|---|
+    | ❌ | [`prod/iam`](https://tp/runs/2) | | | | | plan failed: terraform init failed |
+    | 🔴 | [`prod/network`](https://tp/runs/1) | 2 | 1 |  | **1** | 1 output |
+    | 🟡 | [`dev/app`](https://tp/runs/5) |  | 1 |  |  |  |
+
+    <details><summary>2 unchanged</summary>
+
+    `stage/dns`, `dev/dns`
+
+    </details>
+
+    <details open><summary><b><a href="https://tp/runs/2"><code>prod/iam</code></a></b> · plan failed in init · 18 s · because <code>prod/iam/main.tf</code> changed</summary>
+
+    terraform init failed
+
+    ```text
+    ╷
+    │ Error: no such provider alias "eu"
+    │ mention @team #12
+    ╵
+    ```
+
+    </details>
+
+    <details><summary><b><a href="https://tp/runs/1"><code>prod/network</code></a></b> · +2 ~1 −1, 1 output · 18 s · because <code>prod/network/main.tf</code> changed</summary>
+
+    ```diff
+    - aws_security_group_rule.legacy_ssh        destroy
+    ~ aws_vpc.main                              update
+        tags.Owner: "net" -> "platform"
+    + aws_route_table_association.private["c"]  create
+    +   id: (known after apply)
+    +   subnet_id: (known after apply)
+    + aws_subnet.private["c"]                   create
+    +   cidr: "10.0.3.0/24"
+    ~ output subnet_ids                         update
+        [2]: (known after apply)
+    ```
+
+    <sub>46 unchanged</sub>
+
+    </details>
+
+    To plan again: `terraplane plan prod/iam`
+
+    Merging this pull request applies the plan. It needs an approval of this head by somebody with write permission.
+
+    To apply, once somebody with write permission has approved this head: `terraplane apply dev/app`
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn a_plan_failed() {
+    assert_snapshot!(live(&state(vec![failed_plan(2, "prod/iam")]), &Views::new()), @r#"
+    <!-- terraplane:live -->
+    ### ❌ terraplane · plan failed · `prod/iam`
+
+    <details open><summary><b><a href="https://tp/runs/2"><code>prod/iam</code></a></b> · plan failed in init · 18 s · because <code>prod/iam/main.tf</code> changed</summary>
+
+    terraform init failed
+
+    ```text
+    ╷
+    │ Error: no such provider alias "eu"
+    │ mention @team #12
+    ╵
+    ```
+
+    </details>
+
+    To plan again: `terraplane plan`
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn nothing_changes() {
+    let all = vec![unchanged(3, "stage/dns"), unchanged(4, "dev/dns")];
+    assert_snapshot!(live(&state(all), &Views::new()), @r#"
+    <!-- terraplane:live -->
+    ### terraplane · 2 projects · 2 unchanged
+
+    <details><summary>2 unchanged</summary>
+
+    `stage/dns`, `dev/dns`
+
+    </details>
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+    assert_snapshot!(live(&state(vec![unchanged(3, "stage/dns")]), &Views::new()), @r#"
+    <!-- terraplane:live -->
+    ### terraplane · no changes · `stage/dns`
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn a_conflict_with_the_base_branch() {
+    let files = vec!["prod/network/main.tf".into(), "odd|name `x`.tf".into()];
+    assert_snapshot!(live(&with_problem(Problem::Conflict { files }), &Views::new()), @r#"
+    <!-- terraplane:live -->
+    ### ⚠️ terraplane · not planned: conflicts with `main`
+
+    What is planned is the pull request merged into its base branch. These files can't be merged:
+
+    - `prod/network/main.tf`
+    - <code>odd&#124;name &#96;x&#96;.tf</code>
+
+    Resolve the conflict and push: planning goes on by itself.
+
+    <sub>`8888888` onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used() {
+    let errors = "terraplane.yaml:14:7: unknown key `aply`, did you mean `apply`?\n   14 |   aply: on_merge\n".into();
+    assert_snapshot!(live(&with_problem(Problem::Configuration { errors }), &Views::new()), @r#"
+    <!-- terraplane:live -->
+    ### ❌ terraplane · the configuration can't be used
+
+    ```text
+    terraplane.yaml:14:7: unknown key `aply`, did you mean `apply`?
+       14 |   aply: on_merge
+    ```
+
+    Nothing was planned.
+
+    Mend it and push: planning goes on by itself. To check it before: `terraplane check`
+
+    <sub>`8888888` onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn a_repository_that_cannot_be_fetched() {
+    let message = "the forge answered 502 three times".into();
+    assert_snapshot!(live(&with_problem(Problem::Fetch { message }), &Views::new()), @r#"
+    <!-- terraplane:live -->
+    ### ❌ terraplane · the repository could not be fetched
+
+    ```text
+    the forge answered 502 three times
+    ```
+
+    Nothing was planned.
+
+    To plan again: `terraplane plan`
+
+    <sub>`8888888` onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn neither_backend_nor_managed_state() {
+    let (mut network, views) = network();
+    network.project.state = StateKind::Nowhere;
+    assert_snapshot!(live(&state(vec![network]), &views), @r#"
+    <!-- terraplane:live -->
+    ### terraplane · plan ready · `prod/network` · +2 ~1 −1, 1 output
+
+    > [!CAUTION]
+    > **1 resource will be destroyed**
+    > - `aws_security_group_rule.legacy_ssh`
+
+    <details open><summary><b><a href="https://tp/runs/1"><code>prod/network</code></a></b> · +2 ~1 −1, 1 output · 18 s · because <code>prod/network/main.tf</code> changed</summary>
+
+    ```diff
+    - aws_security_group_rule.legacy_ssh        destroy
+    ~ aws_vpc.main                              update
+        tags.Owner: "net" -> "platform"
+    + aws_route_table_association.private["c"]  create
+    +   id: (known after apply)
+    +   subnet_id: (known after apply)
+    + aws_subnet.private["c"]                   create
+    +   cidr: "10.0.3.0/24"
+    ~ output subnet_ids                         update
+        [2]: (known after apply)
+    ```
+
+    <sub>46 unchanged</sub>
+
+    </details>
+
+    Never applied: `prod/network`. There is neither a backend nor managed state, so the state would be lost with the work tree. Add a `backend` block, or `state: managed` in `terraplane.yaml`.
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn merged_and_waiting_for_another_pull_requests_lock() {
+    let (network, views) = network();
+    let mut waits = with_apply(network, 9, RunState::Waiting, None);
     waits.lock = Some(lock(&waits.project, "github.com/acme/infra#198"));
     waits.queue_position = Some(2);
-    p(live(&merged_state(vec![waits]), &views));
-    p(live(&merged_state(vec![with_apply(net.clone(), 9, RunState::Running, None)]), &views));
-    p(live(
-        &merged_state(vec![with_apply(net.clone(), 9, RunState::Succeeded, Some(applied(&[("a.b", "create")], true)))]),
-        &views,
-    ));
-    let (d, dv) = changed_since();
-    p(live(&merged_state(vec![d.clone()]), &dv));
-    p(live(&merged_state(vec![with_apply(net.clone(), 9, RunState::Failed, Some(half_applied()))]), &views));
-    let mut nowhere = net.clone();
-    nowhere.project.state = StateKind::Nowhere;
-    p(live(&state(vec![nowhere]), &views));
-    println!("RESULTS");
-    let mut m = pull();
-    m.phase = merged();
-    let srv = server();
-    let result = |runs: &[Run], views: &Views| Renderer::new().result(&result_input(&m, runs, views, &srv));
-    let ok = apply_run(
-        9,
-        net.plan.as_ref().unwrap(),
-        RunState::Succeeded,
-        Some(applied(&[("a.b", "create"), ("a.c", "create"), ("a.d", "delete")], true)),
-    );
-    p(result(&[ok.clone()], &none));
-    p(result(
-        &[
-            ok,
-            with_apply(failed_plan(2, "prod/iam"), 10, RunState::Failed, Some(half_applied())).apply.unwrap(),
-            d.apply.clone().unwrap(),
-        ],
-        &dv,
-    ));
-    p(result(&[d.apply.unwrap()], &dv));
-    println!("SAY");
-    p(say(&Say::ForkRefused));
-    p(say(&Say::Help { to: login("sam") }));
-    p(say(&Say::UnknownVerb { to: login("sam"), word: "aply".into(), suggestion: Some(Verb::Apply) }));
-    p(say(&Say::Refused {
-        to: login("sam"),
-        verb: Verb::Apply,
-        missing: vec![
-            Missing {
-                project: Some("prod/network".parse().unwrap()),
-                what: "no approval of `8888888` yet (@lee, #12)".into(),
-            },
-            Missing { project: None, what: "x".into() },
-        ],
-    }));
-    p(say(&Say::NothingMatched {
-        to: login("sam"),
-        verb: Verb::Apply,
-        selector: vec!["prod/netwrok".into()],
-        projects: vec!["prod/network".parse().unwrap(), "b".parse().unwrap()],
-    }));
-    p(say(&Say::Unlocked { by: login("sam"), projects: vec!["prod/network".parse().unwrap(), "b".parse().unwrap()] }));
-    p(say(&Say::Waiting {
-        to: login("sam"),
-        projects: vec![("prod/network".parse().unwrap(), "github.com/acme/infra#198".parse().unwrap(), 2)],
-    }));
+    assert_snapshot!(live(&merged_state(vec![waits]), &views), @r#"
+    <!-- terraplane:live -->
+    ### ⏳ terraplane · merged · waits for `#198`, place 2 in the queue · `prod/network` · +2 ~1 −1, 1 output
+
+    > [!CAUTION]
+    > **1 resource will be destroyed**
+    > - `aws_security_group_rule.legacy_ssh`
+
+    <details open><summary><b><a href="https://tp/runs/9"><code>prod/network</code></a></b> · +2 ~1 −1, 1 output · because <code>prod/network/main.tf</code> changed</summary>
+
+    ```diff
+    - aws_security_group_rule.legacy_ssh        destroy
+    ~ aws_vpc.main                              update
+        tags.Owner: "net" -> "platform"
+    + aws_route_table_association.private["c"]  create
+    +   id: (known after apply)
+    +   subnet_id: (known after apply)
+    + aws_subnet.private["c"]                   create
+    +   cidr: "10.0.3.0/24"
+    ~ output subnet_ids                         update
+        [2]: (known after apply)
+    ```
+
+    <sub>46 unchanged</sub>
+
+    </details>
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn merged_and_applying() {
+    let (network, views) = network();
+    let applying = with_apply(network, 9, RunState::Running, None);
+    assert_snapshot!(live(&merged_state(vec![applying, unchanged(4, "dev/dns")]), &views), @r#"
+    <!-- terraplane:live -->
+    ### ⏳ terraplane · merged · 2 projects · 1 applying · 1 unchanged
+
+    > [!CAUTION]
+    > **1 resource will be destroyed**
+    > - `prod/network`: `aws_security_group_rule.legacy_ssh`
+
+    | | Project | + | ~ | ± | − | |
+    |---|---|--:|--:|--:|--:|---|
+    | ⏳ | [`prod/network`](https://tp/runs/9) | 2 | 1 |  | **1** | applying |
+
+    <details><summary>1 unchanged</summary>
+
+    `dev/dns`
+
+    </details>
+
+    <details><summary><b><a href="https://tp/runs/9"><code>prod/network</code></a></b> · +2 ~1 −1, 1 output · because <code>prod/network/main.tf</code> changed</summary>
+
+    ```diff
+    - aws_security_group_rule.legacy_ssh        destroy
+    ~ aws_vpc.main                              update
+        tags.Owner: "net" -> "platform"
+    + aws_route_table_association.private["c"]  create
+    +   id: (known after apply)
+    +   subnet_id: (known after apply)
+    + aws_subnet.private["c"]                   create
+    +   cidr: "10.0.3.0/24"
+    ~ output subnet_ids                         update
+        [2]: (known after apply)
+    ```
+
+    <sub>46 unchanged</sub>
+
+    </details>
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn merged_and_applied() {
+    let (network, views) = network();
+    let done = applied(&[("aws_vpc.main", "update")], true);
+    let applied = with_apply(network, 9, RunState::Succeeded, Some(done));
+    assert_snapshot!(live(&merged_state(vec![applied]), &views), @r#"
+    <!-- terraplane:live -->
+    ### ✅ terraplane · merged · applied · `prod/network` · +2 ~1 −1, 1 output
+
+    <details open><summary><b><a href="https://tp/runs/9"><code>prod/network</code></a></b> · applied · +2 ~1 −1, 1 output · 18 s · because <code>prod/network/main.tf</code> changed</summary>
+
+    ```diff
+    - aws_security_group_rule.legacy_ssh        destroy
+    ~ aws_vpc.main                              update
+        tags.Owner: "net" -> "platform"
+    + aws_route_table_association.private["c"]  create
+    +   id: (known after apply)
+    +   subnet_id: (known after apply)
+    + aws_subnet.private["c"]                   create
+    +   cidr: "10.0.3.0/24"
+    ~ output subnet_ids                         update
+        [2]: (known after apply)
+    ```
+
+    <sub>46 unchanged</sub>
+
+    </details>
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn merged_and_different_from_what_was_reviewed() {
+    let (network, views) = changed_since();
+    assert_snapshot!(live(&merged_state(vec![network]), &views), @r#"
+    <!-- terraplane:live -->
+    ### ⚠️ terraplane · merged · not applied, the plan has changed · `prod/network` · +1 ~1
+
+    <details open><summary><b><a href="https://tp/runs/9"><code>prod/network</code></a></b> · the plan has changed · +1 ~1 · 18 s · because <code>prod/network/main.tf</code> changed</summary>
+
+    The base branch has moved on since the review. The plan is now `p_7c1e5a90` (+1 ~1). Compared with the reviewed plan:
+
+    ```diff
+    - aws_route_table_association.private["c"]  create  (only in the reviewed plan)
+    - aws_security_group_rule.legacy_ssh  destroy  (only in the reviewed plan)
+    + aws_subnet.private["d"]  create  (only in the new plan)
+        cidr: "10.0.4.0/24"
+    ! aws_vpc.main  update
+    -   tags.Owner: "net" -> "platform"
+    +   tags.Owner: "net" -> "core"
+    ```
+
+    </details>
+
+    To apply the plan as it is now: `terraplane approve` (by somebody who may apply and is not the author)
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn merged_and_different_in_what_cannot_be_shown() {
+    let (network, mut views) = changed_since();
+    views.insert(run_id(9), network_view());
+    let comment = live(&merged_state(vec![network]), &views);
+    assert!(comment.contains("What differs can't be shown"), "{comment}");
+}
+
+#[test]
+fn merged_and_the_apply_failed_half_way() {
+    let (network, views) = network();
+    let mut failed = with_apply(network, 9, RunState::Failed, Some(half_applied()));
+    failed.lock = Some(lock(&failed.project, "github.com/acme/infra#214"));
+    assert_snapshot!(live(&merged_state(vec![failed]), &views), @r#"
+    <!-- terraplane:live -->
+    ### ❌ terraplane · merged · apply failed · `prod/network`
+
+    <details open><summary><b><a href="https://tp/runs/9"><code>prod/network</code></a></b> · apply failed · 18 s · because <code>prod/network/main.tf</code> changed</summary>
+
+    terraform apply failed
+
+    ```text
+    Error: creating RDS DB Instance (main): InvalidParameterValue
+    ```
+
+    <sub>2 of 3 changes were made</sub>
+
+    </details>
+
+    To try again: `terraplane apply`
+
+    To give up and let others change it: `terraplane unlock`
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn the_server_was_lost_during_the_apply() {
+    let (network, views) = network();
+    let lost = with_apply(network, 9, RunState::Interrupted, None);
+    assert_snapshot!(live(&merged_state(vec![lost]), &views), @r#"
+    <!-- terraplane:live -->
+    ### ❌ terraplane · merged · apply interrupted · `prod/network`
+
+    <details open><summary><b><a href="https://tp/runs/9"><code>prod/network</code></a></b> · apply interrupted · 18 s · because <code>prod/network/main.tf</code> changed</summary>
+
+    The server was lost before the run could tell how it ended. Nobody knows how much of it was done.
+
+    </details>
+
+    To try again: `terraplane apply`
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn closed_without_a_merge_after_something_was_applied() {
+    let (network, views) = network();
+    let done = applied(&[("aws_vpc.main", "update")], true);
+    let mut applied = with_apply(network, 9, RunState::Succeeded, Some(done));
+    applied.lock = Some(lock(&applied.project, "github.com/acme/infra#214"));
+    let mut state = state(vec![applied]);
+    state.record.pull.phase = crate::domain::pull::Phase::Closed;
+    let comment = live(&state, &views);
+    assert!(comment.contains("### ✅ terraplane · closed without a merge · applied"), "{comment}");
+    assert!(comment.contains("To give up and let others change it: `terraplane unlock`"), "{comment}");
+}
+
+#[test]
+fn the_result_of_one_apply() {
+    let (network, views) = network();
+    let done = applied(&[("a.b", "create"), ("a.c", "create"), ("a.d", "delete")], true);
+    let run = apply_run(100, network.plan.as_ref().unwrap(), RunState::Succeeded, Some(done));
+    assert_snapshot!(result(&[run], &views), @r#"
+    <!-- terraplane:run 00000000000000000000000000000064 -->
+    ### ✅ Applied `prod/network`
+
+    Commit `ccccccc`, by `@ana`, approved by `@lee`
+
+    | | Project | Result | Time |
+    |---|---|---|--:|
+    | ✅ | [`prod/network`](https://tp/runs/100) | 2 created, 1 destroyed · the reviewed plan `p_7c1e5a90` | 18 s |
+
+    <sub>**NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn the_result_of_several_applies_that_ended_in_different_ways() {
+    let (network, views) = changed_since();
+    let dns = project("dev/dns");
+    let plan = plan_run(3, &dns, PlanSummary { change: 1, ..PlanSummary::default() });
+    let anew = apply_run(100, &plan, RunState::Succeeded, Some(applied(&[("a.b", "update")], false)));
+    let database = project("prod/db");
+    let plan = plan_run(2, &database, PlanSummary { add: 2, change: 1, ..PlanSummary::default() });
+    let failed = apply_run(101, &plan, RunState::Failed, Some(half_applied()));
+    assert_snapshot!(result(&[anew, network.apply.unwrap(), failed], &views), @r#"
+    <!-- terraplane:run 00000000000000000000000000000064 -->
+    ### ❌ Apply failed in 1 of 3 projects · 1 applied
+
+    Commit `ccccccc`, by `@ana`, approved by `@lee`
+
+    | | Project | Result | Time |
+    |---|---|---|--:|
+    | ❌ | [`prod/db`](https://tp/runs/101) | failed | 18 s |
+    | ⚠️ | [`prod/network`](https://tp/runs/9) | not applied, nothing was changed | 18 s |
+    | ✅ | [`dev/dns`](https://tp/runs/100) | 1 changed · planned anew, equal to the reviewed plan `p_7c1e5a90` | 18 s |
+
+    #### `prod/db`
+
+    terraform apply failed
+
+    ```text
+    Error: creating RDS DB Instance (main): InvalidParameterValue
+    ```
+
+    **Done:** `aws_db_parameter_group.pg`, `aws_subnet.a`
+
+    **Not done:** `aws_db_instance.main`
+
+    <sub>2 of 3 changes were made</sub>
+
+    #### `prod/network`
+
+    The base branch has moved on since the review. The plan is now `p_7c1e5a90` (+1 ~1). Compared with the reviewed plan:
+
+    ```diff
+    - aws_route_table_association.private["c"]  create  (only in the reviewed plan)
+    - aws_security_group_rule.legacy_ssh  destroy  (only in the reviewed plan)
+    + aws_subnet.private["d"]  create  (only in the new plan)
+        cidr: "10.0.4.0/24"
+    ! aws_vpc.main  update
+    -   tags.Owner: "net" -> "platform"
+    +   tags.Owner: "net" -> "core"
+    ```
+
+    To apply the plan as it is now: `terraplane approve prod/network` (by somebody who may apply and is not the author)
+
+    To try again: `terraplane apply prod/db`
+
+    To give up and let others change it: `terraplane unlock prod/db`
+
+    <sub>**NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn the_result_when_the_plan_has_changed() {
+    let (network, views) = changed_since();
+    assert_snapshot!(result(&[network.apply.unwrap()], &views), @r#"
+    <!-- terraplane:run 00000000000000000000000000000064 -->
+    ### ⚠️ Not applied: the plan has changed · `prod/network`
+
+    Commit `ccccccc`, by `@ana`, approved by `@lee`
+
+    | | Project | Result | Time |
+    |---|---|---|--:|
+    | ⚠️ | [`prod/network`](https://tp/runs/9) | not applied, nothing was changed | 18 s |
+
+    The base branch has moved on since the review. The plan is now `p_7c1e5a90` (+1 ~1). Compared with the reviewed plan:
+
+    ```diff
+    - aws_route_table_association.private["c"]  create  (only in the reviewed plan)
+    - aws_security_group_rule.legacy_ssh  destroy  (only in the reviewed plan)
+    + aws_subnet.private["d"]  create  (only in the new plan)
+        cidr: "10.0.4.0/24"
+    ! aws_vpc.main  update
+    -   tags.Owner: "net" -> "platform"
+    +   tags.Owner: "net" -> "core"
+    ```
+
+    To apply the plan as it is now: `terraplane approve prod/network` (by somebody who may apply and is not the author)
+
+    <sub>**NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn the_result_of_an_apply_that_failed_half_way() {
+    let (network, views) = network();
+    let run = apply_run(100, network.plan.as_ref().unwrap(), RunState::Failed, Some(half_applied()));
+    assert_snapshot!(result(&[run], &views), @r#"
+    <!-- terraplane:run 00000000000000000000000000000064 -->
+    ### ❌ Apply failed in `prod/network` · 2 of 3 changes were made
+
+    Commit `ccccccc`, by `@ana`, approved by `@lee`
+
+    | | Project | Result | Time |
+    |---|---|---|--:|
+    | ❌ | [`prod/network`](https://tp/runs/100) | failed | 18 s |
+
+    terraform apply failed
+
+    ```text
+    Error: creating RDS DB Instance (main): InvalidParameterValue
+    ```
+
+    **Done:** `aws_db_parameter_group.pg`, `aws_subnet.a`
+
+    **Not done:** `aws_db_instance.main`
+
+    <sub>2 of 3 changes were made</sub>
+
+    To try again: `terraplane apply prod/network`
+
+    To give up and let others change it: `terraplane unlock prod/network`
+
+    <sub>**NOT SANDBOXED**</sub>
+    "#);
+}
+
+#[test]
+fn a_pull_request_from_a_fork() {
+    assert_snapshot!(say(&Say::ForkRefused), @r#"
+    <!-- terraplane:reply 77-1 -->
+    ### 🚫 terraplane · not planned: the head is in a fork
+
+    Terraform runs what the author of a pull request wrote, and this server can't cage it yet, so pull requests from forks are refused. Nothing was run.
+
+    Somebody with write permission who has read the change can push it to a branch of this repository and open a pull request from there.
+    "#);
+}
+
+#[test]
+fn help() {
+    assert_snapshot!(say(&Say::Help { to: login("sam") }), @r#"
+    <!-- terraplane:reply 77-1 -->
+    ### terraplane · commands
+
+    | Comment | Does |
+    |---|---|
+    | `terraplane plan [WHAT]` | plans again |
+    | `terraplane apply [WHAT]` | applies what was planned, where the rules allow it before the merge, or where something is left after it |
+    | `terraplane approve [WHAT]` | accepts a plan that differs from the reviewed one |
+    | `terraplane unlock [WHAT]` | lets other pull requests change what this one holds |
+    | `terraplane help` | shows this |
+
+    `WHAT` names projects: `prod/network`, `prod/*`, `tag:prod`; without it, all of this pull request. One command per line, at its start; `tp` is short for `terraplane`. All but `help` need write permission. Code blocks, quotes and edited comments are ignored.
+    "#);
+}
+
+#[test]
+fn an_unknown_verb() {
+    let unknown = |suggestion| Say::UnknownVerb { to: login("sam"), word: "aply".into(), suggestion };
+    assert_snapshot!(say(&unknown(Some(Verb::Apply))), @r#"
+    <!-- terraplane:reply 77-1 -->
+    `@sam`: `terraplane aply` is no command. Did you mean `terraplane apply`?
+
+    All commands: `terraplane help`
+    "#);
+    assert_snapshot!(say(&unknown(None)), @r#"
+    <!-- terraplane:reply 77-1 -->
+    `@sam`: `terraplane aply` is no command.
+
+    All commands: `terraplane help`
+    "#);
+}
+
+#[test]
+fn a_command_that_was_refused() {
+    let missing = |project: Option<&str>, what: &str| Missing {
+        project: project.map(|name| name.parse().unwrap()),
+        what: what.into(),
+    };
+    let missing = vec![
+        missing(None, "`apply` needs the role `write` in this repository, and you have `read`"),
+        missing(Some("prod/network"), "nobody who may write has approved `8888888` (ask @lee, see #12)"),
+    ];
+    let comment = say(&Say::Refused { to: login("sam"), verb: Verb::Apply, missing }).replace('\u{200b}', "ZWSP ");
+    assert_snapshot!(comment, @r#"
+    <!-- terraplane:reply 77-1 -->
+    ### 🚫 `@sam`: `terraplane apply` was not carried out
+
+    - `apply` needs the role `write` in this repository, and you have `read`
+    - `prod/network`: nobody who may write has approved `8888888` (ask &#64;ZWSP lee, see &#35;ZWSP 12)
+    "#);
+}
+
+#[test]
+fn a_command_that_named_no_project() {
+    let (selector, projects) = (vec!["prod/netwrok".into()], names(&["prod/network", "prod/dns"]));
+    assert_snapshot!(say(&Say::NothingMatched { to: login("sam"), verb: Verb::Apply, selector, projects }), @r#"
+    <!-- terraplane:reply 77-1 -->
+    ### `@sam`: `terraplane apply` matched no project
+
+    `prod/netwrok` names nothing that this pull request concerns.
+
+    Its projects: `prod/network`, `prod/dns`
+    "#);
+}
+
+#[test]
+fn unlocked() {
+    assert_snapshot!(say(&Say::Unlocked { by: login("ana"), projects: names(&["prod/network"]) }), @r#"
+    <!-- terraplane:reply 77-1 -->
+    ### 🔓 Unlocked by `@ana`
+
+    - `prod/network`
+
+    Other pull requests may change it now. What this one has applied already stays as it is.
+    "#);
+}
+
+#[test]
+fn an_apply_that_waits() {
+    let projects = vec![
+        ("prod/network".parse().unwrap(), "github.com/acme/infra#198".parse().unwrap(), 2),
+        ("prod/dns".parse().unwrap(), "github.com/acme/other#3".parse().unwrap(), 1),
+    ];
+    assert_snapshot!(say(&Say::Waiting { to: login("ana"), projects }), @r#"
+    <!-- terraplane:reply 77-1 -->
+    ### ⏳ `@ana`: the apply waits
+
+    - `prod/network` is held by `#198`; this pull request is number 2 in the queue
+    - `prod/dns` is held by `github.com/acme/other#3`; this pull request is number 1 in the queue
+
+    It goes on by itself as soon as the project is free. Until then the plan shown can change.
+    "#);
+}
+
+#[test]
+fn the_result_of_applies_is_no_answer() {
+    let (pull, server) = (pull(), server());
+    let input = SayInput { pull: &pull, key: "k", server: &server };
+    assert_eq!(RENDERER.say(&Say::ApplyResult { batch: run_id(1) }, &input), None);
+}
+
+#[test]
+fn a_key_cannot_end_its_marker() {
+    assert_eq!(reply_marker("terraplane", "4 --> b"), "<!-- terraplane:reply 4_____b -->");
 }

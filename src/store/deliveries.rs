@@ -92,7 +92,7 @@ impl Store {
         Ok(Some(StoredDelivery { delivery, end }))
     }
 
-    /// Writes down what became of a delivery. The ingest job stays to be finished.
+    /// Writes down what became of a delivery; its ingest job is done by that.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or the database's.
@@ -105,6 +105,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.fenced(lease).await?;
         tx.end_delivery(forge, id, &end).await?;
+        tx.finish(lease).await?;
         tx.commit().await
     }
 }

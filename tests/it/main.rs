@@ -3,6 +3,8 @@
 mod architecture;
 mod forge_face;
 mod postgres;
+mod scenario;
+mod stage;
 mod store;
 #[allow(dead_code, reason = "a vocabulary: not every scenario needs every word")]
 mod world;

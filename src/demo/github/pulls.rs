@@ -31,16 +31,7 @@ pub(super) async fn list(
         let pulls = repo.pulls.values().rev();
         let pulls = pulls.filter(|p| wanted == "all" || p.is_open() == (wanted == "open"));
         let pulls = pulls.filter(|p| filter.base.as_ref().is_none_or(|base| base == &p.base_branch));
-        let shapes = pulls.map(|pull| {
-            let mut shape = world.shapes().pull(state, repo, pull);
-            // A list does not have what must be computed for each.
-            if let Some(fields) = shape.as_object_mut() {
-                for field in ["merged", "merged_by", "mergeable", "rebaseable", "mergeable_state", "comments"] {
-                    fields.remove(field);
-                }
-            }
-            shape
-        });
+        let shapes = pulls.map(|pull| world.shapes().short_pull(state, repo, pull));
         Ok::<_, ApiError>(shapes.collect())
     })?;
     Ok(paging.page(&world, &uri, all))

@@ -194,7 +194,7 @@ impl World {
             Some(json!({
                 "action": action,
                 "review": shape,
-                "pull_request": self.shapes().pull(state, repo, pull),
+                "pull_request": self.shapes().short_pull(state, repo, pull),
                 "repository": self.shapes().repo(repo),
                 "sender": self.shapes().login(state, by),
                 "installation": state.installation(repo).map(|id| json!({ "id": id, "node_id": "" })),

@@ -52,6 +52,8 @@ pub(crate) fn project(name: &str) -> Project {
         name: name.parse().unwrap(),
         tags: Vec::new(),
         var_files: Vec::new(),
+        watch: Vec::new(),
+        least_role: None,
         terraform_version: None,
         state: StateKind::Remote,
         apply: ApplyMode::OnMerge,
@@ -75,6 +77,8 @@ pub(crate) fn planned(summary: PlanSummary) -> Planned {
             state_address: None,
             state: StateMark { lineage: "l".into(), serial: 3 },
         },
+        tree: target().tree,
+        inputs: "inputs".into(),
     }
 }
 
@@ -85,6 +89,7 @@ pub(crate) fn run(id: u128, project: &Project, work: Work, state: RunState, outc
         pull: pull().id,
         project: project.clone(),
         target: target(),
+        batch: matches!(work, Work::Apply(_)).then(|| run_id(100)),
         work,
         state,
         created_at: Timestamp(10_000 + i64::try_from(id).unwrap()),
@@ -98,19 +103,18 @@ pub(crate) fn plan_run(id: u128, project: &Project, summary: PlanSummary) -> Run
     run(id, project, Work::Plan, RunState::Succeeded, Some(Outcome::Planned(planned(summary))))
 }
 
-pub(crate) fn order(plan: u128, batch: u128) -> ApplyOrder {
+pub(crate) fn order(plan: u128) -> ApplyOrder {
     ApplyOrder {
         plan: Some(run_id(plan)),
         reviewed: None,
         merge_commit: Some(sha('c')),
-        batch: run_id(batch),
         ordered_by: login("ana"),
         approved_by: vec![login("lee")],
     }
 }
 
 pub(crate) fn apply_run(id: u128, plan: &Run, state: RunState, outcome: Option<Outcome>) -> Run {
-    run(id, &plan.project, Work::Apply(order(plan.id.0.as_u128(), 100)), state, outcome)
+    run(id, &plan.project, Work::Apply(order(plan.id.0.as_u128())), state, outcome)
 }
 
 pub(crate) fn failure(step: Step, message: &str, output: &str) -> Failure {
@@ -153,12 +157,16 @@ pub(crate) fn state(projects: Vec<ProjectState>) -> PullState {
     let of = |state: &ProjectState| AffectedProject { project: state.project.clone(), inputs: "inputs".into() };
     let affected =
         Affected { head: sha('8'), base: sha('a'), tree: target().tree, projects: projects.iter().map(of).collect() };
-    PullState { record: PullRecord { pull: pull(), affected: Some(affected), problem: None }, projects }
+    PullState {
+        record: PullRecord { pull: pull(), affected: Some(affected), problem: None },
+        projects,
+        unfinished: Vec::new(),
+    }
 }
 
 pub(crate) fn with_problem(problem: Problem) -> PullState {
     let record = PullRecord { pull: pull(), affected: None, problem: Some(problem) };
-    PullState { record, projects: Vec::new() }
+    PullState { record, projects: Vec::new(), unfinished: Vec::new() }
 }
 
 pub(crate) fn merged_state(projects: Vec<ProjectState>) -> PullState {

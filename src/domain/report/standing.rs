@@ -3,7 +3,7 @@
 use crate::domain::decide::{ProjectState, PullState};
 use crate::domain::plan::PlanSummary;
 use crate::domain::pull::Phase;
-use crate::domain::run::{Outcome, Run, RunState};
+use crate::domain::run::{Differs, Outcome, Run, RunState};
 use serde::Serialize;
 use std::fmt;
 
@@ -199,7 +199,7 @@ pub(super) fn seconds(run: &Run) -> Option<i64> {
 }
 
 /// What an apply found when the plan was not the reviewed one.
-pub(super) fn differs(run: &Run) -> Option<&crate::domain::run::Differs> {
+pub(super) fn differs(run: &Run) -> Option<&Differs> {
     match &run.outcome {
         Some(Outcome::Differs(differs)) => Some(differs),
         _ => None,

@@ -129,13 +129,7 @@ fn apply(state: &PullState, name: &str) -> Verdict {
         return (Pending, format!("Applying: {} of {total} done", with(&[Standing::Applied])));
     }
     if waiting > 0 {
-        return (
-            Pending,
-            format!(
-                "{} by another pull request",
-                if waiting == 1 { "Its project is held".into() } else { format!("{waiting} projects are held") }
-            ),
-        );
+        return (Pending, format!("Waits for another pull request to let go ({})", count(waiting, "project")));
     }
     match plan(state) {
         (Success, _) => {}

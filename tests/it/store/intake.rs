@@ -96,15 +96,18 @@ async fn its_end_is_written_down_by_whoever_holds_the_job(db: Fresh) {
     let late = db.store.end_delivery(&slow, Github, &sent.id, DeliveryEnd::Done).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)));
     assert_eq!(db.store.delivery(Github, &sent.id).await.unwrap().unwrap().end, None);
-    for end in
-        [DeliveryEnd::Done, DeliveryEnd::Ignored("unknown action".into()), DeliveryEnd::Failed("not\0text".into())]
-    {
-        db.store.end_delivery(&holder, Github, &sent.id, end.clone()).await.unwrap();
-        let stored = db.store.delivery(Github, &sent.id).await.unwrap().unwrap().end.unwrap();
-        match end {
-            DeliveryEnd::Failed(_) => assert_eq!(stored, DeliveryEnd::Failed("not\u{FFFD}text".into())),
-            end => assert_eq!(stored, end),
-        }
+    db.store.end_delivery(&holder, Github, &sent.id, DeliveryEnd::Done).await.unwrap();
+    assert!(!db.store.finish(&holder).await.unwrap(), "the job is done by that");
+    assert_eq!(db.store.delivery(Github, &sent.id).await.unwrap().unwrap().end, Some(DeliveryEnd::Done));
+    for (id, end, stored) in [
+        ("d2", DeliveryEnd::Ignored("unknown action".into()), DeliveryEnd::Ignored("unknown action".into())),
+        ("d3", DeliveryEnd::Failed("not\0text".into()), DeliveryEnd::Failed("not\u{FFFD}text".into())),
+    ] {
+        let sent = delivery(id, "acme", 20);
+        db.store.record_delivery(sent.clone()).await.unwrap();
+        let lease = db.store.claim(&[JobKind::Ingest], at(20), 10).await.unwrap().unwrap();
+        db.store.end_delivery(&lease, Github, &sent.id, end).await.unwrap();
+        assert_eq!(db.store.delivery(Github, &sent.id).await.unwrap().unwrap().end, Some(stored));
     }
 }
 

@@ -78,7 +78,7 @@ async fn a_pull_request_is_kept_as_it_was_saved(db: Fresh) {
     assert_eq!((&target.head, &target.base, target.inputs.as_str()), (&sha('a'), &sha('b'), "prod@a"));
     first.affected = None;
     save(&db.store, &first, &[]).await;
-    assert_eq!(state(&db.store, 1).await, PullState { record: first, projects: Vec::new() });
+    assert_eq!(state(&db.store, 1).await, PullState { record: first, projects: Vec::new(), unfinished: Vec::new() });
 }
 
 async fn a_project_has_the_newest_plan_of_the_present_head_and_base(db: Fresh) {
@@ -196,9 +196,7 @@ async fn merged_pull_requests_get_a_project_first(db: Fresh) {
 
 async fn runs_of_a_batch_are_found_together(db: Fresh) {
     let mut second = apply(2, 1, "dev", RunState::Queued);
-    if let Work::Apply(order) = &mut second.work {
-        order.batch = run_id(3);
-    }
+    second.batch = Some(run_id(3));
     let first = apply(3, 1, "prod", RunState::Queued);
     let other = apply(4, 1, "prod", RunState::Queued);
     let runs = [first.clone(), second.clone(), other, plan(5, 1, "prod", 'a', 'b')];

@@ -60,6 +60,8 @@ pub(crate) fn project(dir: &str) -> Project {
         name: dir.parse().unwrap(),
         tags: vec!["prod".into()],
         var_files: Vec::new(),
+        watch: Vec::new(),
+        least_role: None,
         terraform_version: None,
         state: StateKind::Managed,
         apply: ApplyMode::OnMerge,
@@ -112,6 +114,7 @@ pub(crate) fn plan(n: u128, number: u64, dir: &str, head: char, base: char) -> R
             inputs: format!("{dir}@{head}"),
         },
         work: Work::Plan,
+        batch: None,
         state: RunState::Queued,
         created_at: at(i64::try_from(n).unwrap()),
         started_at: None,
@@ -125,11 +128,10 @@ pub(crate) fn apply(n: u128, number: u64, dir: &str, state: RunState) -> Run {
         plan: None,
         reviewed: None,
         merge_commit: Some(sha('e')),
-        batch: run_id(n),
         ordered_by: "ana".parse().unwrap(),
         approved_by: Vec::new(),
     };
-    Run { work: Work::Apply(order), state, ..plan(n, number, dir, 'a', 'b') }
+    Run { work: Work::Apply(order), batch: Some(run_id(n)), state, ..plan(n, number, dir, 'a', 'b') }
 }
 
 pub(crate) fn planned(mut run: Run, add: usize) -> Run {
@@ -145,6 +147,8 @@ pub(crate) fn planned(mut run: Run, add: usize) -> Run {
             state_address: None,
             state: StateMark { lineage: "l".into(), serial: 1 },
         },
+        tree: run.target.tree.clone(),
+        inputs: run.target.inputs.clone(),
     }));
     run
 }

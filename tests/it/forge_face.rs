@@ -1,1 +1,0 @@
-//! The small forge behaves like GitHub where it matters: a forgiving fake would hide faults of the server.

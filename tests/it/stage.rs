@@ -1,0 +1,132 @@
+//! The world with a real server beside it: the same parts that `terraplane serve` puts together, in this process, on a
+//! port of the kernel's, with SQLite in a directory of its own.
+
+use crate::world::{WEBHOOK_SECRET, World};
+use secrecy::ExposeSecret as _;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+use terraplane::cli::Server;
+use terraplane::config::{Environment, ServerConfig};
+use tokio::net::TcpListener;
+use url::Url;
+
+/// How long running work may go on at the end of a scenario.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// What a scenario's server is set up with, besides what every server needs.
+#[derive(Default)]
+pub(crate) struct Setup {
+    /// Lines of `server.yaml`, after the others.
+    pub(crate) yaml: String,
+    /// Keys of the `repos` entry, indented by four spaces.
+    pub(crate) repo: String,
+    /// Acts as a GitHub App instead of with a token.
+    pub(crate) app: bool,
+    /// The `match` of the `repos` entry; `None`: the world's repository.
+    pub(crate) matches: Option<String>,
+}
+
+/// The stage of a scenario.
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) server: Server,
+    pub(crate) data: TempDir,
+}
+
+impl Stage {
+    /// A repository with these files, and a server that serves it.
+    pub(crate) async fn with(files: &[(&str, &str)]) -> Self {
+        Self::set(files, Setup::default()).await
+    }
+
+    pub(crate) async fn set(files: &[(&str, &str)], setup: Setup) -> Self {
+        let world = World::with(files).await;
+        let data = tempfile::tempdir().unwrap();
+        let server = start(&world, data.path(), &setup).await;
+        Self { world, server, data }
+    }
+
+    /// The address of the server.
+    pub(crate) fn url(&self) -> Url {
+        format!("http://{}/", self.server.address).parse().unwrap()
+    }
+
+    /// The server is told to stop and another one takes its place, with the same data.
+    pub(crate) async fn restart(self, setup: Setup) -> Self {
+        let Self { world, server, data } = self;
+        server.drain(GRACE).await;
+        let server = start(&world, data.path(), &setup).await;
+        Self { world, server, data }
+    }
+
+    /// The end: everything that was begun came to its end, and nothing unexpected remains.
+    pub(crate) async fn finish(self) {
+        let Self { world, server, data } = self;
+        world.webhooks_answered().await;
+        idle(&server).await;
+        let work = data.path().join("data/work");
+        let left: Vec<_> = std::fs::read_dir(&work).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        assert!(server.drain(GRACE).await, "the server had to be stopped by force");
+        assert!(left.iter().all(|path| is_being_removed(path)), "work trees were left behind: {left:?}");
+        world.finish().await;
+    }
+}
+
+/// A directory that was moved aside is removed by a thread of its own.
+fn is_being_removed(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".gone-"))
+}
+
+/// Waits until the queue is empty.
+pub(crate) async fn idle(server: &Server) {
+    let end = tokio::time::Instant::now() + crate::world::PATIENCE;
+    loop {
+        let counts = server.flow.store.queue_counts().await.unwrap();
+        if counts.iter().all(|(_, queued, leased)| queued + leased == 0) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < end, "work was left in the queue: {counts:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn start(world: &World, data: &Path, setup: &Setup) -> Server {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let file = data.join("server.yaml");
+    std::fs::write(&file, server_yaml(world, data, &address.to_string(), setup)).unwrap();
+    let config = ServerConfig::load(Some(&file), &Environment::new()).unwrap_or_else(|errors| panic!("{errors}"));
+    let path = std::env::var("PATH").unwrap();
+    let environment = Environment::from([("PATH".to_owned(), path)]);
+    let server = Server::start(config, listener, &environment).await.unwrap();
+    world.connect(&format!("http://{address}/").parse().unwrap());
+    server
+}
+
+/// The configuration file of a scenario's server. Also used to start the real binary.
+pub(crate) fn server_yaml(world: &World, data: &Path, address: &str, setup: &Setup) -> String {
+    let write = |name: &str, text: &str| {
+        let path = data.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let secret = write("webhook-secret", WEBHOOK_SECRET);
+    let auth = if setup.app {
+        let app = world.app();
+        let key = write("app.pem", app.private_key.expose_secret());
+        format!("  app_id: {}\n  private_key: file:{key}\n", app.app_id)
+    } else {
+        format!("  token: file:{}\n", write("token", world.forge.server_token().expose_secret()))
+    };
+    let matches = setup.matches.clone().unwrap_or_else(|| world.repo_name());
+    format!(
+        "listen: {address}\nurl: http://{address}\ndata_dir: {}\ngithub:\n  api_url: {}\n  webhook_secret: \
+         file:{secret}\n{auth}repos:\n  - match: \"{matches}\"\n{}{}",
+        data.join("data").display(),
+        world.api_url(),
+        setup.repo,
+        setup.yaml,
+    )
+}
