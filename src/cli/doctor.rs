@@ -20,10 +20,8 @@ use std::time::Duration;
 #[cfg(test)]
 mod tests;
 
-/// `fetch --porcelain` came with it.
-const LEAST_GIT: Version = Version::new(2, 41, 0);
 /// `merge-tree --write-tree` came with it: without that nothing can be planned at all.
-const LEAST_GIT_TO_MERGE: Version = Version::new(2, 38, 0);
+const LEAST_GIT: Version = Version::new(2, 38, 0);
 /// How long the database and the server's own address may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -194,11 +192,9 @@ fn git_version(what: &str, text: &str) -> Finding {
         (Some(major), Some(minor), patch) => Version::new(major, minor, patch.unwrap_or(0)),
         _ => return bad(what, "this version cannot be understood"),
     };
-    let install = format!("install git {LEAST_GIT} or newer");
-    if version < LEAST_GIT_TO_MERGE {
-        bad(what, format!("it cannot merge without a work tree (`merge-tree --write-tree`, 2.38): {install}"))
-    } else if version < LEAST_GIT {
-        bad(what, format!("it cannot say what a fetch brought (`fetch --porcelain`, 2.41): {install}"))
+    if version < LEAST_GIT {
+        let lacks = "it cannot merge without a work tree (`merge-tree --write-tree`)";
+        bad(what, format!("{lacks}: install git {LEAST_GIT} or newer"))
     } else {
         good(what)
     }

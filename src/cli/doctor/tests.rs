@@ -94,7 +94,7 @@ async fn a_host_without_anything_is_told_what_to_do_about_each() {
     for advice in [
         "the account that runs the server has to own the directory",
         "install terraform or tofu",
-        "install git 2.41.0 or newer",
+        "install git 2.38.0 or newer",
         "set `sandbox: {require: off}`",
         "is the server running, and does `url` lead to it?",
     ] {
@@ -121,9 +121,10 @@ async fn something_else_at_the_servers_address_is_noticed() {
 #[test]
 fn a_git_that_is_too_old_is_told_from_one_that_is_not() {
     for (version, lacks) in [
-        ("2.37.9", Some("`merge-tree --write-tree`, 2.38")),
-        ("2.39.5", Some("`fetch --porcelain`, 2.41")),
-        ("2.41.0", None),
+        ("1.9", Some("`merge-tree --write-tree`")),
+        ("2.37.9", Some("install git 2.38.0 or newer")),
+        ("2.38.0", None),
+        ("2.39.5", None),
         ("2.50.1.windows.1", None),
         ("3.0", None),
         ("unknown", Some("cannot be understood")),
