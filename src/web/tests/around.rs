@@ -41,8 +41,8 @@ async fn metrics_tell_deliveries_queue_and_http_but_no_ids_and_no_keys() {
         "terraplane_jobs{kind=\"ingest\",state=\"queued\"}",
         "terraplane_jobs{kind=\"run\",state=\"leased\"}",
         "terraplane_database_up",
-        "terraplane_http_request_duration_seconds_bucket{method=\"GET\",route=\"/runs/{id}\",status=\"200\",le=",
-        "terraplane_http_request_duration_seconds_count{method=\"other\",route=\"none\",status=\"404\"}",
+        "terraplane_http_request_seconds_bucket{method=\"GET\",route=\"/runs/{id}\",status=\"200\",le=",
+        "terraplane_http_request_seconds_count{method=\"other\",route=\"none\",status=\"404\"}",
     ] {
         assert!(text.contains(line), "{line} is missing in {text}");
     }
