@@ -88,19 +88,17 @@ async fn a_host_without_anything_is_told_what_to_do_about_each() {
     let host = host
         .set("PATH", "")
         .set("TERRAPLANE_DATA_DIR", blocked.to_str().unwrap())
-        .set("TERRAPLANE_URL", &unreachable)
-        .set("TERRAPLANE_SANDBOX__REQUIRE", "");
+        .set("TERRAPLANE_URL", &unreachable);
     let (code, text) = host.examined().await;
     for advice in [
         "the account that runs the server has to own the directory",
         "install terraform or tofu",
         "install git 2.38.0 or newer",
-        "set `sandbox: {require: off}`",
         "is the server running, and does `url` lead to it?",
     ] {
         assert!(text.contains(advice), "{advice} in:\n{text}");
     }
-    assert_eq!(lines(&text, "WRONG").len(), 7, "{text}");
+    assert_eq!(lines(&text, "WRONG").len(), 6, "{text}");
     assert_eq!(code, 1);
 }
 
