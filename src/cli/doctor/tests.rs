@@ -85,10 +85,8 @@ async fn a_host_without_anything_is_told_what_to_do_about_each() {
     let blocked = host.dir.path().join("file");
     std::fs::write(&blocked, "").unwrap();
     let unreachable = nobody().await;
-    let host = host
-        .set("PATH", "")
-        .set("TERRAPLANE_DATA_DIR", blocked.to_str().unwrap())
-        .set("TERRAPLANE_URL", &unreachable);
+    let host =
+        host.set("PATH", "").set("TERRAPLANE_DATA_DIR", blocked.to_str().unwrap()).set("TERRAPLANE_URL", &unreachable);
     let (code, text) = host.examined().await;
     for advice in [
         "the account that runs the server has to own the directory",

@@ -5,6 +5,7 @@
 
 use super::{Access, Refused, Web, json};
 use crate::domain::id::RunId;
+use crate::store::StateId;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -71,6 +72,12 @@ async fn may_take(web: &Web, access: Access, held: &str) -> Result<bool, Refused
     tracing::warn!(state = %access.state, left_by = %holder, taken_by = %access.run, "a state lock was left behind");
     store.state_unlock(&access.state, held.id()).await?;
     Ok(true)
+}
+
+/// Whether the state's lock is this run's.
+pub(super) async fn is_held_by(web: &Web, state: StateId, run: RunId) -> Result<bool, Refused> {
+    let held = web.given.store.state_lock_info(&state).await?;
+    Ok(held.and_then(|held| Info::read(held.as_bytes())).is_some_and(|held| held.is_of(run)))
 }
 
 /// `UNLOCK`

@@ -115,6 +115,19 @@ async fn a_token_is_good_only_while_its_run_is_running() {
 }
 
 #[tokio::test]
+async fn an_apply_whose_server_died_may_write_its_state_down_as_long_as_it_holds_its_lock() {
+    let server = Server::start().await;
+    let mut orphan = Client::new(&server, 1, Right::Write).await;
+    assert_eq!(orphan.send("LOCK", "", &lock("a")).await.status, 200);
+    let mut run = orphan.run.clone();
+    server.set_state(&mut run, RunState::Interrupted).await;
+    orphan.run = run;
+    assert_eq!(orphan.send("POST", "?ID=a", &state(1, "")).await.status, 200);
+    assert_eq!(orphan.send("UNLOCK", "", &lock("a")).await.status, 200);
+    assert_eq!(orphan.send("POST", "", &state(2, "")).await.status, 403, "it has let go");
+}
+
+#[tokio::test]
 async fn a_lock_is_held_by_one_and_the_others_are_told_by_whom() {
     let server = Server::start().await;
     let (ana, bo) = (Client::new(&server, 1, Right::Write).await, Client::new(&server, 2, Right::Write).await);
