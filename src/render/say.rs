@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use super::live::length;
 use super::{COMMENT_LIMIT, SayInput};
-use crate::domain::decide::Say;
+use crate::domain::decide::{Missing, Say};
 use crate::domain::id::ProjectName;
 use crate::domain::report::pull_text;
 use minijinja::{Error, Value, context};
@@ -35,13 +35,12 @@ fn values(say: &Say, input: &SayInput<'_>, listed: usize) -> Option<Value> {
             context! { say => "unknown_verb", to => to.as_str(), word, suggestion => suggestion.map(|verb| verb.as_str()) }
         }
         Say::Refused { to, verb, missing } => {
-            let shown = missing.iter().take(listed).map(|one| {
-                context! { project => one.project.as_ref().map(ProjectName::as_str), what => one.what.as_str() }
-            });
-            context! {
-                say => "refused", to => to.as_str(), verb => verb.as_str(),
-                missing => shown.collect::<Vec<Value>>(), more => missing.len().saturating_sub(listed),
-            }
+            let (missing, more) = grouped(missing, listed);
+            context! { say => "refused", to => to.as_str(), verb => verb.as_str(), missing, more }
+        }
+        Say::MergedNotApplied { by, missing } => {
+            let (missing, more) = grouped(missing, listed);
+            context! { say => "merged_not_applied", to => by.as_str(), missing, more }
         }
         Say::NothingMatched { to, verb, selector, projects } => context! {
             say => "nothing_matched", to => to.as_str(), verb => verb.as_str(),
@@ -63,6 +62,25 @@ fn values(say: &Say, input: &SayInput<'_>, listed: usize) -> Option<Value> {
             }
         }
     })
+}
+
+/// What is missing, each reason once with the projects that it concerns, and how many reasons are left out.
+fn grouped(missing: &[Missing], listed: usize) -> (Vec<Value>, usize) {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for one in missing {
+        let project = one.project.as_ref().map(ProjectName::as_str);
+        match reasons.iter_mut().find(|(what, _)| *what == one.what) {
+            Some((_, projects)) => projects.extend(project),
+            None => reasons.push((&one.what, project.into_iter().collect())),
+        }
+    }
+    let more = reasons.len().saturating_sub(listed);
+    let shown = reasons.into_iter().take(listed).map(|(what, projects)| {
+        let others = projects.len().saturating_sub(listed);
+        let projects: Vec<String> = projects.into_iter().take(listed).map(str::to_owned).collect();
+        context! { what => what.to_owned(), projects, others }
+    });
+    (shown.collect(), more)
 }
 
 fn names(projects: &[ProjectName], listed: usize) -> Vec<String> {

@@ -776,6 +776,7 @@ fn a_command_that_was_refused() {
     let missing = vec![
         missing(None, "`apply` needs the role `write` in this repository, and you have `read`"),
         missing(Some("prod/network"), "nobody who may write has approved `8888888` (ask @lee, see #12)"),
+        missing(Some("prod/dns"), "nobody who may write has approved `8888888` (ask @lee, see #12)"),
     ];
     let comment = say(&Say::Refused { to: login("sam"), verb: Verb::Apply, missing }).replace('\u{200b}', "ZWSP ");
     assert_snapshot!(comment, @r#"
@@ -783,7 +784,21 @@ fn a_command_that_was_refused() {
     ### 🚫 `@sam`: `terraplane apply` was not carried out
 
     - `apply` needs the role `write` in this repository, and you have `read`
-    - `prod/network`: nobody who may write has approved `8888888` (ask &#64;ZWSP lee, see &#35;ZWSP 12)
+    - `prod/network`, `prod/dns`: nobody who may write has approved `8888888` (ask &#64;ZWSP lee, see &#35;ZWSP 12)
+    "#);
+}
+
+#[test]
+fn a_merge_that_did_not_apply() {
+    let what = "it needs an approval by somebody with write permission who is not the author".to_owned();
+    let missing = vec![Missing { project: Some("prod/network".parse().unwrap()), what }];
+    assert_snapshot!(say(&Say::MergedNotApplied { by: login("ana"), missing }), @r#"
+    <!-- terraplane:reply 77-1 -->
+    ### ⏸️ Merged by `@ana`, and not applied
+
+    - `prod/network`: it needs an approval by somebody with write permission who is not the author
+
+    Once somebody with write permission who is not the author has read the plan: `terraplane approve`
     "#);
 }
 

@@ -73,6 +73,11 @@ pub enum Say {
         verb: Verb,
         missing: Vec<Missing>,
     },
+    /// A merge that did not apply, because something that the rules ask for was missing. `approve` makes good for it.
+    MergedNotApplied {
+        by: Login,
+        missing: Vec<Missing>,
+    },
     /// A command that named no project of this pull request.
     NothingMatched {
         to: Login,

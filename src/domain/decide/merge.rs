@@ -53,7 +53,7 @@ pub(super) fn merged(
         }
     }
     if !missing.is_empty() {
-        effects.push(Effect::Say(Say::Refused { to: by.login.clone(), verb: Verb::Apply, missing }));
+        effects.push(Effect::Say(Say::MergedNotApplied { by: by.login.clone(), missing }));
     }
     effects
 }

@@ -29,7 +29,7 @@ fn words(effects: &[Effect]) -> Vec<String> {
             Effect::Supersede { run } => format!("supersede {}", run.0.as_u128()),
             Effect::TakeLock { project } => format!("lock {project}"),
             Effect::FreeLock { project } => format!("free {project}"),
-            Effect::Say(Say::Refused { missing, .. }) => {
+            Effect::Say(Say::Refused { missing, .. } | Say::MergedNotApplied { missing, .. }) => {
                 format!(
                     "refuse: {}",
                     missing.iter().map(|missing| missing.what.as_str()).collect::<Vec<_>>().join("; ")

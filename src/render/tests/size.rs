@@ -103,7 +103,8 @@ fn the_worst_names_and_addresses_still_fit() {
     assert!(comment.chars().count() <= COMMENT_LIMIT, "{}", comment.chars().count());
     assert!(comment.contains("resources will be destroyed"));
 
-    let missing = vec![Missing { project: Some(bad.parse().unwrap()), what: "@".repeat(5000) }; 100];
+    let one = |i| Missing { project: Some(bad.parse().unwrap()), what: format!("{}{i}", "@".repeat(5000)) };
+    let missing = (0..100).map(one).collect();
     let answer = say(&Say::Refused { to: login("sam"), verb: Verb::Apply, missing });
     assert!(answer.chars().count() <= COMMENT_LIMIT, "{}", answer.chars().count());
     assert!(answer.contains("- and 90 more"), "{answer}");
