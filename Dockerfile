@@ -4,7 +4,7 @@ ARG TERRAFORM_VERSION=1.11.4
 
 FROM hashicorp/terraform:${TERRAFORM_VERSION} AS terraform
 
-FROM rust:1.95-bookworm AS build
+FROM rust:1.95-trixie AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src
@@ -13,7 +13,7 @@ COPY tests/it/main.rs tests/it/main.rs
 COPY benches benches
 RUN cargo build --release --locked --bin terraplane
 
-FROM debian:bookworm-slim
+FROM debian:trixie-slim
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates git openssh-client \
  && rm -rf /var/lib/apt/lists/* \

@@ -1,11 +1,15 @@
 #!/bin/sh
-# Installs from Debian what the tests need and the machine lacks: PostgreSQL and git.
+# Installs from Debian what the tests need and the machine lacks: PostgreSQL, git, and docker-compose to read
+# docker-compose.yml with (no engine is needed for that).
 set -eu
 
 missing=
 command -v git >/dev/null || missing="$missing git"
 if ! command -v initdb >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
     missing="$missing postgresql"
+fi
+if ! docker compose version >/dev/null 2>&1 && ! command -v docker-compose >/dev/null; then
+    missing="$missing docker-compose"
 fi
 [ -n "$missing" ] || exit 0
 

@@ -57,7 +57,8 @@ pub enum Database {
 /// What separates runs from the host and from each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sandbox {
-    /// The least level that is accepted. Default `reduced`.
+    /// The least level that is accepted. Only `off` can be had in this version; whoever asks for more is refused at
+    /// the start, instead of being left in the belief that there is a cage.
     pub require: SandboxLevel,
 }
 
@@ -230,7 +231,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         encryption_key,
         github: github?,
         repos: repos.unwrap_or_default(),
-        sandbox: sandbox.unwrap_or(Sandbox { require: SandboxLevel::Reduced }),
+        sandbox: sandbox.unwrap_or(Sandbox { require: SandboxLevel::Off }),
         concurrency: concurrency.unwrap_or(Concurrency { runs: NonZeroUsize::new(4).expect("4 is not 0") }),
         terraform: terraform.unwrap_or_default(),
         grace_period: grace_period.unwrap_or(Duration::from_secs(10 * 60)),
@@ -287,7 +288,17 @@ fn database_of(node: &Node, data_dir: &Path, secrets: &Secrets<'_>, faults: &mut
 fn sandbox(mut fields: Fields<'_>, faults: &mut Faults) -> Option<Sandbox> {
     let levels = [SandboxLevel::Full, SandboxLevel::Reduced, SandboxLevel::Weak, SandboxLevel::Off];
     let words = levels.map(|level| (level.as_str(), level));
-    let require = fields.optional("require", faults, |node, faults| one_of(node, &words, faults));
+    let require = fields.optional("require", faults, |node, faults| {
+        let level = one_of(node, &words, faults)?;
+        if level != SandboxLevel::Off {
+            faults.add_help(
+                &node.place,
+                "this version has no sandbox",
+                "write `off`, or leave it out, if everybody who may open a pull request may run code on this host",
+            );
+        }
+        Some(level)
+    });
     fields.finish(faults);
     require.map(|require| Sandbox { require })
 }

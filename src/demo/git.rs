@@ -10,6 +10,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(test)]
+mod tests;
+
 /// Far above what any repository of a demo or a test holds.
 const MAX_OUTPUT: usize = 256 << 20;
 
@@ -161,17 +164,8 @@ impl Repositories {
     }
 
     /// The tree of the merge of `head` into `base`; `None`: they conflict.
-    async fn merged_tree(
-        &self,
-        repo: &str,
-        from: Option<&str>,
-        base: &Sha,
-        head: &Sha,
-    ) -> Result<Option<String>, GitFailed> {
-        let merge_base = from.map(|sha| format!("--merge-base={sha}"));
-        let mut args = vec!["merge-tree", "--write-tree", "--no-messages"];
-        args.extend(merge_base.as_deref());
-        args.extend([base.as_str(), head.as_str()]);
+    async fn merged_tree(&self, repo: &str, base: &Sha, head: &Sha) -> Result<Option<String>, GitFailed> {
+        let args = ["merge-tree", "--write-tree", "--no-messages", base.as_str(), head.as_str()];
         let said = self.start(&self.dir(repo), &args, &[], None).await?;
         let first = String::from_utf8_lossy(&said.stdout).lines().next().unwrap_or_default().to_owned();
         match (said.success, first.parse::<Sha>().is_ok()) {
@@ -187,7 +181,7 @@ impl Repositories {
         &self,
         repo: &str,
         tree: &str,
-        parents: &[&Sha],
+        parents: &[Sha],
         meta: Meta<'_>,
         committer: &str,
     ) -> Result<Sha, GitFailed> {
@@ -222,8 +216,9 @@ impl Repositories {
         if method == MergeMethod::Rebase {
             return self.rebase(repo, base, head).await;
         }
-        let Some(tree) = self.merged_tree(repo, None, base, head).await? else { return Ok(None) };
-        let parents: &[&Sha] = if method == MergeMethod::Squash { &[base] } else { &[base, head] };
+        let Some(tree) = self.merged_tree(repo, base, head).await? else { return Ok(None) };
+        let both = [base.clone(), head.clone()];
+        let parents = if method == MergeMethod::Squash { &both[..1] } else { &both };
         self.commit_tree(repo, &tree, parents, meta, "GitHub").await.map(Some)
     }
 
@@ -234,14 +229,18 @@ impl Repositories {
             self.run(&self.dir(repo), &["rev-list", "--reverse", "--topo-order", "--no-merges", &range]).await?;
         let mut tip = base.clone();
         for commit in commits.lines().filter_map(|line| line.parse::<Sha>().ok()) {
-            let parent = format!("{commit}^");
-            let Some(tree) = self.merged_tree(repo, Some(&parent), &tip, &commit).await? else { return Ok(None) };
             let about = self.run(&self.dir(repo), &["show", "-s", "--format=%an%n%at%n%B", commit.as_str()]).await?;
             let mut parts = about.splitn(3, '\n');
             let (author, at, message) =
                 (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            let at = Timestamp(at.parse::<i64>().unwrap_or_default() * 1000);
-            tip = self.commit_tree(repo, &tree, &[&tip], Meta { author, message, at }, "GitHub").await?;
+            let meta = Meta { author, message, at: Timestamp(at.parse::<i64>().unwrap_or_default() * 1000) };
+            // The merge has to start from the commit's parent. Only git 2.40 can be told so; any git finds it by
+            // itself, when the files of the tip are committed as another child of that parent.
+            let parent = self.resolve(repo, &format!("{commit}^")).await?;
+            let tree = format!("{tip}^{{tree}}");
+            let sibling = self.commit_tree(repo, &tree, parent.as_slice(), meta, "GitHub").await?;
+            let Some(tree) = self.merged_tree(repo, &sibling, &commit).await? else { return Ok(None) };
+            tip = self.commit_tree(repo, &tree, &[tip], meta, "GitHub").await?;
         }
         Ok(Some(tip))
     }

@@ -98,7 +98,7 @@ async fn serve(
     ];
     let said = world.git().start(world.git().root(), &["http-backend"], &env, Some(body.to_vec())).await;
     let said = said.map_err(|error| Refusal::Failed(error.to_string()))?;
-    let response = cgi(said.stdout).ok_or_else(|| Refusal::Failed(said.stderr))?;
+    let response = cgi(&said.stdout).ok_or(Refusal::Failed(said.stderr))?;
     if service == "git-receive-pack" {
         world.notice_pushes(&path, &login).await.map_err(|error| Refusal::Failed(error.to_string()))?;
     }
@@ -116,7 +116,7 @@ fn caller(world: &World, headers: &HeaderMap) -> Option<String> {
 }
 
 /// An HTTP response from what a CGI program wrote; `None` if it is none.
-fn cgi(output: Vec<u8>) -> Option<Response> {
+fn cgi(output: &[u8]) -> Option<Response> {
     let (end, gap) = [(b"\r\n\r\n".as_slice(), 4), (b"\n\n", 2)]
         .iter()
         .filter_map(|(mark, len)| Some((output.windows(*len).position(|w| w == *mark)?, *len)))

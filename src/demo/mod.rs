@@ -4,9 +4,9 @@
 //!    troubles that a test wants ([`state::Trouble`]).
 //! 2. [`world`] holds it, together with real bare git repositories, and has the verbs: open, push, comment, review,
 //!    merge, close. Every verb sends the webhook that GitHub would send.
-//! 3. [`github`] is its GitHub face over HTTP, as strict as GitHub: the server works against it through the very same
-//!    adapter. [`git_http`] serves the repositories.
-//! 4. [`pages`] are for people. [`scenario`] fills the world with the sample repository; [`script`] plays the story.
+//! 3. `github` is its GitHub face over HTTP, as strict as GitHub: the server works against it through the very same
+//!    adapter. `git_http` serves the repositories.
+//! 4. `pages` are for people. [`scenario`] fills the world with the sample repository; [`script`] plays the story.
 //!
 //! The tests of the whole server use the same world: nothing here knows the server, only the address of its webhook.
 

@@ -192,3 +192,6 @@ fn said(status: &Status) -> String {
 fn unexpected(expected: &str, there: String) -> ScriptError {
     ScriptError::Unexpected { expected: expected.into(), there }
 }
+
+#[cfg(test)]
+mod tests;

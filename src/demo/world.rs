@@ -1,6 +1,6 @@
 //! The world and its handle: state, repositories, the HTTP server in front of them and the webhooks out.
 //!
-//! The verbs of pull requests are in [`pulls`], those of talking in [`talk`]. Every verb does what GitHub would do,
+//! The verbs of pull requests are in `pulls`, those of talking in `talk`. Every verb does what GitHub would do,
 //! refuses what GitHub would refuse, and sends the webhooks that GitHub would send.
 
 pub(super) mod accounts;

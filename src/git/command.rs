@@ -5,7 +5,9 @@
 //! helper this spares one refused request and one shell per fetch. Redirects are not followed, so that the header goes
 //! to the configured host and to no other.
 //!
-//! Needs git 2.41 (`fetch --porcelain`); `merge-tree --write-tree` came with 2.38.
+//! Needs git 2.38, which brought `merge-tree --write-tree`, and nothing newer: Debian 12 has 2.39. So not `fetch
+//! --porcelain` (2.41), `merge-tree --merge-base` (2.40), `cat-file -Z` (2.42), nor options within the input of
+//! `rev-list --stdin` (2.42).
 
 use super::error::GitError;
 use crate::sandbox::process::{self, End, Outcome, Spec, Stdin};

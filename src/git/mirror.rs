@@ -74,10 +74,15 @@ impl Mirror {
     /// Merges `head` into `base` as the forge would, without touching either.
     ///
     /// # Errors
-    /// When a commit is not there, or the two have no common history.
+    /// When a commit or a part of it is not there, or the two have no common history.
     pub async fn merge(&self, base: &Sha, head: &Sha) -> Result<Merge, GitError> {
         let options = ["--write-tree", "-z", "--name-only", "--no-messages", "--end-of-options"];
         let answer = self.ask("merge-tree", options.into_iter().chain([base.as_str(), head.as_str()])).await?;
+        // Before 2.44 git takes a tree that it cannot read for an empty one, complains, and answers with a merge that
+        // lacks all of its files: planned, that would be the end of everything. A sound merge is silent.
+        if !answer.stderr.is_empty() {
+            return Err(self.explain(&answer, &[base.as_str(), head.as_str()]).await);
+        }
         let mut parts = nul_separated(&answer.stdout).into_iter();
         let tree = parts.next();
         match (answer.end, tree.and_then(|tree| tree.parse().ok())) {

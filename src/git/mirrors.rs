@@ -86,18 +86,17 @@ impl Mirrors {
         let tips = if branches.is_empty() && nothing_new {
             HashMap::new()
         } else {
-            let refs = match self.fetch_refs(repo, &dir, access, &commits, &branches).await {
+            match self.fetch_refs(repo, &dir, access, &commits, &branches).await {
                 Err(error @ GitError::Other { .. }) => {
                     self.rebuild_if_damaged(repo, &dir, error).await?;
                     state.present.clear();
                     self.make_ready(&dir, wants).await?;
-                    self.fetch_refs(repo, &dir, access, &commits, &branches).await?
+                    self.fetch_refs(repo, &dir, access, &commits, &branches).await?;
                 }
                 result => result?,
-            };
+            }
             state.present.extend(commits.into_iter().cloned());
-            let tip = |(name, branch): (String, &Branch)| Some((branch.clone(), refs.get(&name)?.clone()));
-            branches.into_iter().filter_map(tip).collect()
+            self.tips(&dir, &branches).await?
         };
         state.ready = true;
         Ok(Mirror::new(self.git.clone(), repo.clone(), dir, tips))
@@ -170,7 +169,7 @@ impl Mirrors {
         Ok(self.git.run(call).await?.end.success())
     }
 
-    /// The one network fetch. Returns the refs as they are now.
+    /// The one network fetch. Afterwards every wanted commit and branch has its ref, or this is an error.
     async fn fetch_refs(
         &self,
         repo: &RepoName,
@@ -178,8 +177,8 @@ impl Mirrors {
         access: &Access,
         commits: &[&Sha],
         branches: &BTreeMap<String, &Branch>,
-    ) -> Result<HashMap<String, Sha>, GitError> {
-        let options = "--porcelain --verbose --stdin --no-tags --no-write-fetch-head --no-recurse-submodules \
+    ) -> Result<(), GitError> {
+        let options = "--quiet --stdin --no-tags --no-write-fetch-head --no-recurse-submodules \
             --no-auto-maintenance --no-show-forced-updates --end-of-options";
         let mut call = Call::local(dir, "fetch", options.split_whitespace().chain([access.url.as_str()]));
         let commits = commits.iter().map(|sha| format!("+{sha}:refs/commits/{sha}"));
@@ -187,11 +186,24 @@ impl Mirrors {
         call.stdin = Stdin::Bytes(lines(commits.chain(branches)));
         call.access = Some(access);
         call.deadline = FETCH_DEADLINE;
-        let Answer { end, stdout, stderr, .. } = self.git.run(call).await?;
-        if !end.success() {
-            return Err(GitError::of_fetch(&repo.to_string(), end, &stderr));
+        let Answer { end, stderr, .. } = self.git.run(call).await?;
+        if end.success() { Ok(()) } else { Err(GitError::of_fetch(&repo.to_string(), end, &stderr)) }
+    }
+
+    /// Where the fetch has put the branches: as nobody else writes to the mirror, the refs still say it. `fetch
+    /// --porcelain` would spare this process of a few milliseconds, but not every git has it.
+    async fn tips(&self, dir: &Path, branches: &BTreeMap<String, &Branch>) -> Result<HashMap<Branch, Sha>, GitError> {
+        if branches.is_empty() {
+            return Ok(HashMap::new());
         }
-        Ok(String::from_utf8_lossy(&stdout).lines().filter_map(fetched_ref).collect())
+        let names = branches.keys().map(String::as_str);
+        let listed = ["--format=%(objectname) %(refname)"].into_iter().chain(names);
+        let listed = self.git.run(Call::local(dir, "for-each-ref", listed)).await?.success()?;
+        let tip = |line: &str| {
+            let (tip, name) = line.split_once(' ')?;
+            Some(((*branches.get(name)?).clone(), tip.parse().ok()?))
+        };
+        Ok(String::from_utf8_lossy(&listed).lines().filter_map(tip).collect())
     }
 
     /// A mirror that lost objects (a disk that was full, a host that lost power) is removed, to be fetched anew.
@@ -204,13 +216,6 @@ impl Mirrors {
         tracing::warn!(%repo, %error, "git.mirror.damaged: removed, to be fetched anew");
         std::fs::remove_dir_all(dir).map_err(GitError::io(format!("removing `{}`", dir.display())))
     }
-}
-
-/// `<flag> <old id> <new id> <ref>`, as `git fetch --porcelain` has it.
-fn fetched_ref(line: &str) -> Option<(String, Sha)> {
-    let mut words = line.rsplitn(4, ' ');
-    let (name, new) = (words.next()?, words.next()?);
-    Some((name.to_owned(), new.parse().ok()?))
 }
 
 fn branch_ref(branch: &Branch) -> String {

@@ -93,6 +93,39 @@ async fn a_commit_that_no_branch_holds_any_more_is_fetched_by_its_id() {
 }
 
 #[tokio::test]
+async fn a_commit_is_asked_for_by_its_id_wherever_its_branch_has_moved() {
+    let forge = Forge::start().await;
+    let base = forge.commit("main", None, &[("a.tf", File::Text("1"))]).await;
+    let wanted = forge.commit("feature", Some(&base), &[("a.tf", File::Text("2"))]).await;
+    let newer = forge.commit("feature", Some(&wanted), &[("a.tf", File::Text("3"))]).await;
+    let mirror = forge.mirrors().fetch(&repo(), &forge.access(), &[main(), commit(&wanted)]).await.unwrap();
+    assert!(mirror.is_ancestor(&base, &wanted).await.unwrap());
+    assert!(matches!(mirror.tree(&newer).await, Err(GitError::NotFound { .. })), "it was not asked for");
+    let reference = std::fs::read_to_string(forge.mirror_dir().join(format!("refs/commits/{wanted}"))).unwrap();
+    assert_eq!(reference.trim_end(), wanted.as_str());
+}
+
+#[tokio::test]
+async fn a_fetch_costs_few_processes_and_one_of_known_commits_fewer() {
+    let forge = Forge::start().await;
+    let base = forge.commit("main", None, &[("a.tf", File::Text("1"))]).await;
+    let head = forge.commit("feature", Some(&base), &[("a.tf", File::Text("2"))]).await;
+    let (program, record) = recording_git(forge.dir.path());
+    let mirrors = forge.mirrors_with(program);
+    let started = async |wants: &[Want]| {
+        mirrors.fetch(&repo(), &forge.access(), wants).await.unwrap();
+        let text = std::fs::read_to_string(&record).unwrap_or_default();
+        std::fs::write(&record, "").unwrap();
+        let words = text.lines().filter_map(|line| line.strip_prefix("argv: ")?.split(' ').next().map(String::from));
+        words.collect::<Vec<_>>()
+    };
+    assert_eq!(started(&[main(), commit(&head)]).await, ["init", "rev-list", "fetch", "for-each-ref"]);
+    assert_eq!(started(&[main(), commit(&head)]).await, ["fetch", "for-each-ref"]);
+    assert_eq!(started(&[commit(&head)]).await, [] as [&str; 0]);
+    assert_eq!(started(&[commit(&base)]).await, ["rev-list"]);
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_told_apart_from_a_forge_that_fails() {
     let forge = Forge::start().await;
     forge.commit("main", None, &[("a.tf", File::Text("1"))]).await;
@@ -157,7 +190,7 @@ async fn the_token_is_seen_in_no_argument_no_file_and_no_local_command() {
     let secrets = [TOKEN.to_owned(), basic(TOKEN)];
     let leaks = |text: &str| secrets.iter().any(|secret| text.contains(secret));
     assert!(fetching.lines().filter(|line| line.starts_with("env: ")).any(leaks), "the record is not complete");
-    assert!(fetching.contains("argv: fetch --porcelain"), "{fetching}");
+    assert!(fetching.contains("argv: fetch --quiet --stdin"), "{fetching}");
     assert!(!fetching.lines().filter(|line| line.starts_with("argv: ")).any(leaks));
     assert!(local.contains("argv: merge-tree") && !leaks(&local), "{local}");
     assert!(!local.contains("env: CARGO"), "the environment is built from nothing");

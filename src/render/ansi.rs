@@ -235,6 +235,19 @@ impl Perform for Sheet<'_> {
     }
 }
 
+/// A short text with the characters that reorder or hide others written by number. Not escaped for HTML.
+pub(super) fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_deceptive(c) || (c.is_control() && c != '\n') {
+            write!(out, "[U+{:04X}]", u32::from(c)).expect("writing to a string can't fail");
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Characters that change the order of others, or that nobody sees: text could read as what it is not
 /// (<https://trojansource.codes>).
 const fn is_deceptive(c: char) -> bool {

@@ -6,6 +6,7 @@ mod view;
 use crate::domain::id::Timestamp;
 use crate::domain::pull::Pull;
 use crate::domain::run::Run;
+use crate::render::ansi;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
@@ -73,6 +74,8 @@ impl Pages {
         engine.set_fuel(Some(FUEL));
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         engine.set_syntax(syntax.expect("the default delimiters are valid"));
+        // For whatever people or their code have written.
+        engine.add_filter("visible", |text: &str| ansi::visible(text));
         for (name, source) in TEMPLATES {
             engine.add_template(name, source).expect("our own templates parse");
         }

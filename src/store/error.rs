@@ -26,7 +26,8 @@ pub enum StoreError {
     LeaseLost,
     #[error("this job is not about a pull request")]
     NoPull,
-    #[error("no connection to the database came free in time")]
+    /// Worth another try.
+    #[error("the database was busy with others for too long")]
     Busy,
     #[error("the store is closed")]
     Closed,
@@ -52,6 +53,10 @@ impl From<sqlx::Error> for StoreError {
         match error {
             sqlx::Error::PoolTimedOut => Self::Busy,
             sqlx::Error::PoolClosed => Self::Closed,
+            // SQLITE_BUSY with its variants, and PostgreSQL's lock_not_available.
+            sqlx::Error::Database(error) if matches!(error.code().as_deref(), Some("5" | "261" | "517" | "55P03")) => {
+                Self::Busy
+            }
             other => Self::Database(DatabaseError(Arc::new(other))),
         }
     }

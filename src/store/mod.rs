@@ -37,7 +37,7 @@ pub use statuses::SentStatus;
 use crate::domain::id::{PullId, RepoName};
 use open::{Dialect, Pools};
 use sha2::{Digest as _, Sha256};
-use sqlx::{Any, AnyConnection, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -85,6 +85,7 @@ impl Store {
 
     /// Waits for what is being written, then closes all connections. Later calls fail with [`StoreError::Closed`].
     pub async fn close(&self) {
+        self.pools.intake.close().await;
         self.pools.writes.close().await;
         self.pools.reads.close().await;
     }
@@ -108,7 +109,7 @@ impl Store {
 
     /// A transaction for writes that don't decide anything about a repository.
     async fn begin(&self) -> Result<Tx, StoreError> {
-        Tx::begin(&self.pools).await
+        Tx::begin(&self.pools.writes, self.pools.dialect).await
     }
 
     /// A transaction whose writes happen only if the lease is still held.
@@ -129,13 +130,13 @@ impl Store {
 }
 
 impl Tx {
-    async fn begin(pools: &Pools) -> Result<Self, StoreError> {
-        let begin = match pools.dialect {
+    async fn begin(pool: &AnyPool, dialect: Dialect) -> Result<Self, StoreError> {
+        let begin = match dialect {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
         let span = tracing::debug_span!("transaction");
-        Ok(Self { inner: pools.writes.begin_with(begin).await?, touched: BTreeSet::new(), _span: span })
+        Ok(Self { inner: pool.begin_with(begin).await?, touched: BTreeSet::new(), _span: span })
     }
 
     fn connection(&mut self) -> &mut AnyConnection {

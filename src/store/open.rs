@@ -20,17 +20,21 @@ pub(super) enum Dialect {
 ///
 /// SQLite lets one connection write at a time, and whoever finds it taken sleeps up to 100 ms before looking again. So
 /// there is one writing connection, and those who want it queue for it in memory, first come, first served.
+///
+/// On PostgreSQL those who wait for another's decision about the same repository each have a connection. Webhooks must
+/// not wait behind them, so they have a connection of their own.
 #[derive(Clone)]
 pub(super) struct Pools {
     pub(super) dialect: Dialect,
     pub(super) reads: AnyPool,
     pub(super) writes: AnyPool,
+    pub(super) intake: AnyPool,
 }
 
 /// How long somebody waits for a connection before [`StoreError::Busy`].
 const PATIENCE: Duration = Duration::from_secs(15);
 const READERS: u32 = 4;
-const POSTGRES_CONNECTIONS: u32 = 10;
+const POSTGRES_WRITERS: u32 = 8;
 
 /// FULL: what was acknowledged survives a power cut, not only a crash of this process.
 const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
@@ -57,6 +61,8 @@ async fn sqlite(path: &Path) -> Result<Pools, StoreError> {
     probe(&url, SQLITE_SETTINGS).await?;
     let writes = AnyPoolOptions::new()
         .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
         .acquire_timeout(PATIENCE)
         // A connection to a file doesn't go away: asking it before each use would only cost time.
         .test_before_acquire(false)
@@ -75,19 +81,22 @@ async fn sqlite(path: &Path) -> Result<Pools, StoreError> {
         })
         .connect_lazy(&url)
         .map_err(StoreError::connect)?;
-    Ok(Pools { dialect: Dialect::Sqlite, reads, writes })
+    Ok(Pools { dialect: Dialect::Sqlite, reads, intake: writes.clone(), writes })
 }
 
 async fn postgres(url: &str) -> Result<Pools, StoreError> {
     probe(url, POSTGRES_SETTINGS).await?;
-    let pool = AnyPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
-        .acquire_timeout(PATIENCE)
-        .after_connect(|connection, _| Box::pin(async move { connection.execute(POSTGRES_SETTINGS).await.map(drop) }))
-        .connect(url)
-        .await
-        .map_err(StoreError::connect)?;
-    Ok(Pools { dialect: Dialect::Postgres, reads: pool.clone(), writes: pool })
+    let pool = |connections| {
+        AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(PATIENCE)
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(POSTGRES_SETTINGS).await.map(drop) })
+            })
+            .connect_lazy(url)
+            .map_err(StoreError::connect)
+    };
+    Ok(Pools { dialect: Dialect::Postgres, reads: pool(READERS)?, writes: pool(POSTGRES_WRITERS)?, intake: pool(1)? })
 }
 
 /// A pool tries again until its patience ends and then says only that; one connection says what is wrong.
@@ -116,11 +125,6 @@ fn private_file(path: &Path) -> Result<PathBuf, StoreError> {
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = rustix::fs::open(&full, flags, Mode::RUSR | Mode::WUSR).map_err(|error| failed(&error))?;
     let facts = rustix::fs::fstatfs(&file).map_err(|error| failed(&error))?;
-    #[expect(
-        clippy::cast_sign_loss,
-        clippy::cast_lossless,
-        reason = "the type differs between platforms; it is a bit pattern"
-    )]
     match network_filesystem(facts.f_type as u64) {
         Some(kind) => Err(StoreError::NetworkFilesystem { path: full, kind }),
         None => Ok(full),
@@ -162,6 +166,21 @@ fn migrator() -> Migrator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sqlx::Row as _;
+
+    #[tokio::test]
+    async fn sqlite_writes_through_to_the_disk_and_readers_can_not_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let pools = open(&format!("sqlite:{}", dir.path().join("store.db").display())).await.unwrap();
+        let number = async |pool: &AnyPool, sql: &'static str| {
+            sqlx::query(sql).fetch_one(pool).await.unwrap().try_get::<i64, _>(0).unwrap()
+        };
+        assert_eq!(number(&pools.writes, "PRAGMA synchronous").await, 2, "FULL");
+        assert_eq!(number(&pools.writes, "PRAGMA foreign_keys").await, 1);
+        let mode = sqlx::query("PRAGMA journal_mode").fetch_one(&pools.writes).await.unwrap();
+        assert_eq!(mode.try_get::<String, _>(0).unwrap(), "wal");
+        assert_eq!(number(&pools.reads, "PRAGMA query_only").await, 1);
+    }
 
     #[test]
     fn a_network_file_system_is_known_by_its_number() {

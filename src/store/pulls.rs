@@ -89,8 +89,15 @@ impl Tx {
     /// apply. Merged ones are many, those are few: the mark makes them quick to find.
     pub(super) async fn mark_settled(&mut self) -> Result<(), StoreError> {
         for id in std::mem::take(&mut self.touched) {
-            let Some(state) = load(self.connection(), &id).await? else { continue };
-            let unsettled = state.pull().merge_commit().is_some() && state.projects.iter().any(is_to_apply);
+            let merged = sqlx::query("SELECT id FROM pull WHERE id = $1 AND merged_at IS NOT NULL")
+                .bind(id.to_string())
+                .fetch_optional(self.connection())
+                .await?;
+            if merged.is_none() {
+                continue;
+            }
+            let state = load(self.connection(), &id).await?;
+            let unsettled = state.is_some_and(|state| state.projects.iter().any(is_to_apply));
             sqlx::query("UPDATE pull SET unsettled = $2 WHERE id = $1 AND unsettled <> $2")
                 .bind(id.to_string())
                 .bind(i64::from(unsettled))
@@ -101,9 +108,12 @@ impl Tx {
     }
 }
 
-/// Whether a merged pull request still has to apply the project. One whose state is nowhere is never applied.
+/// Whether a merged pull request still has to apply the project. One whose state is nowhere is never applied; one that
+/// the merged head no longer concerns has only what was begun before.
 fn is_to_apply(project: &ProjectState) -> bool {
-    project.project.state != StateKind::Nowhere && !project.is_settled()
+    let begun = || project.apply.as_ref().is_some_and(|apply| !apply.state.is_over());
+    let left = if project.target.is_some() { !project.is_settled() } else { begun() };
+    left && project.project.state != StateKind::Nowhere
 }
 
 async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<PullState>, StoreError> {
@@ -116,7 +126,6 @@ async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<Pull
     let runs = current_runs(connection, id, record.affected.as_ref()).await?;
     let locks = locks::of_repo(connection, &id.repo).await?;
     let waiting = runs::waiting(connection, &id.repo).await?;
-    let unfinished = runs.iter().filter(|run| !run.state.is_over()).cloned().collect();
     let mut newest = Newest::of(runs, record.affected.as_ref());
     // A lock outlives the heads and the applies that it was taken for.
     for lock in locks.iter().filter(|lock| lock.held_by == *id) {
@@ -126,7 +135,7 @@ async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<Pull
             newest.projects.insert(lock.project.clone(), run.project);
         }
     }
-    Ok(Some(PullState { unfinished, ..assemble(record, newest, &locks, &waiting) }))
+    Ok(Some(assemble(record, newest, &locks, &waiting)))
 }
 
 /// The plans of the present head and base, all applies, and whatever is not over, oldest first; without those that were
@@ -164,12 +173,14 @@ async fn last_run(
     row.map(|row| row::json(&row, "record")).transpose()
 }
 
-/// The newest plan and apply of each project, and the projects that are only known by an apply or a lock.
+/// The newest plan and apply of each project, the projects that are only known by an apply or a lock, and the runs that
+/// are not over.
 #[derive(Default)]
 struct Newest {
     plans: BTreeMap<ProjectKey, Run>,
     applies: BTreeMap<ProjectKey, Run>,
     projects: BTreeMap<ProjectKey, Project>,
+    unfinished: Vec<Run>,
 }
 
 impl Newest {
@@ -178,6 +189,9 @@ impl Newest {
         let mut newest = Self::default();
         for run in runs {
             let key = run.project.key.clone();
+            if !run.state.is_over() {
+                newest.unfinished.push(run.clone());
+            }
             if run.is_plan() {
                 let is_current = affected
                     .is_some_and(|affected| affected.head == run.target.head && affected.base == run.target.base);
@@ -216,7 +230,7 @@ fn assemble(record: PullRecord, mut newest: Newest, locks: &[Lock], waiting: &[W
     for project in newest.projects.into_values() {
         projects.push(state_of(project, None, None));
     }
-    PullState { record, projects, unfinished: Vec::new() }
+    PullState { record, projects, unfinished: newest.unfinished }
 }
 
 /// A pull request's place among those that wait for the project, counted from 1.

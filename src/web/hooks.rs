@@ -63,7 +63,8 @@ async fn record(web: &Web, forge: Option<ForgeKind>, headers: &HeaderMap, body: 
     };
     match web.given.store.record_delivery(new).await {
         Ok(Recorded::New) => {
-            web.given.wake.notify_one();
+            // All of them: one alone may be the worker of runs, which has no use for a delivery.
+            web.given.wake.notify_waiters();
             tracing::debug!(delivery = %delivery.id, event = delivery.event_name, "recorded");
             ("recorded", (StatusCode::ACCEPTED, "recorded\n").into_response())
         }

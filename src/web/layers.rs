@@ -2,14 +2,17 @@
 //! and a panic becomes an answer.
 
 use crate::telemetry;
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, Method, Response, StatusCode};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse as _;
 use std::any::Any;
 use std::time::Instant;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 /// A page may load our own style sheet, and nothing else may happen in it or around it.
@@ -27,8 +30,15 @@ const HEADERS: [(HeaderName, &str); 8] = [
     (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
 ];
 
+/// Puts all of this around the routes.
+pub(super) fn around(routes: Router) -> Router {
+    routes.layer(
+        ServiceBuilder::new().layer(from_fn(observe)).layer(from_fn(secure)).layer(CatchPanicLayer::custom(panicked)),
+    )
+}
+
 /// Adds the headers that the answer doesn't have yet.
-pub(super) async fn secure(request: Request, next: Next) -> Response<Body> {
+async fn secure(request: Request, next: Next) -> Response<Body> {
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
@@ -37,7 +47,7 @@ pub(super) async fn secure(request: Request, next: Next) -> Response<Body> {
 }
 
 /// Measures and logs a request by the pattern of its route: paths hold ids, and query strings hold keys.
-pub(super) async fn observe(request: Request, next: Next) -> Response<Body> {
+async fn observe(request: Request, next: Next) -> Response<Body> {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = known(request.method());
     let span = tracing::info_span!("http", method, route);
@@ -50,7 +60,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response<Body> {
     )
     .record(elapsed);
     span.in_scope(|| {
-        let elapsed_ms = elapsed.as_millis();
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), elapsed_ms, "answered");
         } else {
@@ -66,7 +76,7 @@ fn known(method: &Method) -> &'static str {
 }
 
 /// The panic itself was reported by the panic hook. Its text is for the log, not for the client.
-pub(super) fn panicked(cause: Box<dyn Any + Send>) -> Response<Body> {
+fn panicked(cause: Box<dyn Any + Send>) -> Response<Body> {
     let cause = cause
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -2,13 +2,13 @@
 //!
 //! | route | who may |
 //! | --- | --- |
-//! | `POST /webhooks/github`, `POST /events` | whoever knows the webhook's secret ([`hooks`]) |
-//! | `/state/{id}` | a running run with its token ([`state`]) |
-//! | `GET /runs/{id}` | whoever has the signed link ([`pages`]) |
-//! | `GET /`, `/healthz`, `/readyz`, `/metrics` | everybody ([`pages`], [`health`]) |
+//! | `POST /webhooks/github`, `POST /events` | whoever knows the webhook's secret (`hooks`) |
+//! | `/state/{id}` | a running run with its token (`state`) |
+//! | `GET /runs/{id}` | whoever has the signed link (`pages`) |
+//! | `GET /`, `/healthz`, `/readyz`, `/metrics` | everybody (`pages`, `health`) |
 //!
 //! Around all of it lie security headers, a guard against panics, and a span that never holds a body, a token or a query
-//! string ([`layers`]).
+//! string (`layers`).
 
 mod health;
 mod hooks;
@@ -29,15 +29,12 @@ use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
 use axum::routing::{any, get, post};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use upload::Uploads;
 
@@ -47,6 +44,12 @@ pub use serve::serve;
 const HOOK_LIMIT: usize = 25 * 1024 * 1024;
 /// The largest state that is kept.
 const STATE_LIMIT: usize = 64 * 1024 * 1024;
+/// GitHub itself gives up after ten seconds.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
+/// In this time the largest state comes over a poor line.
+const STATE_TIMEOUT: Duration = Duration::from_secs(300);
+/// What Terraform says of a lock has some hundred bytes.
+const LOCK_LIMIT: usize = 64 * 1024;
 /// Large bodies that are held in memory at once.
 const LARGE_UPLOADS: usize = 8;
 /// Until the first byte of an answer, where the request has no body to wait for.
@@ -82,17 +85,18 @@ struct Web {
     pages: Pages,
     hook_uploads: Uploads,
     state_uploads: Uploads,
+    lock_uploads: Uploads,
 }
 
 type Shared = State<Arc<Web>>;
 
 /// All routes of the server.
-#[must_use]
 pub fn router(state: WebState) -> Router {
     let web = Arc::new(Web {
         pages: Pages::new(state.links.base_path()),
-        hook_uploads: Uploads::new(HOOK_LIMIT, LARGE_UPLOADS),
-        state_uploads: Uploads::new(STATE_LIMIT, LARGE_UPLOADS),
+        hook_uploads: Uploads::new(HOOK_LIMIT, HOOK_TIMEOUT, LARGE_UPLOADS),
+        state_uploads: Uploads::new(STATE_LIMIT, STATE_TIMEOUT, LARGE_UPLOADS),
+        lock_uploads: Uploads::new(LOCK_LIMIT, HOOK_TIMEOUT, LARGE_UPLOADS),
         given: state,
     });
     let quick = Router::new()
@@ -108,12 +112,7 @@ pub fn router(state: WebState) -> Router {
         .route("/webhooks/github", post(hooks::github))
         .route("/events", post(hooks::any_forge))
         .route("/state/{id}", any(state::serve));
-    quick.merge(uploads).fallback(pages::nothing_here).with_state(web).layer(
-        ServiceBuilder::new()
-            .layer(from_fn(layers::observe))
-            .layer(from_fn(layers::secure))
-            .layer(CatchPanicLayer::custom(layers::panicked)),
-    )
+    layers::around(quick.merge(uploads).fallback(pages::nothing_here).with_state(web))
 }
 
 #[cfg(test)]

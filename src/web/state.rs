@@ -11,7 +11,7 @@ mod access;
 mod file;
 mod lock;
 
-use super::upload::{UploadRefused, Uploads};
+use super::upload::{Upload, UploadRefused};
 use super::{STATE_LIMIT, Shared, Web};
 use crate::archive::{ArchiveError, ArchiveName};
 use crate::flow::now;
@@ -23,7 +23,11 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use file::StateFile;
+use std::sync::Arc;
 use uuid::Uuid;
+
+/// RFC 1864; Terraform sends it and checks ours.
+const CONTENT_MD5: &str = "content-md5";
 
 /// Why a request for state is not carried out. The text reaches people through terraform's error message.
 #[derive(Debug, thiserror::Error)]
@@ -96,15 +100,19 @@ pub(super) async fn serve(
     let access = match Access::check(&web, &id, &headers).await {
         Ok(access) => access,
         Err(refused) => {
-            Uploads::discard(body).await;
+            web.state_uploads.discard(body).await;
             return refused.into_response();
         }
     };
     let answer = match method.as_str() {
         "GET" => read(&web, access.state).await,
-        "POST" => write(&web, &access, query.as_deref(), &headers, body).await,
-        "LOCK" => lock::lock(&web, &access, body).await,
-        "UNLOCK" => lock::unlock(&web, &access, body).await,
+        _ if access.right < Right::Write => {
+            web.state_uploads.discard(body).await;
+            Err(Refused::Forbidden("this run may read the state, not write it"))
+        }
+        "POST" => write(web, access, query.as_deref(), &headers, body).await,
+        "LOCK" => lock::lock(&web, access, body).await,
+        "UNLOCK" => lock::unlock(&web, access, body).await,
         _ => Err(Refused::Method),
     };
     answer.unwrap_or_else(IntoResponse::into_response)
@@ -115,7 +123,7 @@ async fn read(web: &Web, state: StateId) -> Result<Response, Refused> {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
     let bytes = bytes_of(web, &head).await?;
-    let headers = [(header::CONTENT_TYPE.as_str(), "application/json".to_owned()), ("content-md5", file::md5(&bytes))];
+    let headers = [(header::CONTENT_TYPE.as_str(), "application/json".to_owned()), (CONTENT_MD5, file::md5(&bytes))];
     Ok((headers, bytes).into_response())
 }
 
@@ -126,23 +134,37 @@ async fn bytes_of(web: &Web, version: &StateVersion) -> Result<Vec<u8>, Refused>
 }
 
 async fn write(
-    web: &Web,
-    access: &Access,
+    web: Arc<Web>,
+    access: Access,
     query: Option<&str>,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    if access.right < Right::Write {
-        Uploads::discard(body).await;
-        return Err(access::ONLY_READS);
-    }
+    let claimed = query.and_then(lock::claimed);
+    let content_md5 = headers.get(CONTENT_MD5).map(|value| value.as_bytes().to_vec());
     let upload = web.state_uploads.read(body).await?;
-    let file = StateFile::read(&upload.bytes, headers)?;
-    lock::must_fit(web, access.state, query).await?;
+    // A task of its own: a request ends with its connection, and a terraform that dies once it has sent its state must
+    // not take the state with it.
+    let kept = tokio::spawn(async move { keep(&web, access, claimed, content_md5, upload).await });
+    kept.await.expect("keeping a state doesn't panic")
+}
+
+async fn keep(
+    web: &Web,
+    access: Access,
+    claimed: Option<String>,
+    content_md5: Option<Vec<u8>>,
+    upload: Upload,
+) -> Result<Response, Refused> {
+    let read = tokio::task::spawn_blocking(move || {
+        StateFile::read(&upload.bytes, content_md5.as_deref()).map(|file| (file, upload))
+    });
+    let (file, upload) = read.await.expect("reading a state doesn't panic")?;
+    lock::must_fit(web, access, claimed.as_deref()).await?;
     let store = &web.given.store;
     let head = store.state_head(&access.state).await?;
     if let Some(head) = &head
-        && !goes_on_from(web, head, &file, &upload.bytes).await?
+        && !goes_on_from(web, head, &file).await?
     {
         return Ok(StatusCode::OK.into_response());
     }
@@ -156,7 +178,7 @@ async fn write(
         run: Some(access.run),
         at: now(),
     };
-    web.given.archive.put(&name, upload.bytes.clone()).await?;
+    web.given.archive.put(&name, upload.bytes).await?;
     if store.add_state_version(&access.state, &version).await? {
         tracing::info!(run = %access.run, state = %access.state, serial = file.serial, "state written");
         return Ok(StatusCode::OK.into_response());
@@ -164,13 +186,13 @@ async fn write(
     web.given.archive.delete(&name).await?;
     match store.state_head(&access.state).await? {
         // The same request, sent twice.
-        Some(head) if !goes_on_from(web, &head, &file, &upload.bytes).await? => Ok(StatusCode::OK.into_response()),
+        Some(head) if !goes_on_from(web, &head, &file).await? => Ok(StatusCode::OK.into_response()),
         _ => Err(Refused::Conflict("somebody else has written this state at the same moment".into())),
     }
 }
 
 /// Whether the new state follows the newest one. False: it *is* the newest one, and its writer has lost our answer.
-async fn goes_on_from(web: &Web, head: &StateVersion, new: &StateFile, bytes: &[u8]) -> Result<bool, Refused> {
+async fn goes_on_from(web: &Web, head: &StateVersion, new: &StateFile) -> Result<bool, Refused> {
     if new.lineage != head.lineage {
         return Err(Refused::Conflict(format!(
             "the new state has the lineage `{}`, the one that is kept has `{}`: it belongs to something else",
@@ -180,7 +202,7 @@ async fn goes_on_from(web: &Web, head: &StateVersion, new: &StateFile, bytes: &[
     if new.serial > head.serial {
         return Ok(true);
     }
-    if new.serial == head.serial && bytes_of(web, head).await? == bytes {
+    if new.serial == head.serial && file::hash(&bytes_of(web, head).await?) == new.hash {
         return Ok(false);
     }
     Err(Refused::Conflict(format!(

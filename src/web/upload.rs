@@ -13,9 +13,7 @@ use tokio::time::timeout;
 /// Bodies up to this size are read without asking for a place.
 const SMALL: usize = 1024 * 1024;
 /// The longest pause between two pieces of a body.
-const PAUSE: Duration = Duration::from_secs(20);
-/// For the whole body: a client on a poor line sends 64 MiB in this time.
-const WHOLE: Duration = Duration::from_secs(300);
+const PAUSE: Duration = Duration::from_secs(10);
 /// How much of a refused body is read and thrown away, so that the answer arrives: a connection that is closed while the
 /// client still sends is reset, and most clients then never read the answer.
 const THROWN_AWAY: usize = 64 * 1024 * 1024;
@@ -23,6 +21,7 @@ const THROWN_AWAY: usize = 64 * 1024 * 1024;
 /// Bounds for the bodies of one kind of request.
 pub(super) struct Uploads {
     limit: usize,
+    within: Duration,
     large: Arc<Semaphore>,
 }
 
@@ -55,46 +54,47 @@ impl IntoResponse for UploadRefused {
 }
 
 impl Uploads {
-    /// Bodies of at most `limit` bytes, of which at most `large` that are over 1 MiB are in memory at once.
-    pub(super) fn new(limit: usize, large: usize) -> Self {
-        Self { limit, large: Arc::new(Semaphore::new(large)) }
+    /// Bodies of at most `limit` bytes that come in `within` this time. At most `large` that are over 1 MiB are in
+    /// memory at once.
+    pub(super) fn new(limit: usize, within: Duration, large: usize) -> Self {
+        Self { limit, within, large: Arc::new(Semaphore::new(large)) }
     }
 
     /// The whole body. A body that is too large has been read to its end, if it has one within reason, before this
     /// returns: then the client is ready for the answer.
     pub(super) async fn read(&self, body: Body) -> Result<Upload, UploadRefused> {
         let mut pieces = body.into_data_stream();
-        let read = timeout(WHOLE, self.collect(&mut pieces)).await.unwrap_or(Err(UploadRefused::TooSlow));
+        let read = timeout(self.within, self.collect(&mut pieces)).await.unwrap_or(Err(UploadRefused::TooSlow));
         if matches!(read, Err(UploadRefused::TooLarge { .. })) {
-            throw_away(&mut pieces).await;
+            throw_away(&mut pieces, self.within).await;
         }
         read
     }
 
     /// For a request that is refused whatever its body says.
-    pub(super) async fn discard(body: Body) {
-        throw_away(&mut body.into_data_stream()).await;
+    pub(super) async fn discard(&self, body: Body) {
+        throw_away(&mut body.into_data_stream(), self.within).await;
     }
 
     async fn collect(&self, pieces: &mut BodyDataStream) -> Result<Upload, UploadRefused> {
-        let mut upload = Upload { bytes: Vec::new(), _place: None };
+        let (mut bytes, mut place) = (Vec::new(), None);
         while let Some(piece) = timeout(PAUSE, pieces.next()).await.map_err(|_| UploadRefused::TooSlow)? {
             let piece = piece.map_err(|_| UploadRefused::Broken)?;
-            let length = upload.bytes.len() + piece.len();
+            let length = bytes.len() + piece.len();
             if length > self.limit {
                 return Err(UploadRefused::TooLarge { limit: self.limit });
             }
-            if length > SMALL && upload._place.is_none() {
-                let place = Arc::clone(&self.large).acquire_owned().await.expect("the semaphore is never closed");
-                upload._place = Some(place);
+            if length > SMALL && place.is_none() {
+                let free = Arc::clone(&self.large).acquire_owned().await;
+                place = Some(free.expect("the semaphore is never closed"));
             }
-            upload.bytes.extend_from_slice(&piece);
+            bytes.extend_from_slice(&piece);
         }
-        Ok(upload)
+        Ok(Upload { bytes, _place: place })
     }
 }
 
-async fn throw_away(pieces: &mut BodyDataStream) {
+async fn throw_away(pieces: &mut BodyDataStream, within: Duration) {
     let all = async {
         let mut read = 0;
         while let Ok(Some(Ok(piece))) = timeout(PAUSE, pieces.next()).await {
@@ -105,5 +105,5 @@ async fn throw_away(pieces: &mut BodyDataStream) {
         }
     };
     // Whoever needs longer gets the answer without having been heard out.
-    let _ = timeout(WHOLE, all).await;
+    let _ = timeout(within, all).await;
 }

@@ -3,10 +3,12 @@
 //! It listens on a unix socket in a temporary folder and nowhere else. A shell holds it: when the tests' process is gone,
 //! however it went, the shell's input ends, and it stops the server and removes the folder.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -24,8 +26,8 @@ rm -rf "$2"
 
 struct Cluster {
     dir: PathBuf,
-    /// Closed by the end of this process, which ends the cluster.
-    _held: ChildStdin,
+    /// Its input is closed by the end of this process, which ends the cluster.
+    _keeper: Child,
 }
 
 /// The address of an empty database of its own.
@@ -59,10 +61,10 @@ fn start() -> Cluster {
         std::os::unix::fs::chown(&dir, Some(uid), Some(gid)).unwrap();
         keeper.uid(uid).gid(gid);
     }
-    let mut keeper = keeper.spawn().unwrap();
+    let keeper = keeper.spawn().unwrap();
     // From here on the keeper removes it, which outlives us.
     let dir = folder.keep();
-    Cluster { dir, _held: keeper.stdin.take().unwrap() }
+    Cluster { dir, _keeper: keeper }
 }
 
 async fn connect(cluster: &Cluster) -> PgConnection {

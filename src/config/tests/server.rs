@@ -38,7 +38,7 @@ fn a_short_file_gets_the_documented_defaults() {
     assert_eq!(config.encryption_key_path(), Path::new("/var/lib/terraplane/key"));
     assert_eq!(config.github.api_url.as_str(), "https://api.github.com/");
     assert_eq!(config.github.host(), "github.com");
-    assert_eq!(config.sandbox.require, SandboxLevel::Reduced);
+    assert_eq!(config.sandbox.require, SandboxLevel::Off);
     assert_eq!(config.concurrency.runs.get(), 4);
     assert_eq!(config.terraform.init_timeout, Duration::from_secs(600));
     assert_eq!(config.terraform.plan_timeout, Duration::from_secs(1800));
@@ -131,14 +131,21 @@ fn every_key_can_be_set_by_environment_alone() {
 
 #[test]
 fn the_environment_wins_over_the_file_and_an_empty_variable_is_none() {
-    let config = Server::with("name: fromfile\nconcurrency: {runs: 8}\nsandbox: {require: weak}\n")
+    let config = Server::with("name: fromfile\nconcurrency: {runs: 8}\nsandbox: {require: full}\n")
         .variable("TERRAPLANE_NAME", "fromenv")
-        .variable("TERRAPLANE_SANDBOX__REQUIRE", "full")
+        .variable("TERRAPLANE_SANDBOX__REQUIRE", "off")
         .variable("TERRAPLANE_CONCURRENCY__RUNS", "")
         .load();
     assert_eq!(config.name, "fromenv");
-    assert_eq!(config.sandbox.require, SandboxLevel::Full);
+    assert_eq!(config.sandbox.require, SandboxLevel::Off);
     assert_eq!(config.concurrency.runs.get(), 8);
+}
+
+#[test]
+fn a_sandbox_that_this_version_does_not_have_is_not_promised() {
+    let errors = Server::with("sandbox: {require: reduced}\n").errors().to_string();
+    assert!(errors.contains("this version has no sandbox"), "{errors}");
+    assert!(errors.contains("write `off`"), "{errors}");
 }
 
 #[test]

@@ -132,7 +132,8 @@ fn a_merge_before_its_plan_applies_nothing_that_nobody_saw() {
 
 #[test]
 fn what_a_merge_leaves_alone() {
-    let cases: [(&str, fn(&mut Project), fn(&mut PullState)); 4] = [
+    type Case = (&'static str, fn(&mut Project), fn(&mut PullState));
+    let cases: [Case; 4] = [
         ("applies on comment only", |project| project.apply = ApplyMode::OnComment, |_| ()),
         ("has no place for its state", |project| project.state = StateKind::Nowhere, |_| ()),
         (

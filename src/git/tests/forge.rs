@@ -10,7 +10,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -62,8 +61,9 @@ pub(super) enum File<'a> {
     Gone,
 }
 
+/// The first git on the PATH, as for the server: so one can choose with which version the tests run.
 pub(super) fn git_program() -> PathBuf {
-    find_program(Path::new("git"), OsStr::new("/usr/local/bin:/usr/bin:/bin")).expect("git is installed")
+    find_program(Path::new("git"), &std::env::var_os("PATH").unwrap_or_default()).expect("git is installed")
 }
 
 pub(super) fn repo() -> RepoName {

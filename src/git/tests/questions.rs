@@ -48,6 +48,27 @@ async fn histories_without_a_common_commit_are_an_error_that_says_so() {
     assert!(!mirror.is_ancestor(&base, &head).await.unwrap());
 }
 
+/// Some versions of git take a tree that is gone for an empty one: the merge would then lack what is in it.
+#[tokio::test]
+async fn a_merge_is_refused_when_the_tree_of_either_side_or_of_their_origin_is_gone() {
+    let forge = Forge::start().await;
+    let root = forge.commit("main", None, &[("a.tf", File::Text("1")), ("b.tf", File::Text("1"))]).await;
+    let base = forge.commit("main", Some(&root), &[("a.tf", File::Text("2"))]).await;
+    let head = forge.commit("feature", Some(&root), &[("c.tf", File::Text("1"))]).await;
+    let mirror = mirror(&forge, &[&base, &head]).await;
+    for commit in [&root, &base, &head] {
+        let tree = mirror.tree(commit).await.unwrap();
+        let (first, rest) = tree.as_str().split_at(2);
+        let object = forge.mirror_dir().join("objects").join(first).join(rest);
+        let kept = std::fs::read(&object).unwrap();
+        std::fs::remove_file(&object).unwrap();
+        let error = mirror.merge(&base, &head).await.unwrap_err();
+        assert!(error.to_string().contains(tree.as_str()), "{error}");
+        std::fs::write(&object, kept).unwrap();
+    }
+    assert!(matches!(mirror.merge(&base, &head).await, Ok(Merge::Clean(_))));
+}
+
 #[tokio::test]
 async fn a_commit_that_the_mirror_does_not_have_is_not_found() {
     let forge = Forge::start().await;

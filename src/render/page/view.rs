@@ -142,9 +142,12 @@ fn times(run: &Run, now: Timestamp) -> Vec<Fact> {
     let mut rows = vec![Fact::plain("Created", moment(run.created_at))];
     rows.extend(run.started_at.map(|at| Fact::plain("Started", moment(at))));
     rows.extend(run.finished_at.map(|at| Fact::plain("Finished", moment(at))));
-    if let Some(started) = run.started_at {
-        let name = if run.finished_at.is_some() { "Took" } else { "Running for" };
-        rows.push(Fact::plain(name, duration(run.finished_at.unwrap_or(now).since(started))));
+    match (run.started_at, run.finished_at) {
+        (Some(started), Some(finished)) => rows.push(Fact::plain("Took", duration(finished.since(started)))),
+        (Some(started), None) if !run.state.is_over() => {
+            rows.push(Fact::plain("Running for", duration(now.since(started))));
+        }
+        _ => {}
     }
     rows
 }

@@ -1,6 +1,6 @@
 //! Who may touch a state: a run that is running, by the token that was made for it and this state.
 
-use super::{Refused, Web};
+use super::{Refused, Web, lock};
 use crate::domain::id::RunId;
 use crate::domain::run::RunState;
 use crate::flow::now;
@@ -9,8 +9,6 @@ use crate::store::StateId;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-
-pub(super) const ONLY_READS: Refused = Refused::Forbidden("this run may read the state, not write it");
 
 /// A run with a good token.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +24,25 @@ impl Access {
         let state: StateId = state.parse().map_err(|_| Refused::Unauthorized)?;
         let run: RunId = user.parse().map_err(|_| Refused::Unauthorized)?;
         let right = web.given.tokens.verify(&password, run, &state.to_string(), now()).ok_or(Refused::Unauthorized)?;
-        let running = web.given.store.run(run).await?.is_some_and(|run| run.state == RunState::Running);
-        if !running {
-            return Err(Refused::Forbidden("this run is not running: its token is good for nothing"));
+        let access = Self { state, run, right };
+        if access.is_good(web).await? {
+            Ok(access)
+        } else {
+            Err(Refused::Forbidden("this run is not running: its token is good for nothing"))
         }
-        Ok(Self { state, run, right })
+    }
+
+    /// A token is good while its run is going on. An apply whose server died may still be alive, and what it has done
+    /// is only known to it: it may write its state down as long as nobody has taken its lock.
+    async fn is_good(self, web: &Web) -> Result<bool, Refused> {
+        let state = web.given.store.run(self.run).await?.map(|run| run.state);
+        Ok(match state {
+            Some(RunState::Running) => true,
+            Some(RunState::Interrupted) => {
+                self.right == Right::Write && lock::is_held_by(web, self.state, self.run).await?
+            }
+            _ => false,
+        })
     }
 }
 

@@ -3,9 +3,8 @@
 //! A terraform that was killed leaves its lock behind, and nobody would be there to free it. So the lock carries the id
 //! of its run, and once that run is over the next one that wants the lock takes it.
 
-use super::{Access, Refused, Uploads, Web, access, json};
+use super::{Access, Refused, Web, json};
 use crate::domain::id::RunId;
-use crate::flow::tokens::Right;
 use crate::store::StateId;
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -14,8 +13,6 @@ use serde_json::{Map, Value};
 
 /// Beside Terraform's own fields; Terraform skips what it doesn't know.
 const RUN: &str = "TerraplaneRun";
-/// A lock's info is some hundred bytes.
-const INFO_LIMIT: usize = 64 * 1024;
 
 /// What Terraform says of a lock: a JSON object with an `ID`.
 struct Info(Map<String, Value>);
@@ -37,76 +34,88 @@ impl Info {
     fn text(&self, field: &str) -> &str {
         self.0.get(field).and_then(Value::as_str).unwrap_or_default()
     }
+
+    fn is_of(&self, run: RunId) -> bool {
+        self.run() == Some(run)
+    }
 }
 
 /// `LOCK`
-pub(super) async fn lock(web: &Web, access: &Access, body: Body) -> Result<Response, Refused> {
-    let mut info = requested(access, body).await?;
+pub(super) async fn lock(web: &Web, access: Access, body: Body) -> Result<Response, Refused> {
+    let mut info = requested(web, body).await?;
     info.0.insert(RUN.to_owned(), access.run.to_string().into());
-    let text = Value::Object(info.0).to_string();
     let store = &web.given.store;
-    let mut held = store.state_lock(&access.state, &text).await?;
-    if let Err(holder) = &held
-        && free_if_left_behind(web, access, holder).await?
+    if let Some(held) = store.state_lock_info(&access.state).await?
+        && !may_take(web, access, &held).await?
     {
-        held = store.state_lock(&access.state, &text).await?;
+        return Err(Refused::Locked(held));
     }
-    match held {
+    match store.state_lock(&access.state, &Value::Object(info.0).to_string()).await? {
         Ok(()) => Ok(StatusCode::OK.into_response()),
         Err(holder) => Err(Refused::Locked(holder)),
     }
 }
 
-/// Whether the holder's run was over, so that its lock is free now.
-async fn free_if_left_behind(web: &Web, access: &Access, holder: &str) -> Result<bool, Refused> {
-    let Some(holder) = Info::read(holder.as_bytes()) else { return Ok(false) };
-    let Some(run) = holder.run() else { return Ok(false) };
+/// Whether the lock that is held stands in nobody's way: it is this run's own, or was left behind and is freed here.
+async fn may_take(web: &Web, access: Access, held: &str) -> Result<bool, Refused> {
+    let Some((held, holder)) = Info::read(held.as_bytes()).and_then(|held| held.run().map(|run| (held, run))) else {
+        return Ok(false);
+    };
+    if holder == access.run {
+        return Ok(true);
+    }
+    let store = &web.given.store;
     // A run that is not there any more is over as well.
-    if web.given.store.run(run).await?.is_some_and(|run| !run.state.is_over()) {
+    if store.run(holder).await?.is_some_and(|run| !run.state.is_over()) {
         return Ok(false);
     }
-    tracing::warn!(state = %access.state, left_by = %run, taken_by = %access.run, "a state lock was left behind");
-    web.given.store.state_unlock(&access.state, holder.id()).await?;
+    tracing::warn!(state = %access.state, left_by = %holder, taken_by = %access.run, "a state lock was left behind");
+    store.state_unlock(&access.state, held.id()).await?;
     Ok(true)
 }
 
-/// `UNLOCK`
-pub(super) async fn unlock(web: &Web, access: &Access, body: Body) -> Result<Response, Refused> {
-    let info = requested(access, body).await?;
-    if web.given.store.state_unlock(&access.state, info.id()).await? {
-        return Ok(StatusCode::OK.into_response());
-    }
-    match web.given.store.state_lock_info(&access.state).await? {
-        // Freed by this request's first sending.
-        None => Ok(StatusCode::OK.into_response()),
-        Some(holder) => Ok((StatusCode::CONFLICT, json(), holder).into_response()),
-    }
+/// Whether the state's lock is this run's.
+pub(super) async fn is_held_by(web: &Web, state: StateId, run: RunId) -> Result<bool, Refused> {
+    let held = web.given.store.state_lock_info(&state).await?;
+    Ok(held.and_then(|held| Info::read(held.as_bytes())).is_some_and(|held| held.is_of(run)))
 }
 
-async fn requested(access: &Access, body: Body) -> Result<Info, Refused> {
-    if access.right < Right::Write {
-        Uploads::discard(body).await;
-        return Err(access::ONLY_READS);
+/// `UNLOCK`
+pub(super) async fn unlock(web: &Web, access: Access, body: Body) -> Result<Response, Refused> {
+    let info = requested(web, body).await?;
+    let store = &web.given.store;
+    // No lock: it was freed by this request's first sending.
+    if let Some(held) = store.state_lock_info(&access.state).await? {
+        let own = Info::read(held.as_bytes()).is_some_and(|held| held.is_of(access.run) && held.id() == info.id());
+        if !own {
+            return Ok((StatusCode::CONFLICT, json(), held).into_response());
+        }
+        store.state_unlock(&access.state, info.id()).await?;
     }
-    let upload = Uploads::new(INFO_LIMIT, 1).read(body).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+async fn requested(web: &Web, body: Body) -> Result<Info, Refused> {
+    let upload = web.lock_uploads.read(body).await?;
     Info::read(&upload.bytes)
         .ok_or_else(|| Refused::Malformed("the body is not a lock's info: JSON with an `ID`".into()))
 }
 
+/// The id of the lock that a write says it holds.
+pub(super) fn claimed(query: &str) -> Option<String> {
+    url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "ID").map(|(_, id)| id.into_owned())
+}
+
 /// A write has to come from the lock's holder, if there is one, and must not believe that it holds a lock that it has
-/// lost.
-pub(super) async fn must_fit(web: &Web, state: StateId, query: Option<&str>) -> Result<(), Refused> {
-    let held = web.given.store.state_lock_info(&state).await?;
-    let claimed = query.and_then(|query| {
-        url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "ID").map(|(_, id)| id.into_owned())
-    });
-    match (held, claimed) {
-        (None, None) => Ok(()),
-        (None, Some(_)) => Err(Refused::Conflict("the lock that this was written under is gone".into())),
-        (Some(held), claimed) => {
+/// lost. Knowing the lock's id is not enough: whoever is refused learns it.
+pub(super) async fn must_fit(web: &Web, access: Access, claimed: Option<&str>) -> Result<(), Refused> {
+    match web.given.store.state_lock_info(&access.state).await? {
+        None if claimed.is_none() => Ok(()),
+        None => Err(Refused::Conflict("the lock that this was written under is gone".into())),
+        Some(held) => {
             let holder = Info::read(held.as_bytes());
-            let same = holder.is_some_and(|holder| claimed.is_some_and(|claimed| holder.id() == claimed));
-            if same { Ok(()) } else { Err(Refused::Locked(held)) }
+            let own = holder.is_some_and(|holder| holder.is_of(access.run) && claimed == Some(holder.id()));
+            if own { Ok(()) } else { Err(Refused::Locked(held)) }
         }
     }
 }

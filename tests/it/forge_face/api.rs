@@ -188,7 +188,7 @@ async fn what_github_would_not_merge_is_not_merged() {
     world.forge.push(REPO, "main", "kim", "Three", &write("a.txt", "three\n")).await.unwrap();
     assert!(!pull.now().mergeable);
     assert_eq!(refused(pull.number, "ana").await, "Pull Request has merge conflicts");
-    let draft = world.open_pull("A draft").changing("b.txt", "x\n").as_draft().await;
+    let draft = world.open_pull("A draft").changing("b.txt", "x\n").drafted().await;
     assert_eq!(refused(draft.number, "ana").await, "Pull Request is still a draft");
     world.forge.set_draft(REPO, draft.number, false, "sam").unwrap();
     world.forge.change(|state| state.repo_mut(REPO).unwrap().required_statuses = vec!["must".into()]);

@@ -102,7 +102,7 @@ async fn the_three_ways_to_merge_give_githubs_histories() {
 async fn a_forks_commit_can_be_fetched_from_the_base_repository() {
     let world = World::with(&[("a.txt", "one\n")]).await;
     let fork = world.forge.fork(REPO, "otto").await.unwrap();
-    let pull = world.open_pull("From outside").by("otto").from_fork(&fork).changing("a.txt", "two\n").await;
+    let pull = world.open_pull("From outside").by("otto").in_fork(&fork).changing("a.txt", "two\n").await;
     assert_eq!(pull.now().head_repo.as_deref(), Some("otto/infra"));
     let dir = tempfile::tempdir().unwrap();
     git(dir.path(), &["init", "--quiet", "--bare"]).await.unwrap();

@@ -9,13 +9,15 @@ use terraplane::domain::decide::{ProjectState, PullRecord, PullState};
 use terraplane::domain::id::PullId;
 use terraplane::domain::lock::Lock;
 use terraplane::domain::project::StateKind;
-use terraplane::domain::run::{Run, RunState, Work};
+use terraplane::domain::run::{Run, RunState};
 use terraplane::store::{JobKind, Store, StoreError, Tx};
 
 on_both!(
     a_pull_request_is_kept_as_it_was_saved,
     a_project_has_the_newest_plan_of_the_present_head_and_base,
     nothing_superseded_is_seen,
+    whatever_is_not_over_is_known_of_any_head,
+    a_merged_pull_request_waits_only_for_what_its_head_concerns,
     an_apply_stays_in_sight_when_the_head_moves_on,
     a_lock_keeps_its_project_in_sight,
     locks_belong_to_one_pull_request_at_a_time,
@@ -115,6 +117,32 @@ async fn nothing_superseded_is_seen(db: Fresh) {
     assert_eq!(db.store.run(newer.id).await.unwrap(), Some(newer));
 }
 
+async fn whatever_is_not_over_is_known_of_any_head(db: Fresh) {
+    let runs = [
+        plan(1, 1, "prod", 'a', 'b'),
+        planned(plan(2, 1, "prod", 'a', 'b'), 1),
+        Run { state: RunState::Running, ..plan(3, 1, "old", 'd', 'b') },
+        apply(4, 1, "dev", RunState::Waiting),
+        apply(5, 1, "dev", RunState::Failed),
+        plan(6, 1, "prod", 'c', 'b'),
+        Run { state: RunState::Superseded, ..plan(7, 1, "prod", 'c', 'b') },
+    ];
+    save(&db.store, &record(1, 'c', 'b', &["prod"]), &runs).await;
+    let now = state(&db.store, 1).await;
+    assert_eq!(now.unfinished, [runs[0].clone(), runs[2].clone(), runs[3].clone(), runs[5].clone()]);
+    assert_eq!(seen(&now), [("prod".into(), Some(6), None), ("dev".into(), None, Some(5))]);
+}
+
+async fn a_merged_pull_request_waits_only_for_what_its_head_concerns(db: Fresh) {
+    // prod was applied before the merge, and the merged head no longer changes it; dev was begun and isn't over.
+    let runs = [applied(apply(1, 1, "prod", RunState::Queued)), apply(2, 1, "dev", RunState::Running)];
+    save(&db.store, &merged(record(1, 'c', 'b', &[]), 10), &runs).await;
+    let mut tx = db.store.write(&repo()).await.unwrap();
+    for (dir, expected) in [("prod", vec![]), ("dev", vec![pull_id(1)])] {
+        assert_eq!(tx.other_pulls_waiting_to_apply(&repo(), &project_key(dir), &pull_id(2)).await.unwrap(), expected);
+    }
+}
+
 async fn an_apply_stays_in_sight_when_the_head_moves_on(db: Fresh) {
     let runs = [apply(2, 1, "prod", RunState::Interrupted), plan(1, 1, "old", 'a', 'b')];
     save(&db.store, &record(1, 'c', 'b', &["dev"]), &runs).await;
@@ -195,8 +223,7 @@ async fn merged_pull_requests_get_a_project_first(db: Fresh) {
 }
 
 async fn runs_of_a_batch_are_found_together(db: Fresh) {
-    let mut second = apply(2, 1, "dev", RunState::Queued);
-    second.batch = Some(run_id(3));
+    let second = Run { batch: Some(run_id(3)), ..apply(2, 1, "dev", RunState::Queued) };
     let first = apply(3, 1, "prod", RunState::Queued);
     let other = apply(4, 1, "prod", RunState::Queued);
     let runs = [first.clone(), second.clone(), other, plan(5, 1, "prod", 'a', 'b')];

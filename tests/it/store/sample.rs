@@ -61,11 +61,11 @@ pub(crate) fn project(dir: &str) -> Project {
         tags: vec!["prod".into()],
         var_files: Vec::new(),
         watch: Vec::new(),
-        least_role: None,
         terraform_version: None,
         state: StateKind::Managed,
         apply: ApplyMode::OnMerge,
         require: Vec::new(),
+        least_role: None,
         reason: format!("`{dir}/main.tf` changed"),
     }
 }
@@ -138,6 +138,8 @@ pub(crate) fn planned(mut run: Run, add: usize) -> Run {
     run.state = RunState::Succeeded;
     run.finished_at = Some(at(99));
     run.outcome = Some(Outcome::Planned(Planned {
+        tree: run.target.tree.clone(),
+        inputs: run.target.inputs.clone(),
         summary: PlanSummary { add, ..PlanSummary::default() },
         fingerprint: "1".repeat(64).parse().unwrap(),
         identity: PlanIdentity {
@@ -147,8 +149,6 @@ pub(crate) fn planned(mut run: Run, add: usize) -> Run {
             state_address: None,
             state: StateMark { lineage: "l".into(), serial: 1 },
         },
-        tree: run.target.tree.clone(),
-        inputs: run.target.inputs.clone(),
     }));
     run
 }

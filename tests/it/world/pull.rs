@@ -50,18 +50,18 @@ impl NewPullRequest {
         self
     }
 
-    pub fn from_branch(mut self, branch: &str) -> Self {
+    pub fn on_branch(mut self, branch: &str) -> Self {
         self.new.head_branch = branch.into();
         self
     }
 
     /// From a fork (made with `world.forge.fork`).
-    pub fn from_fork(mut self, fork: &str) -> Self {
+    pub fn in_fork(mut self, fork: &str) -> Self {
         self.new.head_repo = Some(fork.into());
         self
     }
 
-    pub fn as_draft(mut self) -> Self {
+    pub fn drafted(mut self) -> Self {
         self.new.draft = true;
         self
     }
