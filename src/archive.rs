@@ -82,6 +82,7 @@ impl Archive {
     ///
     /// # Errors
     /// When the disk refuses; what was there before is still there then.
+    #[tracing::instrument(level = "debug", name = "archive", skip_all)]
     pub async fn put(&self, name: &ArchiveName, bytes: Vec<u8>) -> Result<(), ArchiveError> {
         let name = name.clone();
         self.blocking(move |inner| inner.put(&name, bytes)).await

@@ -142,6 +142,15 @@ pub struct SpawnError {
 ///
 /// # Errors
 /// When the program could not be started, or the file of a [`Sink::File`] not be created.
+#[tracing::instrument(
+    level = "debug",
+    name = "process",
+    skip_all,
+    fields(
+        program = ?spec.program.file_name().unwrap_or_default(),
+        command = ?spec.args.first().map(OsString::as_os_str).unwrap_or_default(),
+    )
+)]
 pub async fn run(spec: Spec) -> Result<Outcome, SpawnError> {
     let Spec { program, args, dir, env, secret_env, stdin, stdout, stderr, deadline, grace, cancel } = spec;
     let failed = |source| SpawnError { program: program.clone(), dir: dir.clone(), source };

@@ -56,6 +56,8 @@ pub struct Tx {
     inner: Transaction<'static, Any>,
     /// Pull requests whose `unsettled` mark has to be found anew.
     touched: BTreeSet<PullId>,
+    /// From asking for the writer's place to giving it back.
+    _span: tracing::Span,
 }
 
 impl Store {
@@ -133,7 +135,8 @@ impl Tx {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
-        Ok(Self { inner: pool.begin_with(begin).await?, touched: BTreeSet::new() })
+        let span = tracing::debug_span!("transaction");
+        Ok(Self { inner: pool.begin_with(begin).await?, touched: BTreeSet::new(), _span: span })
     }
 
     fn connection(&mut self) -> &mut AnyConnection {

@@ -55,6 +55,7 @@ impl Store {
         Ok(None)
     }
 
+    #[tracing::instrument(level = "debug", name = "transaction", skip_all)]
     async fn try_claim(&self, kinds: &[JobKind], now: Timestamp, lease_ms: i64) -> Result<Option<Lease>, StoreError> {
         let token = LeaseToken::new();
         let sql = match self.pools.dialect {
@@ -95,6 +96,7 @@ impl Store {
     ///
     /// # Errors
     /// The database's.
+    #[tracing::instrument(level = "debug", name = "transaction", skip_all)]
     pub async fn finish(&self, lease: &Lease) -> Result<bool, StoreError> {
         let mut connection = self.pools.writes.acquire().await?;
         delete_held(&mut connection, lease).await

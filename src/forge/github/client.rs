@@ -64,6 +64,7 @@ impl Answer {
 }
 
 /// Sends one request once, as whoever `crab` is.
+#[tracing::instrument(level = "debug", name = "request", skip_all, fields(doing = request.doing))]
 pub(super) async fn exchange(
     crab: &Octocrab,
     request: &Request<'_>,

@@ -1,0 +1,83 @@
+//! `make bench`: what issue "the main loop" asks about speed, measured on this machine and over loopback only.
+//!
+//! 1. From the webhook to the live comment, beside the bare commands that have to run for it ([`comment`]).
+//! 2. Webhooks that are acknowledged per second, and how long that takes ([`webhooks`]).
+//! 3. The memory of a server that does nothing ([`server`]).
+//!
+//! It reports and judges nothing: the exit code is 0 whatever the numbers are. Without `--bench` (as `cargo test
+//! --all-targets` starts it) it is a rehearsal with the fewest possible rounds, so that it can't rot unnoticed.
+
+#![allow(clippy::print_stdout, reason = "a report is printed")]
+
+mod comment;
+mod server;
+mod spans;
+mod table;
+mod webhooks;
+
+use anyhow::Context as _;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use terraplane::config::process_environment;
+use terraplane::sandbox::process::find_program;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// Pull requests, and as many rounds of the bare commands.
+    rounds: usize,
+    /// Webhooks per second that are offered, whether they are answered or not.
+    rate: u32,
+    offered_for: Duration,
+    /// How long as many webhooks as possible are sent.
+    flooded_for: Duration,
+    /// How long a server is left alone before its memory is read.
+    idle: Duration,
+}
+
+const FULL: Effort = Effort {
+    rounds: 21,
+    rate: 500,
+    offered_for: Duration::from_secs(10),
+    flooded_for: Duration::from_secs(4),
+    idle: Duration::from_secs(2),
+};
+
+const REHEARSAL: Effort = Effort {
+    rounds: 1,
+    rate: 20,
+    offered_for: Duration::from_millis(500),
+    flooded_for: Duration::from_millis(200),
+    idle: Duration::from_millis(200),
+};
+
+fn main() -> anyhow::Result<()> {
+    let effort = if std::env::args().any(|arg| arg == "--bench") { FULL } else { REHEARSAL };
+    let recorder = spans::Recorder::default();
+    let ours = tracing_subscriber::filter::Targets::new().with_target("terraplane", tracing::Level::DEBUG);
+    tracing_subscriber::registry().with(tracing_subscriber::Layer::with_filter(recorder.clone(), ours)).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        webhooks::report(effort).await?;
+        comment::report(effort, &recorder).await
+    })
+}
+
+/// A directory on the disk that the build uses: `/tmp` may be memory, where durable writes cost nothing.
+fn on_disk() -> anyhow::Result<tempfile::TempDir> {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(root)?;
+    Ok(tempfile::Builder::new().prefix("bench-").tempdir_in(root)?)
+}
+
+/// The `PATH` that everything is started with.
+fn path() -> String {
+    process_environment().remove("PATH").unwrap_or_default()
+}
+
+fn program(name: &str) -> anyhow::Result<PathBuf> {
+    find_program(Path::new(name), OsStr::new(&path())).with_context(|| format!("there is no `{name}` on the PATH"))
+}
