@@ -46,8 +46,8 @@ impl Flow {
         state: &PullState,
         comments: &[OutComment],
     ) -> Result<Option<Timestamp>, FlowError> {
-        let Some(due) = report::live_due(state) else { return Ok(None) };
         let posted = comments.iter().find(|comment| comment.key == LIVE);
+        let Some(due) = report::live_due(state, posted.is_some()) else { return Ok(None) };
         if due > now() {
             return Ok(Some(due));
         }

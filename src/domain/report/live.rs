@@ -15,6 +15,9 @@ use std::collections::BTreeSet;
 /// How long the first project may take before the comment appears without it. Milliseconds.
 const PATIENCE: i64 = 5000;
 
+/// How long the comment may show an older plan after a newer one was begun. Milliseconds.
+const PATIENCE_POSTED: i64 = 1000;
+
 /// Addresses of destroyed and replaced resources that are named above everything else.
 const DANGER_NAMED: usize = 15;
 
@@ -115,11 +118,12 @@ pub struct Footer<'a> {
     pub banner: Option<&'a str>,
 }
 
-/// When the live comment should appear; a moment in the past: at once; `None`: there is nothing to show.
+/// When the live comment should say what is now; a moment in the past: at once; `None`: there is nothing to show.
 ///
-/// It says nothing of a comment that is there already: that one is always kept up to date.
+/// A comment that is there (`posted`) is always kept up to date: it must not go on showing what an older head planned.
+/// Only for news that a plan is under way it waits a moment, for most plans are over soon.
 #[must_use]
-pub fn live_due(state: &PullState) -> Option<Timestamp> {
+pub fn live_due(state: &PullState, posted: bool) -> Option<Timestamp> {
     const AT_ONCE: Timestamp = Timestamp(0);
     match &state.record.problem {
         // A comment of its own says it, once.
@@ -132,7 +136,9 @@ pub fn live_due(state: &PullState) -> Option<Timestamp> {
     if applies || plans().any(|plan| plan.state.is_over()) {
         return Some(AT_ONCE);
     }
-    plans().map(|plan| plan.created_at.plus_ms(PATIENCE)).min()
+    let patience = if posted { PATIENCE_POSTED } else { PATIENCE };
+    let nothing_comes = posted.then_some(AT_ONCE);
+    plans().map(|plan| plan.created_at.plus_ms(patience)).min().or(nothing_comes)
 }
 
 #[must_use]

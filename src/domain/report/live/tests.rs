@@ -20,7 +20,17 @@ fn the_comment_waits_five_seconds_for_the_first_plan() {
     let running = run(1, &project, Work::Plan, RunState::Running, None);
     let created = running.created_at;
     let waiting = state(vec![standing(&project, Some(running), None)]);
-    assert_eq!(live_due(&waiting), Some(created.plus_ms(5000)));
+    assert_eq!(live_due(&waiting, false), Some(created.plus_ms(5000)));
+}
+
+#[test]
+fn a_comment_that_is_there_does_not_go_on_showing_an_older_plan() {
+    let project = project("p");
+    let running = run(1, &project, Work::Plan, RunState::Running, None);
+    let created = running.created_at;
+    let waiting = state(vec![standing(&project, Some(running), None)]);
+    assert_eq!(live_due(&waiting, true), Some(created.plus_ms(1000)));
+    assert_eq!(live_due(&state(Vec::new()), true), Some(Timestamp(0)), "no project is concerned any more");
 }
 
 #[test]
@@ -28,14 +38,14 @@ fn the_comment_comes_at_once_when_there_is_something_to_say() {
     let project = project("q");
     let queued = run(2, &project, Work::Plan, RunState::Queued, None);
     let one_done = state(vec![changing(1, "p", ApplyMode::OnMerge), standing(&project, Some(queued), None)]);
-    assert_eq!(live_due(&one_done), Some(Timestamp(0)));
-    assert_eq!(live_due(&with_problem(Problem::Conflict { files: Vec::new() })), Some(Timestamp(0)));
+    assert_eq!(live_due(&one_done, false), Some(Timestamp(0)));
+    assert_eq!(live_due(&with_problem(Problem::Conflict { files: Vec::new() }), false), Some(Timestamp(0)));
 }
 
 #[test]
 fn there_is_no_comment_without_projects_nor_for_a_fork() {
-    assert_eq!(live_due(&state(Vec::new())), None);
-    assert_eq!(live_due(&with_problem(Problem::Fork)), None);
+    assert_eq!(live_due(&state(Vec::new()), false), None);
+    assert_eq!(live_due(&with_problem(Problem::Fork), false), None);
 }
 
 #[test]
