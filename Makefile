@@ -11,7 +11,7 @@ demo:
 
 ## Everything the tests need, then the tests.
 test: prerequisites
-	TERRAPLANE_TEST_TOFU="$$(scripts/install-tofu.sh $(TOOLS))" INSTA_UPDATE=no $(CARGO) test --locked --all-targets
+	TERRAPLANE_TEST_TOFU="$$(scripts/install-tofu.sh $(TOOLS))" INSTA_UPDATE=no $(CARGO) test --locked --lib --bins --tests
 
 prerequisites:
 	scripts/prerequisites.sh

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs from Debian what the tests need and the machine lacks: PostgreSQL, git, and docker-compose to read
-# docker-compose.yml with (no engine is needed for that).
+# Installs from Debian what the tests need and the machine lacks: PostgreSQL, git, npm (it carries an OpenTofu), and
+# docker-compose to read docker-compose.yml with (no engine is needed for that).
 set -eu
 
 missing=
 command -v git >/dev/null || missing="$missing git"
+command -v npm >/dev/null || missing="$missing npm"
 if ! command -v initdb >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
     missing="$missing postgresql"
 fi
