@@ -11,7 +11,7 @@ use crate::domain::pull::Pull;
 use crate::domain::report::{self, LiveInput, ResultInput, StatusState, Views};
 use crate::domain::run::{Outcome, Run};
 use crate::forge::{self, Forge, ForgeError, ForgeErrorKind, Status};
-use crate::store::{Lease, OutComment, SentStatus, Tx};
+use crate::store::{Job, Lease, OutComment, SentStatus, Tx};
 use sha2::{Digest as _, Sha256};
 
 /// The key of the live comment in the outbox.
@@ -31,10 +31,14 @@ impl Flow {
         for comment in comments.iter().filter(|comment| comment.key != LIVE) {
             self.tell_own(lease, forge, id, comment).await?;
         }
-        match again {
-            Some(due) => self.store.give_back(lease, due, "").await?,
-            None => self.store.finish(lease).await?,
-        };
+        let mut tx = self.store.write(&id.repo).await?;
+        tx.hold(lease).await?;
+        tx.finish(lease).await?;
+        if let Some(due) = again {
+            // A job of its own: waiting is no failed attempt.
+            tx.enqueue(&Job::Tell { pull: id.clone() }, due).await?;
+        }
+        tx.commit().await?;
         Ok(())
     }
 
