@@ -98,8 +98,19 @@ fn a_problem_stops_everything_and_a_fork_is_refused() {
     let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Running)), None);
     let conflict = Problem::Conflict { files: vec!["main.tf".into()] };
     assert_eq!(
-        on(&known, &Input::Changed(Found::Problem(conflict))),
+        on(&known, &Input::Changed(Found::Problem(conflict.clone()))),
         ["supersede 1", "remember Conflict { files: [\"main.tf\"] }"]
+    );
+    let mut asked = commanded(&known, says(Verb::Plan, &[]), ana(), 10);
+    let Input::Commanded { found, .. } = &mut asked else { unreachable!() };
+    *found = Some(Found::Problem(conflict));
+    assert_eq!(
+        on(&known, &asked),
+        [
+            "supersede 1",
+            "remember Conflict { files: [\"main.tf\"] }",
+            "refuse: the pull request can't be planned, for it conflicts with its base branch: the first comment says more"
+        ]
     );
     assert_eq!(
         on(&fresh(pull('a')), &Input::Changed(Found::Problem(Problem::Fork))),
