@@ -1,6 +1,8 @@
 //! What people do and what they then see. A file for each part of the story.
 
+mod commands;
 mod plan;
+mod props;
 
 /// A project whose state Terraplane keeps.
 pub(crate) const MANAGED: &str = "version: 1\nprojects:\n  - dir: prod\n    state: managed\n";
