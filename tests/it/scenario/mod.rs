@@ -1,6 +1,7 @@
 //! What people do and what they then see. A file for each part of the story.
 
 mod commands;
+mod merge;
 mod plan;
 mod props;
 
