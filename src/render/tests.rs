@@ -369,7 +369,7 @@ fn merged_and_waiting_for_another_pull_requests_lock() {
     let (network, views) = network();
     let mut waits = with_apply(network, 9, RunState::Waiting, None);
     waits.lock = Some(lock(&waits.project, "github.com/acme/infra#198"));
-    waits.queue_position = Some(2);
+    waits.queue_position = 2;
     assert_snapshot!(live(&merged_state(vec![waits]), &views), @r#"
     <!-- terraplane:live -->
     ### ⏳ terraplane · merged · waits for `#198`, place 2 in the queue · `prod/network` · +2 ~1 −1, 1 output

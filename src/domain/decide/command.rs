@@ -1,7 +1,7 @@
 //! Somebody wrote a command: what follows, or everything that stands in its way.
 
 use super::merge::{begin, is_applying, per_project, reviewed, start};
-use super::{Affected, Effect, Found, Missing, Present, ProjectState, PullState, Rules, Say, change, present};
+use super::{Affected, Effect, Found, Missing, Present, Problem, ProjectState, PullState, Rules, Say, change, present};
 use crate::domain::command::{Command, Origin, Parsed, Selector, Verb};
 use crate::domain::id::{Fingerprint, ProjectName, RunId};
 use crate::domain::permission::{MayApply, authorize};
@@ -43,7 +43,14 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>, rules: &R
         return unlock(state, &command.selector, asking);
     }
     let mut effects = match asking.found {
-        Some(Found::Problem(_)) => return change::changed(state, asking.found.expect("matched above")),
+        Some(found @ Found::Problem(problem)) => {
+            let mut effects = change::changed(state, found);
+            // Of a fork people are told in a comment of its own anyway.
+            if *problem != Problem::Fork {
+                effects.extend(whole(cannot_be_planned(problem)));
+            }
+            return effects;
+        }
         // A command first brings what is known up to date: a plan of an older head is stopped, a missing one begun.
         Some(found) if state.pull().is_open() => change::changed(state, found),
         _ => Vec::new(),
@@ -72,6 +79,16 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>, rules: &R
         !repeated
     });
     effects
+}
+
+fn cannot_be_planned(problem: &Problem) -> String {
+    let what = match problem {
+        Problem::Fork => "its head is in a fork",
+        Problem::Conflict { .. } => "it conflicts with its base branch",
+        Problem::Configuration { .. } => "its configuration can't be used",
+        Problem::Fetch { .. } => "the repository could not be fetched",
+    };
+    format!("the pull request can't be planned, for {what}: the first comment says more")
 }
 
 /// The projects that a selector names. Every word must name one: a typo must not make a command do less, or more.
@@ -277,7 +294,7 @@ fn told_to_wait(state: &PullState, effects: &[Effect], asking: Asking<'_>) -> Op
     let waits = |effect: &Effect| {
         let Effect::WaitForLock { project, .. } = effect else { return None };
         let known = state.projects.iter().find(|known| known.project.key == project.key)?;
-        Some((project.name.clone(), known.lock.as_ref()?.held_by.clone(), known.queue_position.unwrap_or(1)))
+        Some((project.name.clone(), known.lock.as_ref()?.held_by.clone(), known.queue_position))
     };
     let projects: Vec<_> = effects.iter().filter_map(waits).collect();
     (!projects.is_empty()).then(|| Effect::Say(Say::Waiting { to: asking.actor.login.clone(), projects }))

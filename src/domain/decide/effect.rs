@@ -49,6 +49,11 @@ pub enum Effect {
     FreeLock {
         project: ProjectKey,
     },
+    /// What was applied before the merge is in the base branch now, at the merge commit: no apply of an older merge may
+    /// go back behind it.
+    Landed {
+        project: ProjectKey,
+    },
     /// A comment of its own.
     Say(Say),
 }

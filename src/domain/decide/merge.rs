@@ -7,7 +7,7 @@ use crate::domain::permission::MayApply;
 use crate::domain::project::{Project, StateKind, Target};
 use crate::domain::pull::{Actor, Review};
 use crate::domain::requirement::{Asked, allow_apply, approvers};
-use crate::domain::run::{ApplyOrder, RunState};
+use crate::domain::run::{ApplyOrder, Run, RunState};
 
 pub(super) fn merged(
     state: &PullState,
@@ -38,7 +38,8 @@ pub(super) fn merged(
     let mut missing = Vec::new();
     for project in present(state, affected) {
         if project.known.is_some_and(|known| begun_by_merge(known) || known.is_settled()) {
-            if project.known.is_some_and(|known| known.is_settled() && state.holds_lock(known)) {
+            if let Some(known) = project.known.filter(|known| known.is_settled() && state.holds_lock(known)) {
+                effects.extend(landed(known));
                 effects.push(Effect::FreeLock { project: project.project.key.clone() });
             }
             continue;
@@ -56,6 +57,13 @@ pub(super) fn merged(
         effects.push(Effect::Say(Say::MergedNotApplied { by: by.login.clone(), missing }));
     }
     effects
+}
+
+/// What was applied before the merge came into the base branch with it.
+pub(super) fn landed(known: &ProjectState) -> Option<Effect> {
+    let before_the_merge = |apply: &Run| apply.apply_order().is_some_and(|order| order.merge_commit.is_none());
+    let landed = known.is_applied() && known.apply.as_ref().is_some_and(before_the_merge);
+    landed.then(|| Effect::Landed { project: known.project.key.clone() })
 }
 
 /// An apply that this merge began, or one that is still under way: heard twice, a merge applies once.

@@ -1,5 +1,6 @@
 //! A run came to its end: who is told, and whose turn it is.
 
+use super::merge::landed;
 use super::{Effect, ProjectState, PullState, Say};
 use crate::domain::id::RunId;
 use crate::domain::run::{Outcome, Run};
@@ -13,6 +14,7 @@ pub(super) fn run_over(state: &PullState, run: RunId) -> Vec<Effect> {
     let Some(apply) = project.apply.as_ref().filter(|apply| apply.state.is_over()) else { return Vec::new() };
     let mut effects = Vec::new();
     if lets_go(state, project, apply) {
+        effects.extend(landed(project));
         effects.push(Effect::FreeLock { project: project.project.key.clone() });
     }
     if let Some(batch) = finished_batch(state, apply) {

@@ -69,8 +69,9 @@ pub struct ProjectState {
     pub apply: Option<Run>,
     /// Whoever holds the project, be it this pull request or another.
     pub lock: Option<Lock>,
-    /// This pull request's place among those that wait for the lock, counted from 1.
-    pub queue_position: Option<usize>,
+    /// This pull request's place among those that wait for the lock, counted from 1; if it does not wait, the one that
+    /// it would get.
+    pub queue_position: usize,
 }
 
 impl PullState {

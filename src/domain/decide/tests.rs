@@ -29,6 +29,7 @@ fn words(effects: &[Effect]) -> Vec<String> {
             Effect::Supersede { run } => format!("supersede {}", run.0.as_u128()),
             Effect::TakeLock { project } => format!("lock {project}"),
             Effect::FreeLock { project } => format!("free {project}"),
+            Effect::Landed { project } => format!("landed {project}"),
             Effect::Say(Say::Refused { missing, .. } | Say::MergedNotApplied { missing, .. }) => {
                 format!(
                     "refuse: {}",
@@ -98,8 +99,19 @@ fn a_problem_stops_everything_and_a_fork_is_refused() {
     let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Running)), None);
     let conflict = Problem::Conflict { files: vec!["main.tf".into()] };
     assert_eq!(
-        on(&known, &Input::Changed(Found::Problem(conflict))),
+        on(&known, &Input::Changed(Found::Problem(conflict.clone()))),
         ["supersede 1", "remember Conflict { files: [\"main.tf\"] }"]
+    );
+    let mut asked = commanded(&known, says(Verb::Plan, &[]), ana(), 10);
+    let Input::Commanded { found, .. } = &mut asked else { unreachable!() };
+    *found = Some(Found::Problem(conflict));
+    assert_eq!(
+        on(&known, &asked),
+        [
+            "supersede 1",
+            "remember Conflict { files: [\"main.tf\"] }",
+            "refuse: the pull request can't be planned, for it conflicts with its base branch: the first comment says more"
+        ]
     );
     assert_eq!(
         on(&fresh(pull('a')), &Input::Changed(Found::Problem(Problem::Fork))),
@@ -160,6 +172,14 @@ fn what_a_merge_leaves_alone() {
         let mut known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
         change(&mut known);
         assert_eq!(on(&known, &merge()), [""; 0], "{why}");
+        // If it holds the project, it lets go; what it had applied is in the base branch now.
+        lock_of(&mut known, "github.com/acme/infra#7", true);
+        let expected: &[&str] = match why {
+            "changes nothing" => &["free a"],
+            "is already applied" => &["landed a", "free a"],
+            _ => &[],
+        };
+        assert_eq!(on(&known, &merge()), expected, "{why}");
     }
 }
 
@@ -262,6 +282,9 @@ fn the_end_of_an_apply_frees_the_project_and_is_told_once_for_the_batch() {
     other.batch = Some(run_id(2));
     known.unfinished.push(other);
     assert_eq!(on(&known, &over), ["free a"], "the other one of the batch still runs");
+    let mut commanded = known.clone();
+    commanded.projects[0].apply = Some(apply_run(2, &a, 'a', RunState::Succeeded, order(None)));
+    assert_eq!(on(&commanded, &over), ["landed a", "free a"], "merged while an earlier apply was running");
 
     let mut failed = known.clone();
     failed.unfinished.clear();
@@ -448,7 +471,7 @@ mod properties {
                     });
                 }
                 Effect::FreeLock { .. } => known.lock = None,
-                Effect::Resume { .. } | Effect::Say(_) => {}
+                Effect::Resume { .. } | Effect::Landed { .. } | Effect::Say(_) => {}
             }
         }
     }

@@ -1,8 +1,11 @@
 //! What people do and what they then see. A file for each part of the story.
 
+mod commands;
 mod discovery;
+mod merge;
 mod pages;
 mod plan;
+mod props;
 mod refusals;
 mod secrets;
 mod stand_in;
