@@ -16,6 +16,14 @@ use crate::store::{DeliveryEnd, Job, Lease};
 /// After this many tries a delivery that can't be understood or carried out is given up, and says so.
 const MOST_TRIES: u32 = 12;
 
+/// A delivery that is being listened to, under the lease of its job.
+#[derive(Debug, Clone, Copy)]
+struct Hearing<'a> {
+    lease: &'a Lease,
+    forge: ForgeKind,
+    delivery: &'a DeliveryId,
+}
+
 impl Flow {
     pub(super) async fn ingest(&self, lease: &Lease, forge: ForgeKind, delivery: &DeliveryId) -> Result<(), FlowError> {
         let Some(stored) = self.store.delivery(forge, delivery).await? else {
@@ -31,15 +39,19 @@ impl Flow {
                 return self.end(lease, forge, delivery, DeliveryEnd::Failed(malformed.to_string())).await;
             }
         };
-        let end = match self.hear(lease, event).await {
+        let hearing = Hearing { lease, forge, delivery };
+        let end = match self.hear(hearing, event).await {
             Ok(end) => end,
             Err(error) if lease.attempts >= MOST_TRIES => {
                 tracing::error!(delivery = %delivery, error = %error.chain(), "a delivery is given up");
-                DeliveryEnd::Failed(error.chain())
+                Some(DeliveryEnd::Failed(error.chain()))
             }
             Err(error) => return Err(error),
         };
-        self.end(lease, forge, delivery, end).await
+        match end {
+            Some(end) => self.end(lease, forge, delivery, end).await,
+            None => Ok(()),
+        }
     }
 
     async fn end(
@@ -53,23 +65,29 @@ impl Flow {
         Ok(())
     }
 
-    async fn hear(&self, lease: &Lease, event: Event) -> Result<DeliveryEnd, FlowError> {
+    /// What becomes of the delivery; `None` if that is written already, together with what followed from it.
+    async fn hear(&self, hearing: Hearing<'_>, event: Event) -> Result<Option<DeliveryEnd>, FlowError> {
         let pull = match &event {
-            Event::Ignored { reason, .. } => return Ok(DeliveryEnd::Ignored(reason.clone())),
+            Event::Ignored { reason, .. } => return Ok(Some(DeliveryEnd::Ignored(reason.clone()))),
             Event::PullChanged { pull, .. } | Event::Commented { pull, .. } | Event::Reviewed { pull } => pull.clone(),
         };
         if self.config.policy(&pull.repo).is_none() {
-            return Ok(DeliveryEnd::Ignored(format!("no entry of `repos` matches {}", pull.repo)));
+            return Ok(Some(DeliveryEnd::Ignored(format!("no entry of `repos` matches {}", pull.repo))));
         }
         match event {
-            Event::PullChanged { change, .. } => self.changed(lease, &pull, change).await,
-            Event::Commented { comment, .. } => self.commented(lease, &pull, &comment).await,
-            Event::Reviewed { .. } => self.reviewed(lease, &pull).await,
-            Event::Ignored { reason, .. } => Ok(DeliveryEnd::Ignored(reason)),
+            Event::PullChanged { change, .. } => self.changed(hearing, &pull, change).await,
+            Event::Commented { comment, .. } => self.commented(hearing.lease, &pull, &comment).await.map(Some),
+            Event::Reviewed { .. } => self.reviewed(hearing.lease, &pull).await.map(Some),
+            Event::Ignored { reason, .. } => Ok(Some(DeliveryEnd::Ignored(reason))),
         }
     }
 
-    async fn changed(&self, lease: &Lease, id: &PullId, change: PullChange) -> Result<DeliveryEnd, FlowError> {
+    async fn changed(
+        &self,
+        hearing: Hearing<'_>,
+        id: &PullId,
+        change: PullChange,
+    ) -> Result<Option<DeliveryEnd>, FlowError> {
         // What the delivery said may be old by now; what the forge says is not.
         let (pull, default) = self.pull_and_default(id).await?;
         tracing::info!(pull = %id, head = %pull.head, ?change, "the pull request changed");
@@ -77,20 +95,20 @@ impl Flow {
         match pull.phase {
             Phase::Open => {
                 let found = self.find(&pull, default).await?;
-                self.decide_on(lease, pull, &Input::Changed(found.found), &found.rules, &occasion).await?;
+                self.decide_on(hearing, pull, &Input::Changed(found.found), &found.rules, &occasion).await?;
             }
             Phase::Closed => {
                 if self.store.pull_state(id).await?.is_none() {
-                    return Ok(DeliveryEnd::Ignored("closed before it was ever heard of".to_owned()));
+                    return Ok(Some(DeliveryEnd::Ignored("closed before it was ever heard of".to_owned())));
                 }
-                self.decide_on(lease, pull, &Input::Closed, &Rules { base_may_apply: false }, &occasion).await?;
+                self.decide_on(hearing, pull, &Input::Closed, &Rules { base_may_apply: false }, &occasion).await?;
             }
-            Phase::Merged { .. } => self.merged(lease, pull, default).await?,
+            Phase::Merged { .. } => self.merged(hearing, pull, default).await?,
         }
-        Ok(DeliveryEnd::Done)
+        Ok(None)
     }
 
-    async fn merged(&self, lease: &Lease, pull: Pull, default: Branch) -> Result<(), FlowError> {
+    async fn merged(&self, hearing: Hearing<'_>, pull: Pull, default: Branch) -> Result<(), FlowError> {
         let known = self.store.pull_state(&pull.id).await?;
         let is_known =
             known.is_some_and(|state| state.record.affected.is_some_and(|affected| affected.head == pull.head));
@@ -106,7 +124,7 @@ impl Flow {
         let review = Review { approvals: forge.approvals(&pull.id).await?, ..Review::default() };
         let occasion = Occasion(format!("merge-{}", pull.head));
         let input = Input::Merged { review, by, found: (!is_known).then_some(found.found) };
-        self.decide_on(lease, pull, &input, &found.rules, &occasion).await
+        self.decide_on(hearing, pull, &input, &found.rules, &occasion).await
     }
 
     async fn reviewed(&self, lease: &Lease, id: &PullId) -> Result<DeliveryEnd, FlowError> {
@@ -174,9 +192,10 @@ impl Flow {
         Ok(())
     }
 
+    /// Decides and ends the delivery, in one transaction.
     async fn decide_on(
         &self,
-        lease: &Lease,
+        Hearing { lease, forge, delivery }: Hearing<'_>,
         pull: Pull,
         input: &Input,
         rules: &Rules,
@@ -186,6 +205,8 @@ impl Flow {
         tx.hold(lease).await?;
         let state = self.known(&mut tx, pull).await?;
         let aftermath = self.follow(&mut tx, &state, input, rules, occasion).await?;
+        tx.end_delivery(forge, delivery, &DeliveryEnd::Done).await?;
+        tx.finish(lease).await?;
         tx.commit().await?;
         self.settle(&aftermath);
         Ok(())
