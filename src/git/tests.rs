@@ -111,18 +111,18 @@ async fn a_fetch_costs_few_processes_and_one_of_known_commits_fewer() {
     let base = forge.commit("main", None, &[("a.tf", File::Text("1"))]).await;
     let head = forge.commit("feature", Some(&base), &[("a.tf", File::Text("2"))]).await;
     let (program, record) = recording_git(forge.dir.path());
-    let mirrors = forge.mirrors_with(program);
-    let started = async |wants: &[Want]| {
+    let (mirrors, restarted) = (forge.mirrors_with(program.clone()), forge.mirrors_with(program));
+    let started = async |mirrors: &Mirrors, wants: &[Want]| {
         mirrors.fetch(&repo(), &forge.access(), wants).await.unwrap();
         let text = std::fs::read_to_string(&record).unwrap_or_default();
         std::fs::write(&record, "").unwrap();
         let words = text.lines().filter_map(|line| line.strip_prefix("argv: ")?.split(' ').next().map(String::from));
         words.collect::<Vec<_>>()
     };
-    assert_eq!(started(&[main(), commit(&head)]).await, ["init", "rev-list", "fetch", "for-each-ref"]);
-    assert_eq!(started(&[main(), commit(&head)]).await, ["fetch", "for-each-ref"]);
-    assert_eq!(started(&[commit(&head)]).await, [] as [&str; 0]);
-    assert_eq!(started(&[commit(&base)]).await, ["rev-list"]);
+    assert_eq!(started(&mirrors, &[main(), commit(&head)]).await, ["init", "fetch"]);
+    assert_eq!(started(&mirrors, &[main(), commit(&head)]).await, ["fetch"]);
+    assert_eq!(started(&mirrors, &[commit(&head), commit(&base)]).await, [] as [&str; 0]);
+    assert_eq!(started(&restarted, &[commit(&base)]).await, ["rev-list"], "nobody remembers");
 }
 
 #[tokio::test]
