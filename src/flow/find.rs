@@ -9,17 +9,30 @@ use crate::domain::id::{Branch, Sha, TreeId};
 use crate::domain::impact::Extent;
 use crate::domain::pull::{Phase, Pull};
 use crate::git::{GitError, Merge, Mirror, Treeish, Want};
-
-/// A larger configuration is refused by its parser; this only bounds what is read.
-const LARGEST_CONFIG: usize = 2 << 20;
+use std::sync::Arc;
 
 /// What `find` came to.
 #[derive(Debug)]
 pub(super) struct Finding {
     pub(super) found: Found,
     pub(super) rules: Rules,
-    /// The base branch has commits that the head does not contain.
-    pub(super) diverged: bool,
+    /// Where it was found, and what head is merged into; `None` if it could not be fetched.
+    place: Option<(Mirror, Sha)>,
+}
+
+impl Finding {
+    fn problem(problem: Problem) -> Self {
+        Self { found: Found::Problem(problem), rules: Rules { base_may_apply: false }, place: None }
+    }
+
+    /// Whether the base branch has commits that the head does not contain. Asked only when a requirement may need it:
+    /// a push doesn't.
+    pub(super) async fn diverged(&self, head: &Sha) -> Result<bool, FlowError> {
+        match &self.place {
+            Some((mirror, base)) => Ok(!mirror.is_ancestor(base, head).await?),
+            None => Ok(false),
+        }
+    }
 }
 
 /// A pull request's commits, fetched and merged.
@@ -27,45 +40,44 @@ struct Fetched {
     mirror: Mirror,
     base: Sha,
     tree: TreeId,
-    default_tree: TreeId,
+    /// What the default branch says.
+    trusted: Arc<Survey>,
     default: Branch,
 }
 
 impl Flow {
-    pub(super) async fn find(&self, pull: &Pull) -> Result<Finding, FlowError> {
-        let nothing = Rules { base_may_apply: false };
+    /// `default` is the repository's default branch.
+    pub(super) async fn find(&self, pull: &Pull, default: Branch) -> Result<Finding, FlowError> {
         if pull.fork {
-            return Ok(Finding { found: Found::Problem(Problem::Fork), rules: nothing, diverged: false });
+            return Ok(Finding::problem(Problem::Fork));
         }
-        let default = self.default_branch(&pull.id.repo).await?;
         let mirror = match self.fetch(&pull.id.repo, &wants(pull, &default)).await {
             Ok(mirror) => mirror,
             Err(FlowError::Git(error @ GitError::NotFound { .. })) => {
-                let found = Found::Problem(Problem::Fetch { message: error.to_string() });
-                return Ok(Finding { found, rules: nothing, diverged: false });
+                return Ok(Finding::problem(Problem::Fetch { message: error.to_string() }));
             }
             Err(error) => return Err(error),
         };
         let base = base_of(&mirror, pull)?;
         let default_tip = mirror.tip(&default)?;
-        let (diverged, merge, default_tree) = tokio::try_join!(
-            mirror.is_ancestor(&base, &pull.head),
-            mirror.merge(&base, &pull.head),
-            mirror.tree(&default_tip)
-        )?;
-        let diverged = !diverged;
+        // The default branch is read while git merges.
+        let (merge, trusted) =
+            tokio::try_join!(async { Ok::<_, FlowError>(mirror.merge(&base, &pull.head).await?) }, async {
+                let tree = mirror.tree(&default_tip).await?;
+                self.survey(&mirror, &tree).await
+            })?;
+        let place = Some((mirror.clone(), base.clone()));
         let tree = match merge {
             Merge::Clean(tree) => tree,
             Merge::Conflict { files } => {
-                return Ok(Finding { found: Found::Problem(Problem::Conflict { files }), rules: nothing, diverged });
+                return Ok(Finding { place, ..Finding::problem(Problem::Conflict { files }) });
             }
         };
-        let fetched = Fetched { mirror, base, tree, default_tree, default };
-        let (found, rules) = match self.resolve(pull, &fetched).await? {
-            Ok((affected, rules)) => (Found::Affected(affected), rules),
-            Err(errors) => (Found::Problem(Problem::Configuration { errors: errors.to_string() }), nothing),
-        };
-        Ok(Finding { found, rules, diverged })
+        let fetched = Fetched { mirror, base, tree, trusted, default };
+        Ok(match self.resolve(pull, &fetched).await? {
+            Ok((affected, rules)) => Finding { found: Found::Affected(affected), rules, place },
+            Err(errors) => Finding { place, ..Finding::problem(Problem::Configuration { errors: errors.to_string() }) },
+        })
     }
 
     /// The outer error is ours, the inner one the repository's configuration.
@@ -74,22 +86,15 @@ impl Flow {
         pull: &Pull,
         fetched: &Fetched,
     ) -> Result<Result<(Affected, Rules), ConfigErrors>, FlowError> {
-        let Fetched { mirror, base, tree, default_tree, default } = fetched;
-        let (survey, trusted, changed) = tokio::try_join!(
-            self.survey(mirror, tree),
-            async {
-                // Most pull requests change no project's existence: one survey then serves both trees.
-                if tree == default_tree { Ok(None) } else { self.survey(mirror, default_tree).await.map(Some) }
-            },
-            async { Ok(mirror.changed_files(Treeish::from(base), Treeish::from(tree)).await?) }
-        )?;
-        let trusted = trusted.as_ref().unwrap_or(&survey);
-        let shown = format!("{REPO_FILE} on {default}");
-        let default_config = match self.repo_config(mirror, trusted, &shown).await? {
+        let Fetched { mirror, base, tree, trusted, default } = fetched;
+        let (survey, changed) = tokio::try_join!(self.survey(mirror, tree), async {
+            Ok(mirror.changed_files(Treeish::from(base), Treeish::from(tree)).await?)
+        })?;
+        let default_config = match repo_config(trusted, &format!("{REPO_FILE} on {default}")) {
             Ok(config) => config,
             Err(errors) => return Ok(Err(errors)),
         };
-        let pull_config = match self.repo_config(mirror, &survey, REPO_FILE).await? {
+        let pull_config = match repo_config(&survey, REPO_FILE) {
             Ok(config) => config,
             Err(errors) => return Ok(Err(errors)),
         };
@@ -112,18 +117,11 @@ impl Flow {
         let rules = Rules { base_may_apply: layers.may_apply_from(&pull.base_branch, default) };
         Ok(Ok((affected, rules)))
     }
+}
 
-    async fn repo_config(
-        &self,
-        mirror: &Mirror,
-        survey: &Survey,
-        shown: &str,
-    ) -> Result<Result<RepoConfig, ConfigErrors>, FlowError> {
-        match survey.file(mirror, REPO_FILE, LARGEST_CONFIG).await? {
-            Some(text) => Ok(RepoConfig::parse(shown, &text)),
-            None => Ok(Ok(RepoConfig::default())),
-        }
-    }
+/// What the repository configures; nothing if it has no such file, or one that is larger than any of use.
+fn repo_config(survey: &Survey, shown: &str) -> Result<RepoConfig, ConfigErrors> {
+    survey.config.as_deref().map_or_else(|| Ok(RepoConfig::default()), |text| RepoConfig::parse(shown, text))
 }
 
 fn wants(pull: &Pull, default: &Branch) -> Vec<Want> {

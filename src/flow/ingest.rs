@@ -3,12 +3,13 @@
 //! Everything that needs the forge or git happens before the transaction; within it, what is known is loaded, the core
 //! is asked and its answer performed, so that two events of one pull request can't be decided on the same knowledge.
 
+use super::find::Finding;
 use super::perform::Occasion;
 use super::{Flow, FlowError};
 use crate::domain::command::{Origin, Parsed, Verb, parse_comment};
 use crate::domain::decide::{Input, Rules};
 use crate::domain::event::{Comment, Event, PullChange};
-use crate::domain::id::{DeliveryId, ForgeKind, PullId};
+use crate::domain::id::{Branch, DeliveryId, ForgeKind, PullId};
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
 use crate::store::{DeliveryEnd, Job, Lease};
 
@@ -70,12 +71,12 @@ impl Flow {
 
     async fn changed(&self, lease: &Lease, id: &PullId, change: PullChange) -> Result<DeliveryEnd, FlowError> {
         // What the delivery said may be old by now; what the forge says is not.
-        let pull = self.forge(&id.repo)?.pull(id).await?;
+        let (pull, default) = self.pull_and_default(id).await?;
         tracing::info!(pull = %id, head = %pull.head, ?change, "the pull request changed");
         let occasion = Occasion(format!("change-{}", pull.head));
         match pull.phase {
             Phase::Open => {
-                let found = self.find(&pull).await?;
+                let found = self.find(&pull, default).await?;
                 self.decide_on(lease, pull, &Input::Changed(found.found), &found.rules, &occasion).await?;
             }
             Phase::Closed => {
@@ -84,12 +85,12 @@ impl Flow {
                 }
                 self.decide_on(lease, pull, &Input::Closed, &Rules { base_may_apply: false }, &occasion).await?;
             }
-            Phase::Merged { .. } => self.merged(lease, pull).await?,
+            Phase::Merged { .. } => self.merged(lease, pull, default).await?,
         }
         Ok(DeliveryEnd::Done)
     }
 
-    async fn merged(&self, lease: &Lease, pull: Pull) -> Result<(), FlowError> {
+    async fn merged(&self, lease: &Lease, pull: Pull, default: Branch) -> Result<(), FlowError> {
         let known = self.store.pull_state(&pull.id).await?;
         let is_known =
             known.is_some_and(|state| state.record.affected.is_some_and(|affected| affected.head == pull.head));
@@ -101,7 +102,7 @@ impl Flow {
         // The forge let this account merge: that is the right to write, whatever a role look-up says of a merge bot.
         let role = forge.role(&pull.id.repo, &merged_by).await?.max(Role::Write);
         let by = Actor { login: merged_by, role };
-        let found = self.find(&pull).await?;
+        let found = self.find(&pull, default).await?;
         let review = Review { approvals: forge.approvals(&pull.id).await?, ..Review::default() };
         let occasion = Occasion(format!("merge-{}", pull.head));
         let input = Input::Merged { review, by, found: (!is_known).then_some(found.found) };
@@ -135,8 +136,8 @@ impl Flow {
         for (line, parsed) in lines {
             let origin = Origin { comment: comment.id, line, author: comment.author.clone(), at: comment.created_at };
             // Read again for every line: the line before may have changed something.
-            let pull = forge.pull(id).await?;
-            self.command(lease, pull, parsed, origin, actor.clone()).await?;
+            let (pull, default) = self.pull_and_default(id).await?;
+            self.command(lease, (pull, default), parsed, origin, actor.clone()).await?;
         }
         Ok(DeliveryEnd::Done)
     }
@@ -144,7 +145,7 @@ impl Flow {
     async fn command(
         &self,
         lease: &Lease,
-        pull: Pull,
+        (pull, default): (Pull, Branch),
         parsed: Parsed,
         origin: Origin,
         actor: Actor,
@@ -152,8 +153,8 @@ impl Flow {
         let id = pull.id.clone();
         let needs_review =
             matches!(&parsed, Parsed::Command(command) if matches!(command.verb, Verb::Apply | Verb::Approve));
-        let found = self.find(&pull).await?;
-        let review = if needs_review { self.review(&pull, found.diverged).await? } else { Review::default() };
+        let found = self.find(&pull, default).await?;
+        let review = if needs_review { self.review(&pull, &found).await? } else { Review::default() };
         let known = self.store.pull_state(&id).await?;
         // On a merged pull request what was merged stays what it was; only if nothing is known it is found out.
         let wanted = pull.is_open() || known.is_none_or(|state| state.record.affected.is_none());
@@ -191,9 +192,19 @@ impl Flow {
     }
 
     /// What the requirements are about, as it is now.
-    async fn review(&self, pull: &Pull, diverged: bool) -> Result<Review, FlowError> {
+    async fn review(&self, pull: &Pull, found: &Finding) -> Result<Review, FlowError> {
         let forge = self.forge(&pull.id.repo)?;
-        let (approvals, mergeable) = tokio::try_join!(forge.approvals(&pull.id), forge.mergeable(&pull.id))?;
+        let (approvals, mergeable, diverged) = tokio::try_join!(
+            async { Ok::<_, FlowError>(forge.approvals(&pull.id).await?) },
+            async { Ok(forge.mergeable(&pull.id).await?) },
+            found.diverged(&pull.head)
+        )?;
         Ok(Review { approvals, mergeable, diverged })
+    }
+
+    /// The pull request and whose rules hold for it, asked side by side.
+    async fn pull_and_default(&self, id: &PullId) -> Result<(Pull, Branch), FlowError> {
+        let forge = self.forge(&id.repo)?;
+        Ok(tokio::try_join!(forge.pull(id), forge.default_branch(&id.repo))?)
     }
 }
