@@ -7,11 +7,14 @@ use crate::config::{ConfigErrors, FoundProject, Layers, REPO_FILE, RepoConfig, R
 use crate::domain::decide::{Affected, AffectedProject, Found, Problem, Rules};
 use crate::domain::id::{Branch, Sha, TreeId};
 use crate::domain::impact::Extent;
-use crate::domain::pull::{Phase, Pull};
+use crate::domain::pull::Pull;
 use crate::git::{GitError, Merge, Mirror, Treeish, Want};
 
 /// A larger configuration is refused by its parser; this only bounds what is read.
 const LARGEST_CONFIG: usize = 2 << 20;
+
+/// A commit that is not found may not have reached all of the forge yet; after so many tries it is not there.
+const MOST_TRIES: u32 = 4;
 
 /// What `find` came to.
 #[derive(Debug)]
@@ -22,50 +25,73 @@ pub(super) struct Finding {
     pub(super) diverged: bool,
 }
 
+impl Finding {
+    /// Whoever can't be told what to plan can't be told the rules either.
+    fn problem(problem: Problem, diverged: bool) -> Self {
+        let rules = Rules::unknown(problem.sentence());
+        Self { found: Found::Problem(problem), rules, diverged }
+    }
+}
+
 /// A pull request's commits, fetched and merged.
 struct Fetched {
     mirror: Mirror,
     base: Sha,
     tree: TreeId,
-    default_tree: TreeId,
+    /// The default branch as it was before the merge, if that was into it: whose rules hold.
+    trusted_tree: TreeId,
     default: Branch,
+    default_tip: Sha,
+}
+
+/// The repository's configuration on the default branch, and why it does not say the rules, if so.
+struct Trusted {
+    config: RepoConfig,
+    broken: Option<String>,
 }
 
 impl Flow {
-    pub(super) async fn find(&self, pull: &Pull) -> Result<Finding, FlowError> {
-        let nothing = Rules { base_may_apply: false };
+    /// `attempt`: how often this was tried, this time included.
+    pub(super) async fn find(&self, pull: &Pull, attempt: u32) -> Result<Finding, FlowError> {
         if pull.fork {
-            return Ok(Finding { found: Found::Problem(Problem::Fork), rules: nothing, diverged: false });
+            return Ok(Finding::problem(Problem::Fork, false));
         }
-        let default = self.default_branch(&pull.id.repo).await?;
-        let mirror = match self.fetch(&pull.id.repo, &wants(pull, &default)).await {
-            Ok(mirror) => mirror,
-            Err(FlowError::Git(error @ GitError::NotFound { .. })) => {
-                let found = Found::Problem(Problem::Fetch { message: error.to_string() });
-                return Ok(Finding { found, rules: nothing, diverged: false });
+        match self.look(pull).await {
+            Err(FlowError::Git(error)) if attempt >= MOST_TRIES && !error.is_transient() => {
+                let message = match &error {
+                    GitError::NotFound { .. } => error.to_string(),
+                    // Other causes may hold paths of the server.
+                    _ => "git could not read it; the server's log says more".to_owned(),
+                };
+                tracing::error!(pull = %pull.id, error = %FlowError::Git(error).chain(), "nothing can be planned");
+                Ok(Finding::problem(Problem::Fetch { message }, false))
             }
-            Err(error) => return Err(error),
-        };
-        let base = base_of(&mirror, pull)?;
+            result => result,
+        }
+    }
+
+    async fn look(&self, pull: &Pull) -> Result<Finding, FlowError> {
+        let default = self.default_branch(&pull.id.repo).await?;
+        let mirror = self.fetch(&pull.id.repo, &wants(pull, &default)).await?;
+        let base = base_of(&mirror, pull).await?;
         let default_tip = mirror.tip(&default)?;
-        let (diverged, merge, default_tree) = tokio::try_join!(
+        let merged_into_default = pull.merge_commit().is_some() && pull.base_branch == default;
+        let trusted = if merged_into_default { &base } else { &default_tip };
+        let (contained, merge, trusted_tree) = tokio::try_join!(
             mirror.is_ancestor(&base, &pull.head),
             mirror.merge(&base, &pull.head),
-            mirror.tree(&default_tip)
+            mirror.tree(trusted)
         )?;
-        let diverged = !diverged;
+        let diverged = !contained;
         let tree = match merge {
             Merge::Clean(tree) => tree,
-            Merge::Conflict { files } => {
-                return Ok(Finding { found: Found::Problem(Problem::Conflict { files }), rules: nothing, diverged });
-            }
+            Merge::Conflict { files } => return Ok(Finding::problem(Problem::Conflict { files }, diverged)),
         };
-        let fetched = Fetched { mirror, base, tree, default_tree, default };
-        let (found, rules) = match self.resolve(pull, &fetched).await? {
-            Ok((affected, rules)) => (Found::Affected(affected), rules),
-            Err(errors) => (Found::Problem(Problem::Configuration { errors: errors.to_string() }), nothing),
-        };
-        Ok(Finding { found, rules, diverged })
+        let fetched = Fetched { mirror, base, tree, trusted_tree, default, default_tip };
+        Ok(match self.resolve(pull, &fetched).await? {
+            Ok((affected, rules)) => Finding { found: Found::Affected(affected), rules, diverged },
+            Err(errors) => Finding::problem(Problem::Configuration { errors: errors.to_string() }, diverged),
+        })
     }
 
     /// The outer error is ours, the inner one the repository's configuration.
@@ -74,25 +100,21 @@ impl Flow {
         pull: &Pull,
         fetched: &Fetched,
     ) -> Result<Result<(Affected, Rules), ConfigErrors>, FlowError> {
-        let Fetched { mirror, base, tree, default_tree, default } = fetched;
+        let Fetched { mirror, base, tree, trusted_tree, default, .. } = fetched;
         let (survey, trusted, changed) = tokio::try_join!(
             self.survey(mirror, tree),
             async {
                 // Most pull requests change no project's existence: one survey then serves both trees.
-                if tree == default_tree { Ok(None) } else { self.survey(mirror, default_tree).await.map(Some) }
+                if tree == trusted_tree { Ok(None) } else { self.survey(mirror, trusted_tree).await.map(Some) }
             },
             async { Ok(mirror.changed_files(Treeish::from(base), Treeish::from(tree)).await?) }
         )?;
         let trusted = trusted.as_ref().unwrap_or(&survey);
-        let shown = format!("{REPO_FILE} on {default}");
-        let default_config = match self.repo_config(mirror, trusted, &shown).await? {
-            Ok(config) => config,
-            Err(errors) => return Ok(Err(errors)),
-        };
         let pull_config = match self.repo_config(mirror, &survey, REPO_FILE).await? {
             Ok(config) => config,
             Err(errors) => return Ok(Err(errors)),
         };
+        let Trusted { config: default_config, broken } = self.trusted_config(fetched, trusted, &pull_config).await?;
         let policy = self
             .config
             .policy(&pull.id.repo)
@@ -109,8 +131,34 @@ impl Flow {
         };
         let projects = resolved.into_iter().filter_map(|project| concerned(project, &changed, &survey)).collect();
         let affected = Affected { head: pull.head.clone(), base: base.clone(), tree: tree.clone(), projects };
-        let rules = Rules { base_may_apply: layers.may_apply_from(&pull.base_branch, default) };
-        Ok(Ok((affected, rules)))
+        let base_may_apply = layers.may_apply_from(&pull.base_branch, default);
+        Ok(Ok((affected, Rules { base_may_apply, unknown: broken })))
+    }
+
+    /// What the default branch says. If its file is broken, no pull request would be planned any more, the one that mends
+    /// it neither: then the pull request's own file is used to plan, and nothing is applied. After a merge that mended it,
+    /// the file that it brought holds.
+    async fn trusted_config(
+        &self,
+        fetched: &Fetched,
+        trusted: &Survey,
+        pull_config: &RepoConfig,
+    ) -> Result<Trusted, FlowError> {
+        let Fetched { mirror, trusted_tree, default, default_tip, .. } = fetched;
+        let shown = format!("{REPO_FILE} on {default}");
+        if let Ok(config) = self.repo_config(mirror, trusted, &shown).await? {
+            return Ok(Trusted { config, broken: None });
+        }
+        let tip = mirror.tree(default_tip).await?;
+        if tip != *trusted_tree
+            && let Ok(config) = self.repo_config(mirror, &self.survey(mirror, &tip).await?, &shown).await?
+        {
+            return Ok(Trusted { config, broken: None });
+        }
+        let broken = format!(
+            "`{REPO_FILE}` on `{default}` can't be used, so that its rules are not known: nothing is applied until it is mended there"
+        );
+        Ok(Trusted { config: pull_config.clone(), broken: Some(broken) })
     }
 
     async fn repo_config(
@@ -137,10 +185,10 @@ fn wants(pull: &Pull, default: &Branch) -> Vec<Want> {
 }
 
 /// What head is merged into: the base branch's tip, or what it was before the merge.
-fn base_of(mirror: &Mirror, pull: &Pull) -> Result<Sha, FlowError> {
-    Ok(match pull.phase {
-        Phase::Merged { .. } => pull.base.clone(),
-        Phase::Open | Phase::Closed => mirror.tip(&pull.base_branch)?,
+async fn base_of(mirror: &Mirror, pull: &Pull) -> Result<Sha, FlowError> {
+    Ok(match pull.merge_commit() {
+        Some(commit) => mirror.before_merge(commit, &pull.head, &pull.base).await?,
+        None => mirror.tip(&pull.base_branch)?,
     })
 }
 

@@ -3,16 +3,19 @@
 //! Everything that needs the forge or git happens before the transaction; within it, what is known is loaded, the core
 //! is asked and its answer performed, so that two events of one pull request can't be decided on the same knowledge.
 
+use super::find::Finding;
 use super::perform::Occasion;
 use super::{Flow, FlowError};
 use crate::domain::command::{Origin, Parsed, Verb, parse_comment};
 use crate::domain::decide::{Input, Rules};
 use crate::domain::event::{Comment, Event, PullChange};
 use crate::domain::id::{DeliveryId, ForgeKind, PullId};
+use crate::domain::permission::authorize;
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
-use crate::store::{DeliveryEnd, Job, Lease};
+use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
 
-/// After this many tries a delivery that can't be understood or carried out is given up, and says so.
+/// After this many tries a delivery that can't be carried out is given up, unless time may heal the reason: a forge that
+/// is down for a day must not cost a single merge.
 const MOST_TRIES: u32 = 12;
 
 impl Flow {
@@ -21,38 +24,27 @@ impl Flow {
             self.store.finish(lease).await?;
             return Ok(());
         };
-        let host = self.host_of(forge)?;
-        let delivered = &stored.delivery;
-        let event = match crate::forge::event(forge, &delivered.event_name, &delivered.body, host) {
-            Ok(event) => event,
-            Err(malformed) => {
-                tracing::warn!(delivery = %delivery, error = %malformed, "a delivery can't be read");
-                return self.end(lease, forge, delivery, DeliveryEnd::Failed(malformed.to_string())).await;
-            }
-        };
-        let end = match self.hear(lease, event).await {
+        let end = match self.hear(lease, forge, &stored.delivery).await {
             Ok(end) => end,
-            Err(error) if lease.attempts >= MOST_TRIES => {
+            Err(error) if lease.attempts >= MOST_TRIES && !error.may_heal() => {
                 tracing::error!(delivery = %delivery, error = %error.chain(), "a delivery is given up");
                 DeliveryEnd::Failed(error.chain())
             }
             Err(error) => return Err(error),
         };
-        self.end(lease, forge, delivery, end).await
-    }
-
-    async fn end(
-        &self,
-        lease: &Lease,
-        forge: ForgeKind,
-        delivery: &DeliveryId,
-        end: DeliveryEnd,
-    ) -> Result<(), FlowError> {
         self.store.end_delivery(lease, forge, delivery, end).await?;
         Ok(())
     }
 
-    async fn hear(&self, lease: &Lease, event: Event) -> Result<DeliveryEnd, FlowError> {
+    async fn hear(&self, lease: &Lease, forge: ForgeKind, delivered: &NewDelivery) -> Result<DeliveryEnd, FlowError> {
+        let host = self.host_of(forge)?;
+        let event = match crate::forge::event(forge, &delivered.event_name, &delivered.body, host) {
+            Ok(event) => event,
+            Err(malformed) => {
+                tracing::warn!(delivery = %delivered.id, error = %malformed, "a delivery can't be read");
+                return Ok(DeliveryEnd::Failed(malformed.to_string()));
+            }
+        };
         let pull = match &event {
             Event::Ignored { reason, .. } => return Ok(DeliveryEnd::Ignored(reason.clone())),
             Event::PullChanged { pull, .. } | Event::Commented { pull, .. } | Event::Reviewed { pull } => pull.clone(),
@@ -75,14 +67,14 @@ impl Flow {
         let occasion = Occasion(format!("change-{}", pull.head));
         match pull.phase {
             Phase::Open => {
-                let found = self.find(&pull).await?;
+                let found = self.find(&pull, lease.attempts).await?;
                 self.decide_on(lease, pull, &Input::Changed(found.found), &found.rules, &occasion).await?;
             }
             Phase::Closed => {
                 if self.store.pull_state(id).await?.is_none() {
                     return Ok(DeliveryEnd::Ignored("closed before it was ever heard of".to_owned()));
                 }
-                self.decide_on(lease, pull, &Input::Closed, &Rules { base_may_apply: false }, &occasion).await?;
+                self.decide_on(lease, pull, &Input::Closed, &Rules::unknown("it is closed"), &occasion).await?;
             }
             Phase::Merged { .. } => self.merged(lease, pull).await?,
         }
@@ -90,9 +82,6 @@ impl Flow {
     }
 
     async fn merged(&self, lease: &Lease, pull: Pull) -> Result<(), FlowError> {
-        let known = self.store.pull_state(&pull.id).await?;
-        let is_known =
-            known.is_some_and(|state| state.record.affected.is_some_and(|affected| affected.head == pull.head));
         let merged_by = match &pull.phase {
             Phase::Merged { by, .. } => by.clone().unwrap_or_else(|| pull.author.clone()),
             Phase::Open | Phase::Closed => pull.author.clone(),
@@ -101,10 +90,10 @@ impl Flow {
         // The forge let this account merge: that is the right to write, whatever a role look-up says of a merge bot.
         let role = forge.role(&pull.id.repo, &merged_by).await?.max(Role::Write);
         let by = Actor { login: merged_by, role };
-        let found = self.find(&pull).await?;
+        let found = self.find(&pull, lease.attempts).await?;
         let review = Review { approvals: forge.approvals(&pull.id).await?, ..Review::default() };
         let occasion = Occasion(format!("merge-{}", pull.head));
-        let input = Input::Merged { review, by, found: (!is_known).then_some(found.found) };
+        let input = Input::Merged { review, by, found: found.found };
         self.decide_on(lease, pull, &input, &found.rules, &occasion).await
     }
 
@@ -150,16 +139,23 @@ impl Flow {
         actor: Actor,
     ) -> Result<(), FlowError> {
         let id = pull.id.clone();
-        let needs_review =
-            matches!(&parsed, Parsed::Command(command) if matches!(command.verb, Verb::Apply | Verb::Approve));
-        let found = self.find(&pull).await?;
-        let review = if needs_review { self.review(&pull, found.diverged).await? } else { Review::default() };
-        let known = self.store.pull_state(&id).await?;
-        // On a merged pull request what was merged stays what it was; only if nothing is known it is found out.
-        let wanted = pull.is_open() || known.is_none_or(|state| state.record.affected.is_none());
+        let verb = match &parsed {
+            Parsed::Command(command) if authorize(command.verb, &actor).is_ok() => Some(command.verb),
+            _ => None,
+        };
+        // Nobody makes the server fetch who could not command it.
+        let (found, rules, diverged) = if matches!(verb, Some(Verb::Plan | Verb::Apply | Verb::Approve)) {
+            let Finding { found, rules, diverged } = self.find(&pull, lease.attempts).await?;
+            (Some(found), rules, diverged)
+        } else {
+            (None, Rules::unknown("nobody asked for them"), false)
+        };
+        let review = match verb {
+            Some(Verb::Apply | Verb::Approve) => self.review(&pull, diverged).await?,
+            _ => Review::default(),
+        };
         let occasion = Occasion(format!("reply-{}-{}", origin.comment, origin.line));
-        let input =
-            Input::Commanded { parsed, origin: origin.clone(), actor, review, found: wanted.then_some(found.found) };
+        let input = Input::Commanded { parsed, origin: origin.clone(), actor, review, found };
         let mut tx = self.store.write(&id.repo).await?;
         tx.hold(lease).await?;
         // The same comment may come in several webhooks.
@@ -167,7 +163,7 @@ impl Flow {
             return Ok(());
         }
         let state = self.known(&mut tx, pull).await?;
-        let aftermath = self.follow(&mut tx, &state, &input, &found.rules, &occasion).await?;
+        let aftermath = self.follow(&mut tx, &state, &input, &rules, &occasion).await?;
         tx.commit().await?;
         self.settle(&aftermath);
         Ok(())
