@@ -7,6 +7,22 @@ use super::permission::{MayApply, authorize};
 use super::project::{Project, Requirement, StateKind};
 use super::pull::{Actor, Pull, Review};
 
+/// What configuration says of a pull request beyond its projects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The pull request's base branch is among `branches`, as the default branch and the server have them.
+    pub base_may_apply: bool,
+    /// Why the rules can't be known, as a sentence for people: nothing is applied then.
+    pub unknown: Option<String>,
+}
+
+impl Rules {
+    #[must_use]
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self { base_may_apply: false, unknown: Some(why.into()) }
+    }
+}
+
 /// Everything besides the project that the answer depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -15,8 +31,7 @@ pub struct Asked<'a> {
     /// What was asked for: `apply` or `approve`. A merge asks for `apply`.
     pub verb: Verb,
     pub actor: &'a Actor,
-    /// The base branch is among those that may apply.
-    pub base_may_apply: bool,
+    pub rules: &'a Rules,
 }
 
 /// # Errors
@@ -38,8 +53,12 @@ pub fn allow_apply(project: &Project, asked: Asked<'_>) -> Result<MayApply, Vec<
     if let Some(least) = project.least_role.filter(|least| asked.actor.role < *least) {
         missing.push(format!("a rule says that only `{}` and above may apply it", least.as_str()));
     }
-    if !asked.base_may_apply {
-        missing.push(format!("the base branch `{}` is not among `branches`", asked.pull.base_branch));
+    match &asked.rules.unknown {
+        Some(why) => missing.push(why.clone()),
+        None if !asked.rules.base_may_apply => {
+            missing.push(format!("the base branch `{}` is not among `branches`", asked.pull.base_branch));
+        }
+        None => {}
     }
     missing.extend(project.require.iter().filter_map(|requirement| lacks(*requirement, asked)));
     if missing.is_empty() { Ok(MayApply(())) } else { Err(missing) }

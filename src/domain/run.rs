@@ -233,6 +233,21 @@ impl Run {
         }
     }
 
+    /// Whether it was over at a time of the forge's clock, which counts whole seconds.
+    #[must_use]
+    pub fn was_over_by(&self, at: Timestamp) -> bool {
+        self.finished_at.is_some_and(|finished| finished.0 / 1000 <= at.0 / 1000)
+    }
+
+    /// The plan that it made: a plan run's, or the one that an apply stopped at.
+    #[must_use]
+    pub const fn made_plan(&self) -> Option<&Planned> {
+        match &self.outcome {
+            Some(Outcome::Differs(differs)) => Some(&differs.planned),
+            _ => self.planned(),
+        }
+    }
+
     #[must_use]
     pub const fn planned(&self) -> Option<&Planned> {
         match &self.outcome {

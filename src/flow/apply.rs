@@ -11,8 +11,10 @@ use super::{Flow, FlowError};
 use crate::archive::RunFile;
 use crate::config::Phase;
 use crate::domain::id::{Fingerprint, RunId, Sha, TreeId};
+use crate::domain::project::Target;
+use crate::domain::pull::{Phase as PullPhase, Pull};
 use crate::domain::run::{Applied, ApplyOrder, Differs, Outcome, Planned, Run};
-use crate::git::{Mirror, Want};
+use crate::git::{Merge, Mirror, Want};
 use crate::terraform::steps::ApplyReport;
 use crate::terraform::untrusted;
 use tokio_util::sync::CancellationToken;
@@ -36,8 +38,9 @@ impl Flow {
         let Some(order) = run.apply_order() else {
             return Err(not_prepared("this run is no apply"));
         };
-        let mirror = self.fetch(&run.pull.repo, &self.wanted(run, order).await?).await?;
-        let code = self.code(run, order, &mirror).await?;
+        let pull = self.pull_now(run, order).await?;
+        let mirror = self.fetch(&run.pull.repo, &wanted(run, &pull)).await?;
+        let code = self.code(run, &pull, &mirror).await?;
         let saved = match self.saved_plan(run, order, &code).await? {
             Ok(saved) => match self.apply_saved(run, &mirror, &saved, cancel).await? {
                 Ok(outcome) => return Ok(Done { outcome, commit: code.commit }),
@@ -49,41 +52,78 @@ impl Flow {
         Ok(Done { outcome, commit: code.commit })
     }
 
-    async fn wanted(&self, run: &Run, order: &ApplyOrder) -> Result<Vec<Want>, FlowError> {
-        let mut wants = vec![Want::Commit(run.target.head.clone()), Want::Commit(run.target.base.clone())];
-        if let Some(commit) = &order.merge_commit {
-            wants.push(Want::Commit(commit.clone()));
-            if let Some(state) = self.store.pull_state(&run.pull).await? {
-                wants.push(Want::Branch(state.pull().base_branch.clone()));
-            }
+    /// The pull request as it is now: an apply that had to wait may begin days after it was ordered. What was merged
+    /// stays merged.
+    async fn pull_now(&self, run: &Run, order: &ApplyOrder) -> Result<Pull, Stop> {
+        let known = self.store.pull_state(&run.pull).await?.map(|state| state.record.pull);
+        let pull = match known {
+            Some(pull) if order.merge_commit.is_some() => pull,
+            _ => self.forge(&run.pull.repo)?.pull(&run.pull).await.map_err(FlowError::from)?,
+        };
+        if pull.phase == PullPhase::Closed {
+            return Err(not_prepared("The pull request was closed before this apply began."));
         }
-        Ok(wants)
+        if pull.head != run.target.head {
+            return Err(not_prepared(format!(
+                "`{}` was pushed before this apply began: look at its plan, and comment again.",
+                pull.head.short()
+            )));
+        }
+        Ok(pull)
     }
 
-    /// After the merge: the merge commit, unless a newer apply of the project is not contained in it; then the tip of
-    /// the base branch, so that a late apply never takes back a newer one. Before the merge: what was planned.
-    async fn code(&self, run: &Run, order: &ApplyOrder, mirror: &Mirror) -> Result<Code, Stop> {
+    async fn code(&self, run: &Run, pull: &Pull, mirror: &Mirror) -> Result<Code, Stop> {
+        // The tree that was planned has no name in git: merging makes it again.
         mirror.merge(&run.target.base, &run.target.head).await?;
-        let Some(merge_commit) = &order.merge_commit else {
-            return Ok(Code { commit: None, tree: run.target.tree.clone(), inputs: run.target.inputs.clone() });
-        };
+        match pull.merge_commit() {
+            Some(merge_commit) => self.code_after_merge(run, pull, merge_commit, mirror).await,
+            None => self.code_before_merge(run, pull, mirror).await,
+        }
+    }
+
+    /// What was planned, unless the base branch has changed it since: nobody saw that planned.
+    async fn code_before_merge(&self, run: &Run, pull: &Pull, mirror: &Mirror) -> Result<Code, Stop> {
+        let Target { head, base, tree, inputs } = &run.target;
+        let tip = mirror.tip(&pull.base_branch)?;
+        let same = |tree| Ok(Code { commit: None, tree, inputs: inputs.clone() });
+        if tip == *base {
+            return same(tree.clone());
+        }
+        match mirror.merge(&tip, head).await? {
+            Merge::Clean(tree) if self.inputs(run, mirror, &tree).await? == *inputs => same(tree),
+            _ => Err(not_prepared(format!(
+                "`{}` has changed what this project is made of since it was planned: comment `{} plan`, and apply the new \
+                 plan.",
+                pull.base_branch, self.config.name
+            ))),
+        }
+    }
+
+    /// The merge commit, unless a newer apply of the project is not contained in it; then the tip of the base branch, so
+    /// that a late apply never takes back a newer one.
+    async fn code_after_merge(
+        &self,
+        run: &Run,
+        pull: &Pull,
+        merge_commit: &Sha,
+        mirror: &Mirror,
+    ) -> Result<Code, Stop> {
         let mut tx = self.store.write(&run.pull.repo).await?;
         let applied = tx.applied_commit(&run.pull.repo, &run.project.key).await?;
         tx.commit().await?;
         let commit = match applied {
             Some(applied) if !mirror.is_ancestor(&applied, merge_commit).await.unwrap_or(false) => {
-                let state = self.store.pull_state(&run.pull).await?;
-                let branch = state.map(|state| state.pull().base_branch.clone());
-                match branch {
-                    Some(branch) => mirror.tip(&branch)?,
-                    None => merge_commit.clone(),
-                }
+                mirror.tip(&pull.base_branch)?
             }
             _ => merge_commit.clone(),
         };
         let tree = mirror.tree(&commit).await?;
-        let inputs = self.survey(mirror, &tree).await?.inputs(&extent(&run.project));
+        let inputs = self.inputs(run, mirror, &tree).await?;
         Ok(Code { commit: Some(commit), tree, inputs })
+    }
+
+    async fn inputs(&self, run: &Run, mirror: &Mirror, tree: &TreeId) -> Result<String, FlowError> {
+        Ok(self.survey(mirror, tree).await?.inputs(&extent(&run.project)))
     }
 
     /// The reviewed plan if it may still run as far as that can be known before terraform is asked; otherwise why not.
@@ -96,7 +136,7 @@ impl Flow {
         let (Some(plan), Some(reviewed)) = (order.plan, &order.reviewed) else {
             return Ok(Err("It was merged before its plan was shown.".to_owned()));
         };
-        let Some(planned) = self.store.run(plan).await?.as_ref().and_then(planned_by).cloned() else {
+        let Some(planned) = self.store.run(plan).await?.as_ref().and_then(Run::made_plan).cloned() else {
             return Ok(Err("The reviewed plan is gone.".to_owned()));
         };
         let identity = &planned.identity;
@@ -180,13 +220,9 @@ impl Flow {
     }
 }
 
-/// The plan that a run made: a plan run's, or the one that an apply stopped at.
-fn planned_by(run: &Run) -> Option<&Planned> {
-    match &run.outcome {
-        Some(Outcome::Planned(planned)) => Some(planned),
-        Some(Outcome::Differs(differs)) => Some(&differs.planned),
-        _ => None,
-    }
+fn wanted(run: &Run, pull: &Pull) -> Vec<Want> {
+    let commits = [&run.target.head, &run.target.base].into_iter().chain(pull.merge_commit());
+    commits.cloned().map(Want::Commit).chain([Want::Branch(pull.base_branch.clone())]).collect()
 }
 
 fn restore(bench: &Bench<'_>, plan: &[u8], lock: Option<&[u8]>) -> Result<(), Stop> {

@@ -2,7 +2,7 @@
 //! request; it is made where the cause is known.
 
 use crate::archive::ArchiveError;
-use crate::forge::ForgeError;
+use crate::forge::{ForgeError, ForgeErrorKind};
 use crate::git::GitError;
 use crate::store::StoreError;
 use std::error::Error as _;
@@ -29,6 +29,19 @@ pub enum FlowError {
 impl FlowError {
     pub(super) fn disk(path: &Path, source: std::io::Error) -> Self {
         Self::Disk { path: path.to_owned(), source }
+    }
+
+    /// Time, or an operator, may heal it: it is worth trying for as long as it takes.
+    #[must_use]
+    pub const fn may_heal(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Archive(_) | Self::Disk { .. } => true,
+            Self::Forge(error) => {
+                error.is_transient() || matches!(error.kind, ForgeErrorKind::Unauthorized | ForgeErrorKind::Forbidden)
+            }
+            Self::Git(error) => error.is_transient() || matches!(error, GitError::Auth { .. }),
+            Self::NoForge { .. } | Self::Broken(_) => false,
+        }
     }
 
     /// The whole chain of causes in one line.

@@ -7,9 +7,12 @@ use crate::config::{ConfigErrors, FoundProject, Layers, REPO_FILE, RepoConfig, R
 use crate::domain::decide::{Affected, AffectedProject, Found, Problem, Rules};
 use crate::domain::id::{Branch, Sha, TreeId};
 use crate::domain::impact::Extent;
-use crate::domain::pull::{Phase, Pull};
+use crate::domain::pull::Pull;
 use crate::git::{GitError, Merge, Mirror, Treeish, Want};
 use std::sync::Arc;
+
+/// A commit that is not found may not have reached all of the forge yet; after so many tries it is not there.
+const MOST_TRIES: u32 = 4;
 
 /// What `find` came to.
 #[derive(Debug)]
@@ -21,8 +24,10 @@ pub(super) struct Finding {
 }
 
 impl Finding {
+    /// Whoever can't be told what to plan can't be told the rules either.
     fn problem(problem: Problem) -> Self {
-        Self { found: Found::Problem(problem), rules: Rules { base_may_apply: false }, place: None }
+        let rules = Rules::unknown(problem.sentence());
+        Self { found: Found::Problem(problem), rules, place: None }
     }
 
     /// Whether the base branch has commits that the head does not contain. Asked only when a requirement may need it:
@@ -40,30 +45,48 @@ struct Fetched {
     mirror: Mirror,
     base: Sha,
     tree: TreeId,
-    /// What the default branch says.
+    /// The default branch as it was before the merge, if that was into it: whose rules hold.
     trusted: Arc<Survey>,
     default: Branch,
+    default_tip: Sha,
+}
+
+/// The repository's configuration on the default branch, and why it does not say the rules, if so.
+struct Trusted {
+    config: RepoConfig,
+    broken: Option<String>,
 }
 
 impl Flow {
-    /// `default` is the repository's default branch.
-    pub(super) async fn find(&self, pull: &Pull, default: Branch) -> Result<Finding, FlowError> {
+    /// `default` is the repository's default branch; `attempt`: how often this was tried, this time included.
+    pub(super) async fn find(&self, pull: &Pull, default: Branch, attempt: u32) -> Result<Finding, FlowError> {
         if pull.fork {
             return Ok(Finding::problem(Problem::Fork));
         }
-        let mirror = match self.fetch(&pull.id.repo, &wants(pull, &default)).await {
-            Ok(mirror) => mirror,
-            Err(FlowError::Git(error @ GitError::NotFound { .. })) => {
-                return Ok(Finding::problem(Problem::Fetch { message: error.to_string() }));
+        match self.look(pull, default).await {
+            Err(FlowError::Git(error)) if attempt >= MOST_TRIES && !error.is_transient() => {
+                let message = match &error {
+                    GitError::NotFound { .. } => error.to_string(),
+                    // Other causes may hold paths of the server.
+                    _ => "git could not read it; the server's log says more".to_owned(),
+                };
+                tracing::error!(pull = %pull.id, error = %FlowError::Git(error).chain(), "nothing can be planned");
+                Ok(Finding::problem(Problem::Fetch { message }))
             }
-            Err(error) => return Err(error),
-        };
-        let base = base_of(&mirror, pull)?;
+            result => result,
+        }
+    }
+
+    async fn look(&self, pull: &Pull, default: Branch) -> Result<Finding, FlowError> {
+        let mirror = self.fetch(&pull.id.repo, &wants(pull, &default)).await?;
+        let base = base_of(&mirror, pull).await?;
         let default_tip = mirror.tip(&default)?;
-        // The default branch is read while git merges.
+        let merged_into_default = pull.merge_commit().is_some() && pull.base_branch == default;
+        let rules_at = if merged_into_default { &base } else { &default_tip };
+        // Whose rules hold is read while git merges.
         let (merge, trusted) =
             tokio::try_join!(async { Ok::<_, FlowError>(mirror.merge(&base, &pull.head).await?) }, async {
-                let tree = mirror.tree(&default_tip).await?;
+                let tree = mirror.tree(rules_at).await?;
                 self.survey(&mirror, &tree).await
             })?;
         let place = Some((mirror.clone(), base.clone()));
@@ -73,7 +96,7 @@ impl Flow {
                 return Ok(Finding { place, ..Finding::problem(Problem::Conflict { files }) });
             }
         };
-        let fetched = Fetched { mirror, base, tree, trusted, default };
+        let fetched = Fetched { mirror, base, tree, trusted, default, default_tip };
         Ok(match self.resolve(pull, &fetched).await? {
             Ok((affected, rules)) => Finding { found: Found::Affected(affected), rules, place },
             Err(errors) => Finding { place, ..Finding::problem(Problem::Configuration { errors: errors.to_string() }) },
@@ -86,18 +109,15 @@ impl Flow {
         pull: &Pull,
         fetched: &Fetched,
     ) -> Result<Result<(Affected, Rules), ConfigErrors>, FlowError> {
-        let Fetched { mirror, base, tree, trusted, default } = fetched;
+        let Fetched { mirror, base, tree, trusted, default, .. } = fetched;
         let (survey, changed) = tokio::try_join!(self.survey(mirror, tree), async {
             Ok(mirror.changed_files(Treeish::from(base), Treeish::from(tree)).await?)
         })?;
-        let default_config = match repo_config(trusted, &format!("{REPO_FILE} on {default}")) {
-            Ok(config) => config,
-            Err(errors) => return Ok(Err(errors)),
-        };
         let pull_config = match repo_config(&survey, REPO_FILE) {
             Ok(config) => config,
             Err(errors) => return Ok(Err(errors)),
         };
+        let Trusted { config: default_config, broken } = self.trusted_config(fetched, &pull_config).await?;
         let policy = self
             .config
             .policy(&pull.id.repo)
@@ -114,8 +134,27 @@ impl Flow {
         };
         let projects = resolved.into_iter().filter_map(|project| concerned(project, &changed, &survey)).collect();
         let affected = Affected { head: pull.head.clone(), base: base.clone(), tree: tree.clone(), projects };
-        let rules = Rules { base_may_apply: layers.may_apply_from(&pull.base_branch, default) };
-        Ok(Ok((affected, rules)))
+        let base_may_apply = layers.may_apply_from(&pull.base_branch, default);
+        Ok(Ok((affected, Rules { base_may_apply, unknown: broken })))
+    }
+
+    /// What the default branch says. If its file is broken, no pull request would be planned any more, the one that mends
+    /// it neither: then the pull request's own file is used to plan, and nothing is applied. After a merge that mended it,
+    /// the file that it brought holds.
+    async fn trusted_config(&self, fetched: &Fetched, pull_config: &RepoConfig) -> Result<Trusted, FlowError> {
+        let Fetched { mirror, trusted, default, default_tip, .. } = fetched;
+        let shown = format!("{REPO_FILE} on {default}");
+        if let Ok(config) = repo_config(trusted, &shown) {
+            return Ok(Trusted { config, broken: None });
+        }
+        let tip = mirror.tree(default_tip).await?;
+        if let Ok(config) = repo_config(&*self.survey(mirror, &tip).await?, &shown) {
+            return Ok(Trusted { config, broken: None });
+        }
+        let broken = format!(
+            "`{REPO_FILE}` on `{default}` can't be used, so that its rules are not known: nothing is applied until it is mended there"
+        );
+        Ok(Trusted { config: pull_config.clone(), broken: Some(broken) })
     }
 }
 
@@ -135,10 +174,10 @@ fn wants(pull: &Pull, default: &Branch) -> Vec<Want> {
 }
 
 /// What head is merged into: the base branch's tip, or what it was before the merge.
-fn base_of(mirror: &Mirror, pull: &Pull) -> Result<Sha, FlowError> {
-    Ok(match pull.phase {
-        Phase::Merged { .. } => pull.base.clone(),
-        Phase::Open | Phase::Closed => mirror.tip(&pull.base_branch)?,
+async fn base_of(mirror: &Mirror, pull: &Pull) -> Result<Sha, FlowError> {
+    Ok(match pull.merge_commit() {
+        Some(commit) => mirror.before_merge(commit, &pull.head, &pull.base).await?,
+        None => mirror.tip(&pull.base_branch)?,
     })
 }
 

@@ -10,10 +10,12 @@ use crate::domain::command::{Origin, Parsed, Verb, parse_comment};
 use crate::domain::decide::{Input, Rules};
 use crate::domain::event::{Comment, Event, PullChange};
 use crate::domain::id::{Branch, DeliveryId, ForgeKind, PullId};
+use crate::domain::permission::authorize;
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
 use crate::store::{DeliveryEnd, Job, Lease};
 
-/// After this many tries a delivery that can't be understood or carried out is given up, and says so.
+/// After this many tries a delivery that can't be carried out is given up, unless time may heal the reason: a forge that
+/// is down for a day must not cost a single merge.
 const MOST_TRIES: u32 = 12;
 
 /// A delivery that is being listened to, under the lease of its job.
@@ -42,7 +44,7 @@ impl Flow {
         let hearing = Hearing { lease, forge, delivery };
         let end = match self.hear(hearing, event).await {
             Ok(end) => end,
-            Err(error) if lease.attempts >= MOST_TRIES => {
+            Err(error) if lease.attempts >= MOST_TRIES && !error.may_heal() => {
                 tracing::error!(delivery = %delivery, error = %error.chain(), "a delivery is given up");
                 Some(DeliveryEnd::Failed(error.chain()))
             }
@@ -94,14 +96,14 @@ impl Flow {
         let occasion = Occasion(format!("change-{}", pull.head));
         match pull.phase {
             Phase::Open => {
-                let found = self.find(&pull, default).await?;
+                let found = self.find(&pull, default, hearing.lease.attempts).await?;
                 self.decide_on(hearing, pull, &Input::Changed(found.found), &found.rules, &occasion).await?;
             }
             Phase::Closed => {
                 if self.store.pull_state(id).await?.is_none() {
                     return Ok(Some(DeliveryEnd::Ignored("closed before it was ever heard of".to_owned())));
                 }
-                self.decide_on(hearing, pull, &Input::Closed, &Rules { base_may_apply: false }, &occasion).await?;
+                self.decide_on(hearing, pull, &Input::Closed, &Rules::unknown("it is closed"), &occasion).await?;
             }
             Phase::Merged { .. } => self.merged(hearing, pull, default).await?,
         }
@@ -109,9 +111,6 @@ impl Flow {
     }
 
     async fn merged(&self, hearing: Hearing<'_>, pull: Pull, default: Branch) -> Result<(), FlowError> {
-        let known = self.store.pull_state(&pull.id).await?;
-        let is_known =
-            known.is_some_and(|state| state.record.affected.is_some_and(|affected| affected.head == pull.head));
         let merged_by = match &pull.phase {
             Phase::Merged { by, .. } => by.clone().unwrap_or_else(|| pull.author.clone()),
             Phase::Open | Phase::Closed => pull.author.clone(),
@@ -120,10 +119,10 @@ impl Flow {
         // The forge let this account merge: that is the right to write, whatever a role look-up says of a merge bot.
         let role = forge.role(&pull.id.repo, &merged_by).await?.max(Role::Write);
         let by = Actor { login: merged_by, role };
-        let found = self.find(&pull, default).await?;
+        let found = self.find(&pull, default, hearing.lease.attempts).await?;
         let review = Review { approvals: forge.approvals(&pull.id).await?, ..Review::default() };
         let occasion = Occasion(format!("merge-{}", pull.head));
-        let input = Input::Merged { review, by, found: (!is_known).then_some(found.found) };
+        let input = Input::Merged { review, by, found: found.found };
         self.decide_on(hearing, pull, &input, &found.rules, &occasion).await
     }
 
@@ -169,16 +168,26 @@ impl Flow {
         actor: Actor,
     ) -> Result<(), FlowError> {
         let id = pull.id.clone();
-        let needs_review =
-            matches!(&parsed, Parsed::Command(command) if matches!(command.verb, Verb::Apply | Verb::Approve));
-        let found = self.find(&pull, default).await?;
-        let review = if needs_review { self.review(&pull, &found).await? } else { Review::default() };
-        let known = self.store.pull_state(&id).await?;
-        // On a merged pull request what was merged stays what it was; only if nothing is known it is found out.
-        let wanted = pull.is_open() || known.is_none_or(|state| state.record.affected.is_none());
+        let verb = match &parsed {
+            Parsed::Command(command) if authorize(command.verb, &actor).is_ok() => Some(command.verb),
+            _ => None,
+        };
+        // Nobody makes the server fetch who could not command it.
+        let finding = if matches!(verb, Some(Verb::Plan | Verb::Apply | Verb::Approve)) {
+            Some(self.find(&pull, default, lease.attempts).await?)
+        } else {
+            None
+        };
+        let review = match (&finding, verb) {
+            (Some(finding), Some(Verb::Apply | Verb::Approve)) => self.review(&pull, finding).await?,
+            _ => Review::default(),
+        };
+        let (found, rules) = match finding {
+            Some(finding) => (Some(finding.found), finding.rules),
+            None => (None, Rules::unknown("nobody asked for them")),
+        };
         let occasion = Occasion(format!("reply-{}-{}", origin.comment, origin.line));
-        let input =
-            Input::Commanded { parsed, origin: origin.clone(), actor, review, found: wanted.then_some(found.found) };
+        let input = Input::Commanded { parsed, origin: origin.clone(), actor, review, found };
         let mut tx = self.store.write(&id.repo).await?;
         tx.hold(lease).await?;
         // The same comment may come in several webhooks.
@@ -186,7 +195,7 @@ impl Flow {
             return Ok(());
         }
         let state = self.known(&mut tx, pull).await?;
-        let aftermath = self.follow(&mut tx, &state, &input, &found.rules, &occasion).await?;
+        let aftermath = self.follow(&mut tx, &state, &input, &rules, &occasion).await?;
         tx.commit().await?;
         self.settle(&aftermath);
         Ok(())

@@ -89,7 +89,6 @@ impl Performing<'_> {
             Effect::WaitForLock { project, target, order, proof: _ } => {
                 self.order(project, target, order, RunState::Waiting).await?;
             }
-            Effect::Resume { run } => self.resume(run).await?,
             Effect::Supersede { run } => {
                 self.supersede(run).await?;
                 aftermath.stopped.push(run);
@@ -101,10 +100,8 @@ impl Performing<'_> {
                 }
             }
             Effect::FreeLock { project } => self.free(&project).await?,
-            Effect::Landed { project } => {
-                if let Some(commit) = self.state.pull().merge_commit() {
-                    self.tx.set_applied_commit(&self.pull().repo.clone(), &project, commit).await?;
-                }
+            Effect::NoteApplied { project, commit } => {
+                self.tx.set_applied_commit(&self.pull().repo.clone(), &project, &commit).await?;
             }
             Effect::Say(say) => self.say(&say).await?,
         }

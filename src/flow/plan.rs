@@ -5,8 +5,8 @@ use super::{Flow, FlowError};
 use crate::archive::{ArchiveName, RunFile};
 use crate::config::Phase;
 use crate::domain::fingerprint::{FingerprintContext, fingerprint};
-use crate::domain::id::{RunId, TreeId};
-use crate::domain::plan::{self, PlanView};
+use crate::domain::id::{Fingerprint, RunId, TreeId, Workspace};
+use crate::domain::plan::{self, PlanSummary, PlanView};
 use crate::domain::project::StateKind;
 use crate::domain::run::{Outcome, PlanIdentity, Planned, Run, StateMark, Step};
 use crate::git::Want;
@@ -14,6 +14,7 @@ use crate::terraform::{plan_file, untrusted};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
 use sha2::Sha256;
+use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 /// Nothing that is larger is kept or read back.
@@ -42,20 +43,26 @@ impl Flow {
         let path = bench.plan_path();
         steps.plan(&path, &run.project.var_files).await?;
         let json = steps.show_json(&path).await?;
-        let facts = plan::read(&json).map_err(unreadable)?;
-        let file = plan_file::read(&path).map_err(unreadable)?;
+        let made = Made {
+            json,
+            path,
+            lock_path: bench.dir().join(LOCK_FILE),
+            workspace: run.project.key.workspace.clone(),
+            backend: self.backend(bench).await?,
+            inputs: inputs.to_owned(),
+            key: self.archive.hmac_key(),
+        };
+        // Seconds of work, if the plan is large.
+        let read = tokio::task::spawn_blocking(|| made.read()).await;
+        let Read { json, file, lock, view, summary, fingerprint, state } =
+            read.unwrap_or_else(|_| Err(unreadable("reading it was interrupted")))?;
         let identity = PlanIdentity {
             terraform: bench.tool.identity(),
             workspace: run.project.key.workspace.to_string(),
             workflow: self.workflow(run),
             state_address: self.state_address(run).await?,
-            state: plan_file::state_mark(&file).map_err(unreadable)?,
+            state,
         };
-        let context =
-            FingerprintContext { workspace: &run.project.key.workspace, backend: &self.backend(bench).await?, inputs };
-        let fingerprint = fingerprint(&facts.raw, &context, &self.archive.hmac_key());
-        let view = serde_json::to_vec(&facts.view).expect("a view is plain data");
-        let lock = untrusted::read(&bench.dir().join(LOCK_FILE), LARGEST_LOCK_FILE).map_err(unreadable)?;
         let keep = |file: RunFile, bytes: Vec<u8>| async move {
             self.archive.put(&ArchiveName::run(run.id, file), bytes).await.map_err(FlowError::from)
         };
@@ -66,7 +73,7 @@ impl Flow {
                 None => Ok(()),
             }
         })?;
-        Ok(Planned { summary: facts.summary, fingerprint, identity, tree: tree.clone(), inputs: inputs.to_owned() })
+        Ok(Planned { summary, fingerprint, identity, tree: tree.clone(), inputs: inputs.to_owned() })
     }
 
     /// Which backend the plan was made with: managed state by its id, for its address may change; any other as `init`
@@ -112,6 +119,45 @@ impl Flow {
         add("var files");
         run.project.var_files.iter().for_each(|file| add(file));
         hex::encode(hash.finalize().into_bytes())
+    }
+}
+
+/// What terraform has made, and what else its fingerprint depends on.
+struct Made {
+    json: Vec<u8>,
+    path: PathBuf,
+    lock_path: PathBuf,
+    workspace: Workspace,
+    backend: String,
+    inputs: String,
+    key: [u8; 32],
+}
+
+/// What is kept of it.
+struct Read {
+    json: Vec<u8>,
+    file: Vec<u8>,
+    lock: Option<Vec<u8>>,
+    view: Vec<u8>,
+    summary: PlanSummary,
+    fingerprint: Fingerprint,
+    state: StateMark,
+}
+
+impl Made {
+    fn read(self) -> Result<Read, Stop> {
+        let facts = plan::read(&self.json).map_err(unreadable)?;
+        let file = plan_file::read(&self.path).map_err(unreadable)?;
+        let context = FingerprintContext { workspace: &self.workspace, backend: &self.backend, inputs: &self.inputs };
+        Ok(Read {
+            fingerprint: fingerprint(&facts.raw, &context, &self.key),
+            view: serde_json::to_vec(&facts.view).expect("a view is plain data"),
+            lock: untrusted::read(&self.lock_path, LARGEST_LOCK_FILE).map_err(unreadable)?,
+            state: plan_file::state_mark(&file).map_err(unreadable)?,
+            summary: facts.summary,
+            json: self.json,
+            file,
+        })
     }
 }
 

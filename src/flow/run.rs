@@ -5,18 +5,26 @@ use super::bench::{Stop, failure};
 use super::perform::Occasion;
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
-use crate::domain::id::{RunId, Sha};
+use crate::domain::id::{PullId, RunId, Sha};
 use crate::domain::run::{Failure, Outcome, Run, RunState, Step};
 use crate::store::{Job, Lease, Tx};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-/// A run that failed this often for reasons of ours (the disk, the forge, git) is failed for good.
+/// A run that failed this often for reasons of ours (the disk, git) is failed for good,
 const MOST_TRIES: u32 = 5;
+/// and this often if time may heal the reason: about an hour.
+const MOST_PATIENT_TRIES: u32 = 20;
 
 impl Flow {
-    pub(super) async fn run(&self, lease: &Lease, id: RunId, cancel: &CancellationToken) -> Result<(), FlowError> {
-        let Some(run) = self.begin(lease, id).await? else { return Ok(()) };
+    pub(super) async fn run(
+        &self,
+        lease: &Lease,
+        pull: &PullId,
+        id: RunId,
+        cancel: &CancellationToken,
+    ) -> Result<(), FlowError> {
+        let Some(run) = self.begin(lease, pull, id).await? else { return Ok(()) };
         let _running = self.running.begin(id, cancel.clone());
         let done = if run.is_plan() {
             self.plan(&run, cancel).await.map(|outcome| Done { outcome, commit: None })
@@ -25,8 +33,17 @@ impl Flow {
         };
         let done = match done {
             Ok(done) => done,
+            // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by this.
+            Err(Stop::Failed(failure)) if cancel.is_cancelled() && failure.step != Step::Apply => {
+                self.put_back(lease, &run).await?;
+                self.store.give_back(lease, now(), "stopped").await?;
+                return Ok(());
+            }
             Err(Stop::Failed(failure)) => Done { outcome: Outcome::Failed(failure), commit: None },
-            Err(Stop::Ours(error)) if lease.attempts < MOST_TRIES && run.is_plan() => return Err(error),
+            Err(Stop::Ours(error)) if lease.attempts < most_tries(&error) => {
+                self.put_back(lease, &run).await?;
+                return Err(error);
+            }
             Err(Stop::Ours(error)) => {
                 tracing::error!(run = %id, error = %error.chain(), "a run failed for a reason of ours");
                 Done { outcome: Outcome::Failed(ours(&error)), commit: None }
@@ -36,30 +53,30 @@ impl Flow {
     }
 
     /// Notes that the run is under way; `None` if there is nothing to do.
-    async fn begin(&self, lease: &Lease, id: RunId) -> Result<Option<Run>, FlowError> {
-        let Some(known) = self.store.run(id).await? else {
-            self.store.finish(lease).await?;
+    async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Option<Run>, FlowError> {
+        let mut tx = self.store.write(&pull.repo).await?;
+        tx.hold(lease).await?;
+        let run = tx.run(id).await?.filter(|run| matches!(run.state, RunState::Queued | RunState::Running));
+        let Some(mut run) = run else {
+            tx.finish(lease).await?;
+            tx.commit().await?;
             return Ok(None);
         };
-        let mut tx = self.store.write(&known.pull.repo).await?;
-        tx.hold(lease).await?;
-        let Some(mut run) = tx.run(id).await? else { return Ok(None) };
-        match run.state {
-            // An apply that was begun under an earlier lease: nobody knows how far it came, so it is never repeated.
-            RunState::Running if !run.is_plan() => {
-                tracing::error!(run = %id, "an apply lost its server");
-                let end = End { state: RunState::Interrupted, outcome: Outcome::Failed(interrupted()), commit: None };
-                self.finish_run(&mut tx, lease, run, end).await?;
-                tx.commit().await?;
-                self.wake.notify_waiters();
-                return Ok(None);
-            }
-            RunState::Queued | RunState::Running => {}
-            _ => {
-                tx.finish(lease).await?;
-                tx.commit().await?;
-                return Ok(None);
-            }
+        // What was begun under an earlier lease lost its server. Nobody knows how far an apply came, so it is never
+        // repeated; a plan that costs the server its life again and again is not either.
+        let lost = run.state == RunState::Running;
+        if lost && (!run.is_plan() || lease.attempts > MOST_PATIENT_TRIES) {
+            tracing::error!(run = %id, attempts = lease.attempts, "a run lost its server");
+            let end = if run.is_plan() {
+                let message = "the server did not survive it, again and again";
+                End { state: RunState::Failed, outcome: Outcome::Failed(failure(Step::Plan, message)), commit: None }
+            } else {
+                End { state: RunState::Interrupted, outcome: Outcome::Failed(interrupted()), commit: None }
+            };
+            self.finish_run(&mut tx, lease, run, end).await?;
+            tx.commit().await?;
+            self.wake.notify_waiters();
+            return Ok(None);
         }
         run.state = RunState::Running;
         run.started_at = Some(now());
@@ -68,6 +85,22 @@ impl Flow {
         tx.commit().await?;
         self.wake.notify_waiters();
         Ok(Some(run))
+    }
+
+    /// The run is queued again, for nothing was changed yet: from here on it counts as never begun.
+    async fn put_back(&self, lease: &Lease, run: &Run) -> Result<(), FlowError> {
+        let mut tx = self.store.write(&run.pull.repo).await?;
+        tx.hold(lease).await?;
+        if let Some(mut run) = tx.run(run.id).await?
+            && run.state == RunState::Running
+        {
+            run.state = RunState::Queued;
+            run.started_at = None;
+            tx.update_run(&run).await?;
+            tx.enqueue(&Job::Tell { pull: run.pull.clone() }, now()).await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     async fn end_run(&self, lease: &Lease, run: Run, done: Done) -> Result<(), FlowError> {
@@ -100,13 +133,16 @@ impl Flow {
         run.finished_at = Some(now());
         run.outcome = Some(end.outcome);
         tx.update_run(&run).await?;
+        let mut known = tx.pull_state(&run.pull).await?;
         if !run.is_plan() {
-            self.record_apply(tx, &run, end.commit).await?;
+            // An apply that was begun before the merge is in the base branch by now.
+            let merged = || known.as_ref().and_then(|known| known.pull().merge_commit().cloned());
+            self.record_apply(tx, &run, end.commit.or_else(merged)).await?;
+            known = tx.pull_state(&run.pull).await?;
         }
-        if let Some(known) = tx.pull_state(&run.pull).await? {
+        if let Some(known) = known {
             let occasion = Occasion(format!("over-{}", run.id));
-            // Nothing that follows from the end of a run asks for the base branch.
-            let rules = Rules { base_may_apply: false };
+            let rules = Rules::unknown("a run's end asks for none");
             self.follow(tx, &known, &Input::RunOver { run: run.id }, &rules, &occasion).await?;
         }
         tx.finish(lease).await?;
@@ -115,16 +151,15 @@ impl Flow {
 
     async fn record_apply(&self, tx: &mut Tx, run: &Run, commit: Option<Sha>) -> Result<(), FlowError> {
         let (repo, project) = (&run.pull.repo, &run.project.key);
-        let changed = match &run.outcome {
-            Some(Outcome::Applied(applied)) => {
-                if let Some(commit) = &commit {
-                    tx.set_applied_commit(repo, project, commit).await?;
-                }
-                !applied.done.is_empty()
-            }
-            Some(Outcome::Failed(failure)) => failure.changed_something,
-            _ => false,
+        let (applied, changed) = match &run.outcome {
+            Some(Outcome::Applied(applied)) => (true, !applied.done.is_empty()),
+            Some(Outcome::Failed(failure)) => (false, failure.changed_something),
+            _ => (false, false),
         };
+        // Half an apply must not be taken back by an older commit either.
+        if let Some(commit) = commit.as_ref().filter(|_| applied || changed) {
+            tx.set_applied_commit(repo, project, commit).await?;
+        }
         if changed {
             tx.mark_lock_applied(repo, project, &run.pull).await?;
         }
@@ -142,6 +177,10 @@ impl Flow {
         tx.audit(now(), "terraplane", "applied", &run.pull, Some(project), &data).await?;
         Ok(())
     }
+}
+
+const fn most_tries(error: &FlowError) -> u32 {
+    if error.may_heal() { MOST_PATIENT_TRIES } else { MOST_TRIES }
 }
 
 /// How a run ended, as it is written.
@@ -173,5 +212,5 @@ fn ours(error: &FlowError) -> Failure {
         FlowError::Store(_) | FlowError::Archive(_) | FlowError::Disk { .. } => "the server's storage failed",
         FlowError::NoForge { .. } | FlowError::Broken(_) => "an internal error",
     };
-    failure(Step::Prepare, format!("{what}; the server's log says more, and `terraplane plan` tries again"))
+    failure(Step::Prepare, format!("{what}; the server's log says more"))
 }

@@ -25,19 +25,24 @@ impl Flow {
         };
         let forge = self.forge(&id.repo)?;
         let comments = self.store.comments(id).await?;
+        // What one of them is refused (a conversation that is locked, a permission that is missing) must not keep the
+        // others from being told.
+        let mut refused = Refused::default();
         // The comment first: it is what people wait for.
-        let again = self.tell_live(lease, forge, &state, &comments).await?;
-        self.tell_statuses(lease, forge, &state).await?;
+        let again = refused.unless(self.tell_live(lease, forge, &state, &comments).await)?.flatten();
+        refused.unless(self.tell_statuses(lease, forge, &state).await)?;
         for comment in comments.iter().filter(|comment| comment.key != LIVE) {
-            self.tell_own(lease, forge, id, comment).await?;
+            refused.unless(self.tell_own(lease, forge, id, comment).await)?;
+        }
+        if let Some(error) = refused.0 {
+            return Err(error);
         }
         let mut tx = self.store.write(&id.repo).await?;
         tx.hold(lease).await?;
-        tx.finish(lease).await?;
         if let Some(due) = again {
-            // A job of its own: waiting is no failed attempt.
             tx.enqueue(&Job::Tell { pull: id.clone() }, due).await?;
         }
+        tx.finish(lease).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -63,9 +68,17 @@ impl Flow {
         if let Some(later) = self.pace.next(&state.pull().id, now()) {
             return Ok(Some(later));
         }
-        let number = self.show(forge, &state.pull().id, posted.and_then(|comment| comment.comment), &body).await?;
-        self.pace.edited(&state.pull().id, now());
-        self.store.comment_sent(lease, LIVE, number, &hash).await?;
+        match self.show(forge, &state.pull().id, posted.and_then(|comment| comment.comment), &body).await {
+            Ok(number) => {
+                self.pace.edited(&state.pull().id, now());
+                self.store.comment_sent(lease, LIVE, number, &hash).await?;
+            }
+            // With the next change it is tried again.
+            Err(FlowError::Forge(error)) if is_final(&error) => {
+                tracing::error!(pull = %state.pull().id, error = %error, "the live comment can't be shown");
+            }
+            Err(error) => return Err(error),
+        }
         Ok(None)
     }
 
@@ -168,6 +181,24 @@ impl Flow {
             }
         }
         views
+    }
+}
+
+/// The first refusal that an operator may mend; the others are told all the same.
+#[derive(Default)]
+struct Refused(Option<FlowError>);
+
+impl Refused {
+    /// The error is one that would meet the others as well.
+    fn unless<T>(&mut self, told: Result<T, FlowError>) -> Result<Option<T>, FlowError> {
+        match told {
+            Ok(told) => Ok(Some(told)),
+            Err(FlowError::Forge(error)) if !error.is_transient() => {
+                self.0.get_or_insert(error.into());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

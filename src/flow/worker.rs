@@ -7,6 +7,9 @@
 use super::{Flow, FlowError, now};
 use crate::domain::id::Timestamp;
 use crate::store::{Job, JobKind, Lease, StoreError};
+use crate::terraform::steps::Limits;
+use futures::FutureExt as _;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -18,6 +21,8 @@ const LEASE_MS: i64 = 30_000;
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The longest sleep while nothing is due: another process may have queued something.
 const IDLE: Duration = Duration::from_secs(2);
+/// After terraform was stopped: reading and storing what came of it.
+const LAST_WORDS: Duration = Duration::from_secs(30);
 /// Deliveries and tells that go on at once.
 const LIGHT: usize = 8;
 
@@ -50,8 +55,9 @@ impl Worker {
         }
         tracing::warn!("the grace period is over: running work is being stopped");
         self.abort.cancel();
-        // Terraform gets its own grace after SIGINT; this bounds the wait for it.
-        let _ = tokio::time::timeout(Duration::from_secs(60), self.tasks.wait()).await;
+        // An apply that is told to stop waits for calls that are under way, and writes its state down through this server.
+        let terraform = Limits::default().apply_grace;
+        let _ = tokio::time::timeout(terraform + LAST_WORDS, self.tasks.wait()).await;
         false
     }
 
@@ -115,11 +121,12 @@ async fn until_due(flow: &Flow, kinds: &[JobKind]) -> Duration {
 /// One piece of work under its lease.
 async fn work(flow: &Flow, lease: Lease, cancel: CancellationToken) {
     let done = {
-        let working = carry_out(flow, &lease, &cancel);
+        // A panic is an error as any other: otherwise the work would come back when the lease runs out, for ever.
+        let working = AssertUnwindSafe(carry_out(flow, &lease, &cancel)).catch_unwind();
         tokio::pin!(working);
         loop {
             tokio::select! {
-                done = &mut working => break done,
+                done = &mut working => break done.unwrap_or_else(|_| Err(FlowError::Broken("it panicked".to_owned()))),
                 () = tokio::time::sleep(HEARTBEAT) => heartbeat(flow, &lease, &cancel).await,
             }
         }
@@ -158,7 +165,7 @@ async fn carry_out(flow: &Flow, lease: &Lease, cancel: &CancellationToken) -> Re
     let started: Timestamp = now();
     let result = match &lease.job {
         Job::Ingest { forge, delivery } => flow.ingest(lease, *forge, delivery).await,
-        Job::Run { run, .. } => flow.run(lease, *run, cancel).await,
+        Job::Run { run, pull, .. } => flow.run(lease, pull, *run, cancel).await,
         Job::Tell { pull } => flow.tell(lease, pull).await,
     };
     metrics::histogram!("terraplane_job_seconds", "kind" => lease.job.kind().as_str())

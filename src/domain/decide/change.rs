@@ -1,6 +1,7 @@
 //! A pull request was opened, pushed to, retargeted, closed: what is planned, and what is made pointless.
 
-use super::{Affected, Effect, Found, Present, Problem, PullState, Say, present};
+use super::over::end_of_batches;
+use super::{Affected, Effect, Found, Present, Problem, ProjectState, PullState, Say, present};
 use crate::domain::run::{Run, RunState};
 
 pub(super) fn changed(state: &PullState, found: &Found) -> Vec<Effect> {
@@ -13,6 +14,7 @@ pub(super) fn changed(state: &PullState, found: &Found) -> Vec<Effect> {
 /// Nothing can be planned: what runs for older code is stopped, and people are told why.
 fn broken(state: &PullState, problem: &Problem) -> Vec<Effect> {
     let mut effects = supersede_plans(state, |_| true);
+    effects.extend(call_off_overtaken(state));
     effects.push(Effect::Remember { affected: None, problem: Some(problem.clone()) });
     if *problem == Problem::Fork {
         effects.push(Effect::Say(Say::ForkRefused));
@@ -23,6 +25,7 @@ fn broken(state: &PullState, problem: &Problem) -> Vec<Effect> {
 fn plan_all(state: &PullState, affected: &Affected) -> Vec<Effect> {
     let present = present(state, affected);
     let mut effects = supersede_plans(state, |run| !present.iter().any(|project| stands_for(run, project)));
+    effects.extend(call_off_overtaken(state));
     effects.push(Effect::Remember { affected: Some(affected.clone()), problem: None });
     effects.extend(present.iter().filter(|project| !has_plan(project)).map(Present::start_plan));
     effects
@@ -44,7 +47,7 @@ impl Present<'_> {
     }
 }
 
-/// A newer push makes plans of older code pointless. Applies are never stopped by a push.
+/// A newer push makes plans of older code pointless.
 pub(super) fn supersede_plans(state: &PullState, pointless: impl Fn(&Run) -> bool) -> Vec<Effect> {
     state
         .unfinished
@@ -54,24 +57,43 @@ pub(super) fn supersede_plans(state: &PullState, pointless: impl Fn(&Run) -> boo
         .collect()
 }
 
-/// Closed without a merge: plans and queued applies are stopped, a running apply goes on. A lock stays where something
-/// was applied, for reality then differs from the base branch.
+/// A newer push calls off applies of older code that have not begun: what is applied is what the head has. One that runs
+/// goes on.
+fn call_off_overtaken(state: &PullState) -> Vec<Effect> {
+    let overtaken = |run: &Run| run.target.head != state.pull().head;
+    let mut effects = call_off_applies(state, overtaken);
+    let not_begun = |project: &&ProjectState| {
+        let apply = project.apply.as_ref();
+        apply.is_some_and(|apply| apply.state == RunState::Queued && overtaken(apply))
+    };
+    effects.extend(free_untouched(state, state.projects.iter().filter(not_begun)));
+    effects
+}
+
+/// Stops applies that have not begun, and says so: people were told that they would go on by themselves.
+pub(super) fn call_off_applies(state: &PullState, pointless: impl Fn(&Run) -> bool) -> Vec<Effect> {
+    let begun = |run: &Run| run.state == RunState::Running;
+    let called_off: Vec<&Run> =
+        state.unfinished.iter().filter(|run| !run.is_plan() && !begun(run) && pointless(run)).collect();
+    let mut effects: Vec<Effect> = called_off.iter().map(|run| Effect::Supersede { run: run.id }).collect();
+    effects.extend(end_of_batches(state, &called_off));
+    effects
+}
+
+/// Lets go of projects under whose lock nothing was applied.
+fn free_untouched<'a>(state: &PullState, projects: impl Iterator<Item = &'a ProjectState>) -> Vec<Effect> {
+    projects
+        .filter(|project| state.holds_lock(project) && project.lock.as_ref().is_some_and(|lock| !lock.applied))
+        .map(|project| Effect::FreeLock { project: project.project.key.clone() })
+        .collect()
+}
+
+/// Closed without a merge: plans and applies that have not begun are stopped, a running apply goes on. A lock stays where
+/// something was applied, for reality then differs from the base branch.
 pub(super) fn closed(state: &PullState) -> Vec<Effect> {
-    let mut effects: Vec<Effect> = state
-        .unfinished
-        .iter()
-        .filter(|run| run.is_plan() || run.state != RunState::Running)
-        .map(|run| Effect::Supersede { run: run.id })
-        .collect();
-    let applying =
-        |project: &super::ProjectState| project.apply_state().is_some_and(|apply| apply == RunState::Running);
-    effects.extend(
-        state
-            .projects
-            .iter()
-            .filter(|project| state.holds_lock(project) && !applying(project))
-            .filter(|project| project.lock.as_ref().is_some_and(|lock| !lock.applied))
-            .map(|project| Effect::FreeLock { project: project.project.key.clone() }),
-    );
+    let mut effects = supersede_plans(state, |_| true);
+    effects.extend(call_off_applies(state, |_| true));
+    let applying = |project: &&ProjectState| project.apply_state() == Some(RunState::Running);
+    effects.extend(free_untouched(state, state.projects.iter().filter(|project| !applying(project))));
     effects
 }

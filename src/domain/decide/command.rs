@@ -1,13 +1,13 @@
 //! Somebody wrote a command: what follows, or everything that stands in its way.
 
-use super::merge::{begin, is_applying, per_project, reviewed, start};
+use super::merge::{affected_by_merge, begin, is_applying, per_project, start};
 use super::{Affected, Effect, Found, Missing, Present, Problem, ProjectState, PullState, Rules, Say, change, present};
 use crate::domain::command::{Command, Origin, Parsed, Selector, Verb};
-use crate::domain::id::{Fingerprint, ProjectName, RunId};
+use crate::domain::id::ProjectName;
 use crate::domain::permission::{MayApply, authorize};
 use crate::domain::pull::{Actor, Phase, Review};
 use crate::domain::requirement::{Asked, allow_apply};
-use crate::domain::run::{ApplyOrder, Outcome, Run, RunState};
+use crate::domain::run::{ApplyOrder, Run, RunState};
 
 #[derive(Clone, Copy)]
 pub(super) struct Asking<'a> {
@@ -42,24 +42,17 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>, rules: &R
     if command.verb == Verb::Unlock {
         return unlock(state, &command.selector, asking);
     }
-    let mut effects = match asking.found {
-        Some(found @ Found::Problem(problem)) => {
-            let mut effects = change::changed(state, found);
-            // Of a fork people are told in a comment of its own anyway.
-            if *problem != Problem::Fork {
-                effects.extend(whole(cannot_be_planned(problem)));
-            }
+    let (mut effects, affected) = present_code(state, asking);
+    let affected = match affected {
+        Ok(affected) => affected,
+        // Of a fork people are told in a comment of its own anyway.
+        Err(_) if asking.found == Some(&Found::Problem(Problem::Fork)) => return effects,
+        Err(why) => {
+            effects.extend(whole(why.to_owned()));
             return effects;
         }
-        // A command first brings what is known up to date: a plan of an older head is stopped, a missing one begun.
-        Some(found) if state.pull().is_open() => change::changed(state, found),
-        _ => Vec::new(),
     };
-    let affected = match asking.found {
-        Some(Found::Affected(affected)) => Some(affected),
-        _ => state.record.affected.as_ref(),
-    };
-    let chosen = match choose(state, affected, &command.selector, asking, command.verb) {
+    let chosen = match choose(state, affected.as_ref(), &command.selector, asking, command.verb) {
         Ok(chosen) => chosen,
         Err(say) => {
             effects.push(Effect::Say(say));
@@ -81,14 +74,28 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>, rules: &R
     effects
 }
 
-fn cannot_be_planned(problem: &Problem) -> String {
-    let what = match problem {
-        Problem::Fork => "its head is in a fork",
-        Problem::Conflict { .. } => "it conflicts with its base branch",
-        Problem::Configuration { .. } => "its configuration can't be used",
-        Problem::Fetch { .. } => "the repository could not be fetched",
-    };
-    format!("the pull request can't be planned, for {what}: the first comment says more")
+/// What follows alone from how things are now (a plan of an older head is stopped, a missing one begun), and what the
+/// pull request concerns, or why nothing can be done.
+fn present_code(state: &PullState, asking: Asking<'_>) -> (Vec<Effect>, Result<Option<Affected>, &'static str>) {
+    match (&state.pull().phase, asking.found) {
+        (Phase::Closed, _) => (Vec::new(), Err("the pull request is closed without a merge")),
+        (Phase::Open, None) => (Vec::new(), Ok(state.record.affected.clone())),
+        (Phase::Open, Some(found)) => {
+            let affected = match found {
+                Found::Affected(affected) => Ok(Some(affected.clone())),
+                Found::Problem(problem) => Err(problem.sentence()),
+            };
+            (change::changed(state, found), affected)
+        }
+        (Phase::Merged { .. }, found) => match affected_by_merge(state, found) {
+            Ok(affected) => {
+                let news = state.record.affected.as_ref() != Some(&affected);
+                let remember = news.then(|| Effect::Remember { affected: Some(affected.clone()), problem: None });
+                (remember.into_iter().collect(), Ok(Some(affected)))
+            }
+            Err(problem) => (Vec::new(), problem.map_or(Ok(None), |problem| Err(problem.sentence()))),
+        },
+    }
 }
 
 /// The projects that a selector names. Every word must name one: a typo must not make a command do less, or more.
@@ -113,14 +120,8 @@ fn choose<'a>(
 }
 
 fn plan(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>) -> Vec<Effect> {
-    let not_open = match state.pull().phase {
-        Phase::Open => None,
-        Phase::Closed => Some("the pull request is closed".to_owned()),
-        Phase::Merged { .. } => {
-            Some("the pull request is merged: `apply` plans what is left of it anew, and shows it first".to_owned())
-        }
-    };
-    if let Some(what) = not_open {
+    if !state.pull().is_open() {
+        let what = "the pull request is merged: `apply` plans what is left of it anew, and shows it first".to_owned();
         return refuse(asking, Verb::Plan, vec![Missing { project: None, what }]);
     }
     let again = |project: &Present<'_>| {
@@ -136,10 +137,6 @@ fn plan(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>) -> Vec<Ef
 
 /// All or nothing: a command that could only do a part says what is missing for the rest, and how to ask for the part.
 fn apply(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>, rules: &Rules) -> Vec<Effect> {
-    if state.pull().phase == Phase::Closed {
-        let what = "the pull request is closed without a merge".to_owned();
-        return refuse(asking, Verb::Apply, vec![Missing { project: None, what }]);
-    }
     let asked = ask(state, asking, Verb::Apply, rules);
     let mut effects = Vec::new();
     let mut missing = Vec::new();
@@ -150,9 +147,7 @@ fn apply(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>, rules: &
             continue;
         }
         match may_apply(state, project, asking, asked) {
-            Ok((plan, proof)) => {
-                effects.extend(start(state, project, plan, &asking.actor.login, asking.review, proof));
-            }
+            Ok(proof) => effects.extend(start(state, project, &asking.actor.login, asking.review, proof)),
             Err(reasons) => missing.extend(per_project(project.project, reasons)),
         }
     }
@@ -166,15 +161,12 @@ fn apply(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>, rules: &
     effects
 }
 
-/// The plan that people saw, with its fingerprint.
-type ReviewedPlan = Option<(RunId, Fingerprint)>;
-
 fn may_apply(
     state: &PullState,
     project: &Present<'_>,
     asking: Asking<'_>,
     asked: Asked<'_>,
-) -> Result<(ReviewedPlan, MayApply), Vec<String>> {
+) -> Result<MayApply, Vec<String>> {
     let merged = state.pull().merge_commit().is_some();
     let mut reasons = Vec::new();
     if project.known.is_some_and(is_applying) {
@@ -183,12 +175,11 @@ fn may_apply(
     if !merged && !project.project.apply.on_comment() {
         reasons.push("it is applied by the merge (`apply: on_merge`)".to_owned());
     }
-    let plan = reviewed(project);
     if !merged {
         reasons.extend(unseen(project, asking.origin));
     }
     match allow_apply(project.project, asked) {
-        Ok(proof) if reasons.is_empty() => Ok((plan, proof)),
+        Ok(proof) if reasons.is_empty() => Ok(proof),
         Ok(_) => Err(reasons),
         Err(more) => {
             reasons.extend(more);
@@ -202,14 +193,15 @@ fn unseen(project: &Present<'_>, origin: &Origin) -> Option<String> {
     let plan = project.known.and_then(|known| known.plan.as_ref()).filter(|plan| plan.target == project.target);
     match plan {
         Some(plan) if plan.state == RunState::Failed => Some("its plan failed".to_owned()),
-        Some(plan) if plan.state == RunState::Succeeded => {
-            // The forge's clock counts whole seconds.
-            let finished = plan.finished_at.map_or(0, |at| at.0 / 1000);
-            (finished > origin.at.0 / 1000)
-                .then(|| "its plan was finished after your comment: look at it, and comment again".to_owned())
-        }
+        Some(plan) if plan.state == RunState::Succeeded => not_shown(plan, origin),
         _ => Some("it is still being planned: comment again when its plan is shown".to_owned()),
     }
+}
+
+/// Why nobody who wrote the comment can have seen the plan that the run made.
+fn not_shown(run: &Run, origin: &Origin) -> Option<String> {
+    (!run.was_over_by(origin.at))
+        .then(|| "its plan was finished after your comment: look at it, and comment again".to_owned())
 }
 
 /// Accepts what an apply stopped at: a new plan that is not the reviewed one, or a merge without the approval it needs.
@@ -218,12 +210,16 @@ fn approve(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>, rules:
     let mut effects = Vec::new();
     let mut missing = Vec::new();
     for project in chosen {
-        let Some(plan) = waits_for_approval(state, project) else { continue };
+        let Some(shown) = waits_for_approval(state, project) else { continue };
+        if let Some(reason) = shown.and_then(|run| not_shown(run, asking.origin)) {
+            missing.extend(per_project(project.project, vec![reason]));
+            continue;
+        }
         match allow_apply(project.project, asked) {
             Ok(proof) => {
                 let order = ApplyOrder {
-                    plan: Some(plan.0),
-                    reviewed: Some(plan.1),
+                    plan: shown.map(|run| run.id),
+                    reviewed: shown.and_then(Run::made_plan).map(|planned| planned.fingerprint.clone()),
                     merge_commit: state.pull().merge_commit().cloned(),
                     ordered_by: asking.actor.login.clone(),
                     approved_by: vec![asking.actor.login.clone()],
@@ -243,20 +239,19 @@ fn approve(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>, rules:
     effects
 }
 
-/// The plan that `approve` would accept: the one that was shown last.
-fn waits_for_approval(state: &PullState, project: &Present<'_>) -> ReviewedPlan {
+/// The run whose plan `approve` would accept: the one that was shown last. `Some(None)`: there is no plan, and the apply
+/// will stop once it has made one. `None`: nothing waits.
+fn waits_for_approval<'a>(state: &PullState, project: &Present<'a>) -> Option<Option<&'a Run>> {
     let merged = state.pull().merge_commit().is_some();
-    match project.known.and_then(|known| known.apply.as_ref()) {
-        Some(Run { id, state: RunState::Differs, outcome: Some(Outcome::Differs(differs)), target, .. })
-            if *target == project.target && (merged || project.project.apply.on_comment()) =>
-        {
-            Some((*id, differs.planned.fingerprint.clone()))
-        }
-        None if merged && !project.known.is_some_and(ProjectState::is_settled) => {
-            reviewed(project).filter(|_| project.project.apply.on_merge())
-        }
-        _ => None,
+    let apply = project.known.and_then(|known| known.apply.as_ref());
+    let differs = apply.filter(|apply| apply.state == RunState::Differs && apply.target == project.target);
+    if let Some(differs) = differs {
+        return (merged || project.project.apply.on_comment()).then_some(Some(differs));
     }
+    // A merge that was not approved, or whose approved apply failed. What only a comment applies waits for that.
+    let left = merged && !project.known.is_some_and(|known| known.is_settled() || is_applying(known));
+    let plan = project.known.and_then(ProjectState::current_plan).filter(|plan| plan.target == project.target);
+    (left && (apply.is_some() || project.project.apply.on_merge())).then_some(plan)
 }
 
 fn unlock(state: &PullState, selector: &Selector, asking: Asking<'_>) -> Vec<Effect> {
@@ -276,14 +271,10 @@ fn unlock(state: &PullState, selector: &Selector, asking: Asking<'_>) -> Vec<Eff
     if !under_way.is_empty() {
         return refuse(asking, Verb::Unlock, under_way);
     }
-    let mut effects = Vec::new();
-    for project in &held {
-        if waiting(project) {
-            effects.extend(project.apply.as_ref().map(|run| Effect::Supersede { run: run.id }));
-        }
-        if state.holds_lock(project) {
-            effects.push(Effect::FreeLock { project: project.project.key.clone() });
-        }
+    let mut effects =
+        change::call_off_applies(state, |run| held.iter().any(|project| project.project.key == run.project.key));
+    for project in held.iter().filter(|project| state.holds_lock(project)) {
+        effects.push(Effect::FreeLock { project: project.project.key.clone() });
     }
     let projects = held.iter().map(|project| project.project.name.clone()).collect();
     effects.push(Effect::Say(Say::Unlocked { by: asking.actor.login.clone(), projects }));
@@ -294,14 +285,14 @@ fn told_to_wait(state: &PullState, effects: &[Effect], asking: Asking<'_>) -> Op
     let waits = |effect: &Effect| {
         let Effect::WaitForLock { project, .. } = effect else { return None };
         let known = state.projects.iter().find(|known| known.project.key == project.key)?;
-        Some((project.name.clone(), known.lock.as_ref()?.held_by.clone(), known.queue_position))
+        Some((project.name.clone(), known.lock.as_ref()?.held_by.clone()))
     };
     let projects: Vec<_> = effects.iter().filter_map(waits).collect();
     (!projects.is_empty()).then(|| Effect::Say(Say::Waiting { to: asking.actor.login.clone(), projects }))
 }
 
 fn ask<'a>(state: &'a PullState, asking: Asking<'a>, verb: Verb, rules: &'a Rules) -> Asked<'a> {
-    Asked { pull: state.pull(), review: asking.review, verb, actor: asking.actor, base_may_apply: rules.base_may_apply }
+    Asked { pull: state.pull(), review: asking.review, verb, actor: asking.actor, rules }
 }
 
 fn refuse(asking: Asking<'_>, verb: Verb, missing: Vec<Missing>) -> Vec<Effect> {

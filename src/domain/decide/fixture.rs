@@ -186,5 +186,5 @@ pub(crate) fn says(verb: Verb, words: &[&str]) -> Parsed {
 }
 
 pub(crate) fn rules() -> Rules {
-    Rules { base_may_apply: true }
+    Rules { base_may_apply: true, unknown: None }
 }

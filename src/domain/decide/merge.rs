@@ -1,45 +1,36 @@
 //! A pull request was merged: what is applied by that, and what has to wait for a person.
 
-use super::{Affected, Effect, Found, Missing, Present, ProjectState, PullState, Rules, Say, change, present};
+use super::{Affected, Effect, Found, Missing, Present, Problem, ProjectState, PullState, Rules, Say, change, present};
 use crate::domain::command::Verb;
 use crate::domain::id::{Fingerprint, Login, RunId};
 use crate::domain::permission::MayApply;
 use crate::domain::project::{Project, StateKind, Target};
-use crate::domain::pull::{Actor, Review};
+use crate::domain::pull::{Actor, Phase, Review};
 use crate::domain::requirement::{Asked, allow_apply, approvers};
 use crate::domain::run::{ApplyOrder, Run, RunState};
 
-pub(super) fn merged(
-    state: &PullState,
-    review: &Review,
-    by: &Actor,
-    found: Option<&Found>,
-    rules: &Rules,
-) -> Vec<Effect> {
+pub(super) fn merged(state: &PullState, review: &Review, by: &Actor, found: &Found, rules: &Rules) -> Vec<Effect> {
     if state.pull().merge_commit().is_none() {
         return Vec::new();
     }
     // Plans that are still running would be shown for a pull request that is over: the applies plan for themselves.
     let mut effects = change::supersede_plans(state, |_| true);
-    let affected: &Affected = match (found, &state.record.affected) {
-        (Some(Found::Problem(problem)), _) => {
-            effects.push(Effect::Remember { affected: None, problem: Some(problem.clone()) });
+    let affected = match affected_by_merge(state, Some(found)) {
+        Ok(affected) => affected,
+        Err(problem) => {
+            effects.push(Effect::Remember { affected: None, problem: problem.cloned() });
             return effects;
         }
-        (Some(Found::Affected(affected)), _) => {
-            effects.push(Effect::Remember { affected: Some(affected.clone()), problem: None });
-            affected
-        }
-        (None, Some(affected)) => affected,
-        (None, None) => return effects,
     };
-    let asked =
-        Asked { pull: state.pull(), review, verb: Verb::Apply, actor: by, base_may_apply: rules.base_may_apply };
+    if state.record.affected.as_ref() != Some(&affected) {
+        effects.push(Effect::Remember { affected: Some(affected.clone()), problem: None });
+    }
+    let asked = Asked { pull: state.pull(), review, verb: Verb::Apply, actor: by, rules };
     let mut missing = Vec::new();
-    for project in present(state, affected) {
-        if project.known.is_some_and(|known| begun_by_merge(known) || known.is_settled()) {
-            if let Some(known) = project.known.filter(|known| known.is_settled() && state.holds_lock(known)) {
-                effects.extend(landed(known));
+    for project in present(state, &affected) {
+        if let Some(known) = project.known.filter(|known| begun_by_merge(known) || known.is_settled()) {
+            effects.extend(landed(state, known));
+            if known.is_settled() && state.holds_lock(known) {
                 effects.push(Effect::FreeLock { project: project.project.key.clone() });
             }
             continue;
@@ -49,7 +40,7 @@ pub(super) fn merged(
             continue;
         }
         match allow_apply(project.project, asked) {
-            Ok(proof) => effects.extend(start(state, &project, reviewed(&project), &by.login, review, proof)),
+            Ok(proof) => effects.extend(start(state, &project, &by.login, review, proof)),
             Err(reasons) => missing.extend(per_project(project.project, reasons)),
         }
     }
@@ -60,10 +51,28 @@ pub(super) fn merged(
 }
 
 /// What was applied before the merge came into the base branch with it.
-pub(super) fn landed(known: &ProjectState) -> Option<Effect> {
+pub(super) fn landed(state: &PullState, known: &ProjectState) -> Option<Effect> {
+    let commit = state.pull().merge_commit()?.clone();
     let before_the_merge = |apply: &Run| apply.apply_order().is_some_and(|order| order.merge_commit.is_none());
     let landed = known.is_applied() && known.apply.as_ref().is_some_and(before_the_merge);
-    landed.then(|| Effect::Landed { project: known.project.key.clone() })
+    landed.then(|| Effect::NoteApplied { project: known.project.key.clone(), commit })
+}
+
+/// What was merged: what people saw planned, if that was of this head, under the rules that were found. The error is why
+/// nothing is known of it.
+pub(super) fn affected_by_merge<'a>(
+    state: &PullState,
+    found: Option<&'a Found>,
+) -> Result<Affected, Option<&'a Problem>> {
+    let seen = state.record.affected.as_ref().filter(|affected| affected.head == state.pull().head);
+    match (seen, found) {
+        (Some(seen), Some(Found::Affected(found))) => Ok(seen.clone().under_the_rules_of(found)),
+        // The rules say themselves that they are not known then.
+        (Some(seen), _) => Ok(seen.clone()),
+        (None, Some(Found::Affected(found))) => Ok(found.clone()),
+        (None, Some(Found::Problem(problem))) => Err(Some(problem)),
+        (None, None) => Err(None),
+    }
 }
 
 /// An apply that this merge began, or one that is still under way: heard twice, a merge applies once.
@@ -73,22 +82,26 @@ fn begun_by_merge(known: &ProjectState) -> bool {
     })
 }
 
-/// The plan that people saw, if it is of exactly what was merged.
-pub(super) fn reviewed(project: &Present<'_>) -> Option<(RunId, Fingerprint)> {
-    let plan = project.known?.current_plan()?;
-    (plan.target == project.target).then(|| plan.planned().map(|planned| (plan.id, planned.fingerprint.clone())))?
+/// The plan that people saw, if it is of exactly what was merged, and was there before the merge.
+pub(super) fn reviewed(state: &PullState, project: &Present<'_>) -> Option<(RunId, Fingerprint)> {
+    let plan = project.known?.current_plan().filter(|plan| plan.target == project.target)?;
+    if let Phase::Merged { at, .. } = &state.pull().phase
+        && !plan.was_over_by(*at)
+    {
+        return None;
+    }
+    plan.planned().map(|planned| (plan.id, planned.fingerprint.clone()))
 }
 
-/// Starts an apply, or queues it behind whoever holds the project.
+/// Starts an apply of the reviewed plan, or queues it behind whoever holds the project.
 pub(super) fn start(
     state: &PullState,
     project: &Present<'_>,
-    plan: Option<(RunId, Fingerprint)>,
     ordered_by: &Login,
     review: &Review,
     proof: MayApply,
 ) -> Vec<Effect> {
-    let (plan, reviewed) = plan.unzip();
+    let (plan, reviewed) = reviewed(state, project).unzip();
     let order = ApplyOrder {
         plan,
         reviewed,

@@ -14,6 +14,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use super::requirement::Rules;
 pub use effect::{Effect, Missing, Say};
 pub use state::{Affected, AffectedProject, Problem, ProjectState, PullRecord, PullState};
 
@@ -36,19 +37,12 @@ pub enum Input {
     Changed(Found),
     /// Closed without a merge.
     Closed,
-    /// `found` only if nothing was known for the merged head: a merge that came before its plan.
-    Merged { review: Review, by: Actor, found: Option<Found> },
-    /// One line of a comment. `found` on an open pull request.
+    /// `found`: what the merge was, under the rules as they were before it.
+    Merged { review: Review, by: Actor, found: Found },
+    /// One line of a comment. `found`: as it is now; `None` for what needs no projects.
     Commanded { parsed: Parsed, origin: Origin, actor: Actor, review: Review, found: Option<Found> },
     /// A run came to its end, whatever it was.
     RunOver { run: RunId },
-}
-
-/// What configuration says beyond the projects themselves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rules {
-    /// The pull request's base branch is among `branches`, as the default branch and the server have them.
-    pub base_may_apply: bool,
 }
 
 #[must_use]
@@ -56,7 +50,7 @@ pub fn decide(state: &PullState, input: &Input, rules: &Rules) -> Vec<Effect> {
     match input {
         Input::Changed(found) => change::changed(state, found),
         Input::Closed => change::closed(state),
-        Input::Merged { review, by, found } => merge::merged(state, review, by, found.as_ref(), rules),
+        Input::Merged { review, by, found } => merge::merged(state, review, by, found, rules),
         Input::Commanded { parsed, origin, actor, review, found } => {
             let asked = command::Asking { origin, actor, review, found: found.as_ref() };
             command::commanded(state, parsed, asked, rules)

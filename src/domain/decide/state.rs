@@ -27,6 +27,24 @@ pub struct Affected {
     pub projects: Vec<AffectedProject>,
 }
 
+impl Affected {
+    /// The same code under the rules of a later look. What was merged stays what people saw planned, while a rule that
+    /// came after that plan holds all the same.
+    #[must_use]
+    pub fn under_the_rules_of(mut self, later: &Self) -> Self {
+        for AffectedProject { project, .. } in &mut self.projects {
+            if let Some(now) = later.projects.iter().map(|entry| &entry.project).find(|now| now.key == project.key) {
+                project.name.clone_from(&now.name);
+                project.tags.clone_from(&now.tags);
+                project.require.clone_from(&now.require);
+                project.apply = now.apply;
+                project.least_role = now.least_role;
+            }
+        }
+        self
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AffectedProject {
     pub project: Project,
@@ -46,6 +64,21 @@ pub enum Problem {
     Configuration { errors: String },
     /// The repository could not be fetched, and trying again did not help.
     Fetch { message: String },
+}
+
+impl Problem {
+    /// What it is, as a sentence for people.
+    #[must_use]
+    pub fn sentence(&self) -> &'static str {
+        match self {
+            Self::Fork => "pull requests from forks are refused",
+            Self::Conflict { .. } => "it conflicts with the base branch: resolve that, and push",
+            Self::Configuration { .. } => {
+                "`terraplane.yaml` can't be used: the live comment says what is wrong with it"
+            }
+            Self::Fetch { .. } => "the repository could not be read: the live comment says why",
+        }
+    }
 }
 
 /// What `decide` and the report see.

@@ -25,11 +25,10 @@ fn words(effects: &[Effect]) -> Vec<String> {
                 )
             }
             Effect::WaitForLock { project, .. } => format!("wait {}", project.name),
-            Effect::Resume { run } => format!("resume {}", run.0.as_u128()),
+            Effect::NoteApplied { project, commit } => format!("applied {project} by {}", commit.short()),
             Effect::Supersede { run } => format!("supersede {}", run.0.as_u128()),
             Effect::TakeLock { project } => format!("lock {project}"),
             Effect::FreeLock { project } => format!("free {project}"),
-            Effect::Landed { project } => format!("landed {project}"),
             Effect::Say(Say::Refused { missing, .. } | Say::MergedNotApplied { missing, .. }) => {
                 format!(
                     "refuse: {}",
@@ -57,8 +56,10 @@ fn ana() -> Actor {
     actor("ana", Role::Write)
 }
 
-fn merge() -> Input {
-    Input::Merged { review: Review::default(), by: ana(), found: None }
+/// The merge of what is known.
+fn merge(state: &PullState) -> Input {
+    let found = Found::Affected(state.record.affected.clone().unwrap());
+    Input::Merged { review: Review::default(), by: ana(), found }
 }
 
 #[test]
@@ -110,7 +111,7 @@ fn a_problem_stops_everything_and_a_fork_is_refused() {
         [
             "supersede 1",
             "remember Conflict { files: [\"main.tf\"] }",
-            "refuse: the pull request can't be planned, for it conflicts with its base branch: the first comment says more"
+            "refuse: it conflicts with the base branch: resolve that, and push"
         ]
     );
     assert_eq!(
@@ -123,11 +124,11 @@ fn a_problem_stops_everything_and_a_fork_is_refused() {
 fn a_merge_applies_what_was_reviewed_once() {
     let a = project("a");
     let known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
-    assert_eq!(on(&known, &merge()), ["lock a", "apply a reviewed p_aaaaaaaa"]);
+    assert_eq!(on(&known, &merge(&known)), ["lock a", "apply a reviewed p_aaaaaaaa"]);
     for state in RunState::ALL {
         let mut known = known.clone();
         known.projects[0].apply = Some(apply_run(2, &a, 'a', state, order(Some('e'))));
-        assert_eq!(on(&known, &merge()), [""; 0], "{state:?}: heard twice, applied once");
+        assert_eq!(on(&known, &merge(&known)), [""; 0], "{state:?}: heard twice, applied once");
     }
 }
 
@@ -136,8 +137,8 @@ fn a_merge_before_its_plan_applies_nothing_that_nobody_saw() {
     let a = project("a");
     let running = plan_run(1, &a, 'a', RunState::Running);
     let known = fixture::state(merged(pull('a')), &a, Some(running), None);
-    assert_eq!(on(&known, &merge()), ["supersede 1", "lock a", "apply a reviewed nothing"]);
-    let found = Some(Found::Affected(affected('a', &[a])));
+    assert_eq!(on(&known, &merge(&known)), ["supersede 1", "lock a", "apply a reviewed nothing"]);
+    let found = Found::Affected(affected('a', &[a]));
     let unheard = Input::Merged { review: Review::default(), by: ana(), found };
     assert_eq!(on(&fresh(merged(pull('a'))), &unheard), ["remember 1 projects", "lock a", "apply a reviewed nothing"]);
 }
@@ -171,15 +172,12 @@ fn what_a_merge_leaves_alone() {
         shape(&mut a);
         let mut known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
         change(&mut known);
-        assert_eq!(on(&known, &merge()), [""; 0], "{why}");
+        let nothing = on(&known, &merge(&known)).iter().all(|word| word.starts_with("applied a by"));
+        assert!(nothing, "{why}");
         // If it holds the project, it lets go; what it had applied is in the base branch now.
         lock_of(&mut known, "github.com/acme/infra#7", true);
-        let expected: &[&str] = match why {
-            "changes nothing" => &["free a"],
-            "is already applied" => &["landed a", "free a"],
-            _ => &[],
-        };
-        assert_eq!(on(&known, &merge()), expected, "{why}");
+        let frees = on(&known, &merge(&known)).contains(&"free a".to_owned());
+        assert_eq!(frees, matches!(why, "changes nothing" | "is already applied"), "{why}");
     }
 }
 
@@ -188,7 +186,7 @@ fn a_merge_without_the_approval_it_needs_waits_for_approve() {
     let mut a = project("a");
     a.require = vec![Requirement::Approved];
     let known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
-    let refused = on(&known, &merge());
+    let refused = on(&known, &merge(&known));
     assert!(refused[0].starts_with("refuse: it needs an approval"), "{refused:?}");
     let lee = commanded(&known, says(Verb::Approve, &[]), actor("lee", Role::Write), 200);
     assert_eq!(on(&known, &lee), ["lock a", "apply a reviewed p_aaaaaaaa"]);
@@ -202,7 +200,7 @@ fn a_project_that_another_pull_request_holds_is_waited_for() {
     a.apply = ApplyMode::Both;
     let mut known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
     lock_of(&mut known, "github.com/acme/infra#3", true);
-    assert_eq!(on(&known, &merge()), ["wait a"]);
+    assert_eq!(on(&known, &merge(&known)), ["wait a"]);
     known.record.pull.phase = Phase::Open;
     assert_eq!(
         on(&known, &commanded(&known, says(Verb::Apply, &[]), ana(), 10)),
@@ -263,7 +261,7 @@ fn closing_frees_what_was_not_applied() {
     assert_eq!(on(&known, &Input::Closed), ["supersede 1"]);
     let waiting = apply_run(2, &a, 'a', RunState::Waiting, order(None));
     let known = fixture::state(pull('a'), &a, None, Some(waiting));
-    assert_eq!(on(&known, &Input::Closed), ["supersede 2"]);
+    assert_eq!(on(&known, &Input::Closed), ["supersede 2", "say result of 2"]);
     let applying = apply_run(2, &a, 'a', RunState::Running, order(None));
     let mut known = fixture::state(pull('a'), &a, None, Some(applying));
     lock_of(&mut known, "github.com/acme/infra#7", false);
@@ -284,7 +282,7 @@ fn the_end_of_an_apply_frees_the_project_and_is_told_once_for_the_batch() {
     assert_eq!(on(&known, &over), ["free a"], "the other one of the batch still runs");
     let mut commanded = known.clone();
     commanded.projects[0].apply = Some(apply_run(2, &a, 'a', RunState::Succeeded, order(None)));
-    assert_eq!(on(&commanded, &over), ["landed a", "free a"], "merged while an earlier apply was running");
+    assert_eq!(on(&commanded, &over), ["applied a by eeeeeee", "free a"], "merged while an earlier apply was running");
 
     let mut failed = known.clone();
     failed.unfinished.clear();
@@ -295,6 +293,139 @@ fn the_end_of_an_apply_frees_the_project_and_is_told_once_for_the_batch() {
     open.unfinished.clear();
     open.record.pull.phase = Phase::Open;
     assert_eq!(on(&open, &over), ["say result of 2"], "applied, and not yet merged");
+}
+
+#[test]
+fn a_newer_push_calls_off_applies_that_have_not_begun() {
+    let mut a = project("a");
+    a.apply = ApplyMode::OnComment;
+    let found = Input::Changed(Found::Affected(affected('b', std::slice::from_ref(&a))));
+    for (state, applied, then) in [
+        (RunState::Waiting, false, &["supersede 2", "say result of 2"][..]),
+        (RunState::Queued, false, &["supersede 2", "say result of 2", "free a"]),
+        (RunState::Queued, true, &["supersede 2", "say result of 2"]),
+        (RunState::Running, false, &[]),
+    ] {
+        let mut known = fixture::state(pull('a'), &a, None, Some(apply_run(2, &a, 'a', state, order(None))));
+        known.record.pull = pull('b');
+        let holder = if state == RunState::Waiting { "github.com/acme/infra#3" } else { "github.com/acme/infra#7" };
+        lock_of(&mut known, holder, applied);
+        let expected: Vec<&str> = then.iter().copied().chain(["remember 1 projects", "plan a at bbbbbbb"]).collect();
+        assert_eq!(on(&known, &found), expected, "{state:?}");
+    }
+}
+
+#[test]
+fn an_apply_that_outlives_its_pull_request_lets_go_if_it_changed_nothing() {
+    let a = project("a");
+    let mut closed = pull('a');
+    closed.phase = Phase::Closed;
+    for (state, applied, then) in [
+        (RunState::Differs, false, &["free a", "say result of 2"][..]),
+        (RunState::Failed, false, &["free a", "say result of 2"]),
+        (RunState::Failed, true, &["say result of 2"]),
+    ] {
+        let mut known = fixture::state(closed.clone(), &a, None, Some(apply_run(2, &a, 'a', state, order(None))));
+        lock_of(&mut known, "github.com/acme/infra#7", applied);
+        assert_eq!(on(&known, &Input::RunOver { run: run_id(2) }), then, "{state:?}");
+    }
+}
+
+#[test]
+fn a_plan_that_nobody_can_have_seen_before_the_merge_is_not_reviewed() {
+    let a = project("a");
+    let mut plan = plan_run(1, &a, 'a', RunState::Succeeded);
+    plan.finished_at = Some(at(101));
+    let known = fixture::state(merged(pull('a')), &a, Some(plan), None);
+    assert_eq!(on(&known, &merge(&known)), ["lock a", "apply a reviewed nothing"]);
+}
+
+#[test]
+fn a_rule_that_came_after_the_plan_holds_for_the_merge() {
+    let a = project("a");
+    let known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    let mut strict = a;
+    strict.require = vec![Requirement::Approved];
+    // Another base, as it is after a merge: what people saw planned stays what was merged.
+    let mut later = affected('a', &[strict]);
+    later.base = sha('9');
+    let input = Input::Merged { review: Review::default(), by: ana(), found: Found::Affected(later) };
+    let words = on(&known, &input);
+    assert_eq!(words[0], "remember 1 projects");
+    assert!(words[1].starts_with("refuse: it needs an approval"), "{words:?}");
+    let Some(Effect::Remember { affected: Some(kept), .. }) = decide(&known, &input, &rules()).into_iter().next()
+    else {
+        panic!("not remembered")
+    };
+    assert_eq!((kept.base, kept.projects[0].project.require.len()), (sha('0'), 1));
+}
+
+#[test]
+fn nothing_is_applied_while_the_default_branch_says_no_rules() {
+    let mut a = project("a");
+    a.apply = ApplyMode::Both;
+    let broken = Rules::unknown("it is broken");
+    let plan = Some(plan_run(1, &a, 'a', RunState::Succeeded));
+    let known = fixture::state(merged(pull('a')), &a, plan.clone(), None);
+    assert_eq!(words(&decide(&known, &merge(&known), &broken)), ["refuse: it is broken"]);
+    let open = fixture::state(pull('a'), &a, plan, None);
+    let apply = commanded(&open, says(Verb::Apply, &[]), ana(), 10);
+    assert_eq!(words(&decide(&open, &apply, &broken)), ["remember 1 projects", "refuse: it is broken"]);
+    let opened = Input::Changed(Found::Affected(affected('a', &[a])));
+    assert_eq!(words(&decide(&fresh(pull('a')), &opened, &broken)), ["remember 1 projects", "plan a at aaaaaaa"]);
+}
+
+#[test]
+fn what_was_applied_before_the_merge_counts_as_applied_by_it() {
+    let a = project("a");
+    let applied = apply_run(2, &a, 'a', RunState::Succeeded, order(None));
+    let mut known =
+        fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), Some(applied));
+    lock_of(&mut known, "github.com/acme/infra#7", true);
+    assert_eq!(on(&known, &merge(&known)), ["applied a by eeeeeee", "free a"]);
+}
+
+#[test]
+fn approve_accepts_only_what_was_shown_and_never_for_a_closed_pull_request() {
+    let mut a = project("a");
+    a.apply = ApplyMode::OnComment;
+    let lee = || actor("lee", Role::Write);
+    let approve = |state: &PullState, seconds| on(state, &commanded(state, says(Verb::Approve, &[]), lee(), seconds));
+    let plan = Some(plan_run(1, &a, 'a', RunState::Succeeded));
+    let mut differs = apply_run(2, &a, 'a', RunState::Differs, order(None));
+    differs.finished_at = Some(at(50));
+    let known = fixture::state(pull('a'), &a, plan, Some(differs));
+    assert!(approve(&known, 49)[1].contains("finished after your comment"));
+    assert_eq!(approve(&known, 50)[1..], ["lock a", "apply a reviewed p_dddddddd"]);
+    let mut closed = known;
+    closed.record.pull.phase = Phase::Closed;
+    assert_eq!(approve(&closed, 60), ["refuse: the pull request is closed without a merge"]);
+}
+
+#[test]
+fn an_approved_apply_that_failed_after_the_merge_can_be_approved_again() {
+    let mut a = project("a");
+    a.require = vec![Requirement::Approved];
+    let failed = apply_run(2, &a, 'a', RunState::Failed, order(Some('e')));
+    let known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), Some(failed));
+    let approve = commanded(&known, says(Verb::Approve, &[]), actor("lee", Role::Write), 200);
+    assert_eq!(on(&known, &approve), ["lock a", "apply a reviewed p_aaaaaaaa"]);
+    let unplanned = fixture::state(merged(pull('a')), &a, None, None);
+    let approve = commanded(&unplanned, says(Verb::Approve, &[]), actor("lee", Role::Write), 200);
+    assert_eq!(on(&unplanned, &approve), ["lock a", "apply a reviewed nothing"], "its plan will be shown first");
+}
+
+#[test]
+fn a_command_that_a_problem_stops_is_answered() {
+    let a = project("a");
+    let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    let Input::Commanded { parsed, origin, actor, review, .. } = commanded(&known, says(Verb::Plan, &[]), ana(), 10)
+    else {
+        panic!("a command")
+    };
+    let found = Some(Found::Problem(Problem::Conflict { files: vec![] }));
+    let words = on(&known, &Input::Commanded { parsed, origin, actor, review, found });
+    assert_eq!(words[1], "refuse: it conflicts with the base branch: resolve that, and push");
 }
 
 #[test]
@@ -404,7 +535,7 @@ mod properties {
             let input = match kind {
                 0 => Input::Changed(found),
                 1 => Input::Closed,
-                2 => Input::Merged { review, by: actor, found: None },
+                2 => Input::Merged { review, by: actor, found },
                 3 => Input::RunOver { run: run_id(2) },
                 _ => Input::Commanded {
                     parsed: says(Verb::ALL[verb], &[]),
@@ -471,7 +602,7 @@ mod properties {
                     });
                 }
                 Effect::FreeLock { .. } => known.lock = None,
-                Effect::Resume { .. } | Effect::Landed { .. } | Effect::Say(_) => {}
+                Effect::NoteApplied { .. } | Effect::Say(_) => {}
             }
         }
     }

@@ -54,7 +54,8 @@ pub(super) fn hints(state: &PullState, name: &str) -> Vec<Hint> {
             Problem::Fork => Vec::new(),
             Problem::Conflict { .. } => vec![Hint::Resolve],
             Problem::Configuration { .. } => vec![Hint::Check],
-            Problem::Fetch { .. } => vec![Hint::Plan { command: format!("{name} plan") }],
+            Problem::Fetch { .. } if state.pull().is_open() => vec![Hint::Plan { command: format!("{name} plan") }],
+            Problem::Fetch { .. } => vec![Hint::Apply { command: format!("{name} apply"), requires: vec![] }],
         };
     }
     let phase = &state.pull().phase;

@@ -2,8 +2,11 @@ use super::*;
 use crate::domain::decide::fixture;
 use crate::domain::pull::{Approval, Phase, Role};
 
+static MAY_APPLY: Rules = Rules { base_may_apply: true, unknown: None };
+static MAY_NOT: Rules = Rules { base_may_apply: false, unknown: None };
+
 fn asked<'a>(pull: &'a Pull, review: &'a Review, verb: Verb, actor: &'a Actor) -> Asked<'a> {
-    Asked { pull, review, verb, actor, base_may_apply: true }
+    Asked { pull, review, verb, actor, rules: &MAY_APPLY }
 }
 
 fn approval(by: &str, head: char, by_writer: bool) -> Approval {
@@ -73,9 +76,18 @@ fn after_the_merge_mergeable_and_undiverged_are_satisfied_and_approved_is_not() 
 #[test]
 fn only_listed_base_branches_apply() {
     let (pull, review, ana) = (fixture::pull('a'), Review::default(), fixture::actor("ana", Role::Write));
-    let asked = Asked { base_may_apply: false, ..asked(&pull, &review, Verb::Apply, &ana) };
+    let asked = Asked { rules: &MAY_NOT, ..asked(&pull, &review, Verb::Apply, &ana) };
     let lacking = allow_apply(&fixture::project("prod"), asked).unwrap_err();
     assert_eq!(lacking, ["the base branch `main` is not among `branches`"]);
+}
+
+#[test]
+fn nothing_is_applied_while_the_rules_are_not_known() {
+    let (pull, review, ana) = (fixture::pull('a'), Review::default(), fixture::actor("ana", Role::Admin));
+    let broken = Rules::unknown("`terraplane.yaml` on `main` can't be used");
+    let asked = Asked { rules: &broken, ..asked(&pull, &review, Verb::Apply, &ana) };
+    let lacking = allow_apply(&fixture::project("prod"), asked).unwrap_err();
+    assert_eq!(lacking, ["`terraplane.yaml` on `main` can't be used"]);
 }
 
 #[test]
@@ -100,8 +112,8 @@ fn everything_that_is_missing_is_said_at_once() {
     project.state = StateKind::Nowhere;
     let review = Review { diverged: true, ..Review::default() };
     let reader = fixture::actor("eve", Role::Read);
-    let lacking = allow_apply(&project, Asked { base_may_apply: false, ..asked(&pull, &review, Verb::Apply, &reader) })
-        .unwrap_err();
+    let lacking =
+        allow_apply(&project, Asked { rules: &MAY_NOT, ..asked(&pull, &review, Verb::Apply, &reader) }).unwrap_err();
     assert_eq!(lacking.len(), 6, "{lacking:#?}");
 }
 

@@ -156,3 +156,40 @@ async fn files_are_read_by_their_path() {
     let error = mirror.files(&head, &["terraplane.yaml"], 5).await.unwrap_err();
     assert_eq!(error.to_string(), "`terraplane.yaml` is larger than 5 bytes");
 }
+
+/// A commit by hand: who wrote it, on what, with the files of `tree_of`.
+async fn write(forge: &Forge, author: &str, title: &str, tree_of: &Sha, parents: &[&Sha]) -> Sha {
+    let tree = forge.git(&["rev-parse", &format!("{tree_of}^{{tree}}")], "").await;
+    let mut object = format!("tree {tree}");
+    for parent in parents {
+        object.push_str(&format!("parent {parent}\n"));
+    }
+    object.push_str(&format!(
+        "author {author} <a@test> 1700000001 +0000\ncommitter Hub <h@test> 1700000002 +0000\n\n{title}\n"
+    ));
+    let made: Sha = forge.git(&["hash-object", "-t", "commit", "-w", "--stdin"], &object).await.trim().parse().unwrap();
+    forge.git(&["update-ref", &format!("refs/heads/made-{made}"), made.as_str()], "").await;
+    made
+}
+
+#[tokio::test]
+async fn where_a_merge_began() {
+    let forge = Forge::start().await;
+    let root = forge.commit("main", None, &[("a.tf", File::Text("1"))]).await;
+    let before = forge.commit("main", Some(&root), &[("rules", File::Text("new"))]).await;
+    let one = write(&forge, "Sam", "one", &root, &[&root]).await;
+    let head = write(&forge, "Sam", "two", &root, &[&one]).await;
+    let one_again = write(&forge, "Sam", "one", &before, &[&before]).await;
+    let rebased = write(&forge, "Sam", "two", &before, &[&one_again]).await;
+    let merged = write(&forge, "Lee", "Merge", &before, &[&before, &head]).await;
+    let squashed = write(&forge, "Sam", "one and two (#7)", &before, &[&before]).await;
+    // The forge's word may be older than it should be, or from after the merge.
+    for (how, made) in [("merged", &merged), ("squashed", &squashed), ("rebased", &rebased)] {
+        for known in [&root, &before, made] {
+            let mirror = mirror(&forge, &[made, &head, known]).await;
+            assert_eq!(mirror.before_merge(made, &head, known).await.unwrap(), before, "{how}, known: {known}");
+        }
+    }
+    let mirror = mirror(&forge, &[&head, &root]).await;
+    assert_eq!(mirror.before_merge(&head, &head, &root).await.unwrap(), root, "moved forward");
+}
