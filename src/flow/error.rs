@@ -2,7 +2,7 @@
 //! request; it is made where the cause is known.
 
 use crate::archive::ArchiveError;
-use crate::forge::ForgeError;
+use crate::forge::{ForgeError, ForgeErrorKind};
 use crate::git::GitError;
 use crate::store::StoreError;
 use std::error::Error as _;
@@ -42,6 +42,12 @@ impl FlowError {
             cause = error.source();
         }
         text
+    }
+
+    /// The forge will never do it: there is no use in trying again and again. A token that lacks a permission may be mended.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Forge(ForgeError { kind: ForgeErrorKind::NotFound | ForgeErrorKind::Invalid, .. }))
     }
 
     /// Milliseconds to wait before the next try: what the forge asked for, or 1 s doubled with every try up to 5 min.

@@ -15,6 +15,8 @@ use crate::store::{DeliveryEnd, Job, Lease};
 
 /// After this many tries a delivery that can't be understood or carried out is given up, and says so.
 const MOST_TRIES: u32 = 12;
+/// After this many tries we believe the forge that there is no such thing: one that was just made may not be there yet.
+const TRIES_TO_FIND: u32 = 3;
 
 impl Flow {
     pub(super) async fn ingest(&self, lease: &Lease, forge: ForgeKind, delivery: &DeliveryId) -> Result<(), FlowError> {
@@ -33,7 +35,7 @@ impl Flow {
         };
         let end = match self.hear(lease, event).await {
             Ok(end) => end,
-            Err(error) if lease.attempts >= MOST_TRIES => {
+            Err(error) if lease.attempts >= if error.is_final() { TRIES_TO_FIND } else { MOST_TRIES } => {
                 tracing::error!(delivery = %delivery, error = %error.chain(), "a delivery is given up");
                 DeliveryEnd::Failed(error.chain())
             }
