@@ -9,6 +9,8 @@ mod props;
 mod refusals;
 mod secrets;
 mod stand_in;
+mod state;
+mod trouble;
 
 /// A project whose state Terraplane keeps.
 pub(crate) const MANAGED: &str = "version: 1\nprojects:\n  - dir: prod\n    state: managed\n";
