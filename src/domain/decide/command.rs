@@ -223,6 +223,7 @@ fn approve(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>, rules:
             Ok(proof) => {
                 let order = ApplyOrder {
                     plan: Some(plan.0),
+                    plan_anew: false,
                     reviewed: Some(plan.1),
                     merge_commit: state.pull().merge_commit().cloned(),
                     ordered_by: asking.actor.login.clone(),
