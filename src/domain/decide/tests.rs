@@ -269,6 +269,22 @@ fn closing_frees_what_was_not_applied() {
 }
 
 #[test]
+fn after_an_interrupted_apply_the_saved_plan_does_not_run_again() {
+    let a = project("a");
+    let saved = Some(plan_run(1, &a, 'a', RunState::Succeeded));
+    for (end, anew) in [(RunState::Interrupted, true), (RunState::Failed, false)] {
+        let earlier = apply_run(2, &a, 'a', end, order(Some('e')));
+        let known = fixture::state(merged(pull('a')), &a, saved.clone(), Some(earlier));
+        let effects = decide(&known, &commanded(&known, says(Verb::Apply, &[]), ana(), 10), &rules());
+        let ordered = effects.iter().find_map(|effect| match effect {
+            Effect::StartApply { order, .. } => Some(order.plan_anew),
+            _ => None,
+        });
+        assert_eq!(ordered, Some(anew), "{end:?}: {effects:?}");
+    }
+}
+
+#[test]
 fn the_end_of_an_apply_frees_the_project_and_is_told_once_for_the_batch() {
     let a = project("a");
     let over = Input::RunOver { run: run_id(2) };
