@@ -6,7 +6,7 @@
 //!
 //! 1. [`mirrors`]: one bare mirror per repository, brought up to date by one network fetch for all that is wanted.
 //! 2. [`mirror`]: questions to a mirror, one process each.
-//! 3. [`before`]: where a merge began.
+//! 3. `before`: where a merge began.
 //! 4. [`objects`]: the formats of `ls-tree` and `cat-file`.
 //! 5. [`checkout`]: a tree's files, without what terraform must not find there.
 //! 6. [`workdir`]: the directory that they are put in.

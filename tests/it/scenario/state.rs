@@ -20,8 +20,8 @@ impl Caller {
     fn of(terraform: &StandIn) -> Self {
         let environment = terraform.environment();
         let newest = |name: &str| {
-            let lines = environment.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            lines.last().unwrap().to_owned()
+            let mut lines = environment.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            lines.next_back().unwrap().to_owned()
         };
         Self {
             address: newest("TF_HTTP_ADDRESS"),
