@@ -176,7 +176,8 @@ impl Bare {
         ];
         let bare = Self { git: program("git")?, terraform: program("terraform")?, dir, env };
         let from = world.url().join(&format!("{REPO}.git"))?;
-        bare.run(&bare.git, bare.dir.path(), &["clone", "--quiet", from.as_str(), "tree"])?;
+        // Of the default branch alone: what is fetched later must be news.
+        bare.run(&bare.git, bare.dir.path(), &["clone", "--quiet", "--single-branch", from.as_str(), "tree"])?;
         Ok(bare)
     }
 

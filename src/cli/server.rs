@@ -6,7 +6,7 @@ use crate::domain::id::ForgeKind;
 use crate::domain::report;
 use crate::flow::links::Links;
 use crate::flow::tokens::Tokens;
-use crate::flow::{Flow, Pace, Running, Worker, clear_work, open_archive};
+use crate::flow::{Flow, Pace, Running, Surveys, Worker, clear_work, open_archive};
 use crate::git::{Git, Mirrors};
 use crate::render::Renderer;
 use crate::sandbox::{Level, process};
@@ -96,6 +96,7 @@ async fn assemble(config: ServerConfig, address: SocketAddr, environment: &Envir
         tokens: Tokens::new(&key),
         running: Running::default(),
         pace: Pace::default(),
+        surveys: Surveys::default(),
         server: report::Server { name: config.name.clone(), banner: Some(Level::Off.banner().to_owned()) },
         state_base: format!("http://{}", loopback(address)),
         path,

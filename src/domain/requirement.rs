@@ -102,7 +102,10 @@ fn lacks(requirement: Requirement, asked: Asked<'_>) -> Option<String> {
 /// Says which approvals there are and why they don't count: "it needs an approval" alone sends people searching.
 fn unapproved(pull: &Pull, review: &Review) -> String {
     let needed = "it needs an approval by somebody with write permission who is not the author";
-    let stale = review.approvals.iter().find(|approval| approval.by_writer && approval.head != pull.head);
+    let stale = review
+        .approvals
+        .iter()
+        .find(|approval| approval.by_writer && approval.head != pull.head && !approval.by.same_as(&pull.author));
     match stale {
         Some(approval) => {
             format!("{needed}; the approval of `{}` is for `{}`, an older commit", approval.by, approval.head.short())

@@ -172,7 +172,7 @@ pub struct ResourceOutcome {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Differs {
-    /// Why the reviewed plan could not be used.
+    /// Why the reviewed plan could not be used: one sentence.
     pub because: String,
     /// The new plan, which waits for `approve`.
     pub planned: Planned,

@@ -1,15 +1,10 @@
 //! Getting a repository's commits: the forge says where and with which token, git fetches.
 
 use super::{Flow, FlowError};
-use crate::domain::id::{Branch, RepoName};
+use crate::domain::id::RepoName;
 use crate::git::{Access, GitError, Mirror, Want};
 
 impl Flow {
-    /// Whose rules hold.
-    pub(super) async fn default_branch(&self, repo: &RepoName) -> Result<Branch, FlowError> {
-        Ok(self.forge(repo)?.default_branch(repo).await?)
-    }
-
     /// One network fetch for everything that an event or a run needs.
     pub(super) async fn fetch(&self, repo: &RepoName, wants: &[Want]) -> Result<Mirror, FlowError> {
         let clone = self.forge(repo)?.clone_access(repo).await?;

@@ -134,20 +134,20 @@ impl Flow {
         code: &Code,
     ) -> Result<Result<(RunId, Planned), String>, FlowError> {
         let (Some(plan), Some(reviewed)) = (order.plan, &order.reviewed) else {
-            return Ok(Err("it was merged before its plan was shown".to_owned()));
+            return Ok(Err("It was merged before its plan was shown.".to_owned()));
         };
         let Some(planned) = self.store.run(plan).await?.as_ref().and_then(Run::made_plan).cloned() else {
-            return Ok(Err("the reviewed plan is gone".to_owned()));
+            return Ok(Err("The reviewed plan is gone.".to_owned()));
         };
         let identity = &planned.identity;
         let because = if planned.fingerprint != *reviewed {
-            Some("the reviewed plan is another one")
+            Some("The reviewed plan is another one.")
         } else if planned.inputs != code.inputs {
-            Some("the code has changed since it was planned")
+            Some("The code has changed since it was planned.")
         } else if identity.workflow != self.workflow(run) {
-            Some("the variables have changed since it was planned")
+            Some("The variables have changed since it was planned.")
         } else if identity.state_address != self.state_address(run).await? {
-            Some("the state is reached at another address since it was planned")
+            Some("The state is reached at another address since it was planned.")
         } else {
             None
         };
@@ -164,22 +164,22 @@ impl Flow {
     ) -> Result<Result<Outcome, String>, Stop> {
         let file = match self.load(*plan, RunFile::Plan).await {
             Ok(Some(file)) => file,
-            Ok(None) => return Ok(Err("the saved plan is no longer kept".to_owned())),
+            Ok(None) => return Ok(Err("The saved plan is no longer kept.".to_owned())),
             Err(error) => {
                 tracing::warn!(run = %run.id, error = %error.chain(), "a saved plan can't be read");
-                return Ok(Err("the saved plan can't be read any more".to_owned()));
+                return Ok(Err("The saved plan can't be read any more.".to_owned()));
             }
         };
         let bench = self.bench(run, mirror, &planned.tree, cancel).await?;
         if bench.tool.identity() != planned.identity.terraform {
-            return Ok(Err(format!("it was planned with {}", planned.identity.terraform)));
+            return Ok(Err(format!("It was planned with {}.", planned.identity.terraform)));
         }
         let lock = self.load(*plan, RunFile::LockFile).await?;
         restore(&bench, &file, lock.as_deref())?;
         let steps = bench.steps(Phase::Apply).await?;
         steps.init(lock.is_some()).await?;
         if !same_state(&planned.identity.state, &steps.state_pull().await?) {
-            return Ok(Err("the state has changed since it was planned".to_owned()));
+            return Ok(Err("The state has changed since it was planned.".to_owned()));
         }
         let report = steps.apply(&bench.plan_path()).await?;
         // Somebody may have come between the look and the apply; terraform then refuses before it starts anything.
@@ -187,7 +187,7 @@ impl Flow {
             && !report.started_something()
             && !same_state(&planned.identity.state, &steps.state_pull().await?)
         {
-            return Ok(Err("the state has changed since it was planned".to_owned()));
+            return Ok(Err("The state has changed since it was planned.".to_owned()));
         }
         Ok(Ok(outcome(report, &planned.fingerprint, true)))
     }
@@ -203,7 +203,7 @@ impl Flow {
         cancel: &CancellationToken,
     ) -> Result<Outcome, Stop> {
         let bench = self.bench(run, mirror, &code.tree, cancel).await?;
-        bench.say(&format!("A new plan is made: {because}."));
+        bench.say(&format!("A new plan is made. {because}"));
         bench.steps(Phase::Plan).await?.init(false).await?;
         let planned = self.make_plan(&bench, &code.tree, &code.inputs).await?;
         if order.reviewed.as_ref() != Some(&planned.fingerprint) {

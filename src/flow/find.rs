@@ -9,9 +9,7 @@ use crate::domain::id::{Branch, Sha, TreeId};
 use crate::domain::impact::Extent;
 use crate::domain::pull::Pull;
 use crate::git::{GitError, Merge, Mirror, Treeish, Want};
-
-/// A larger configuration is refused by its parser; this only bounds what is read.
-const LARGEST_CONFIG: usize = 2 << 20;
+use std::sync::Arc;
 
 /// A commit that is not found may not have reached all of the forge yet; after so many tries it is not there.
 const MOST_TRIES: u32 = 4;
@@ -21,15 +19,24 @@ const MOST_TRIES: u32 = 4;
 pub(super) struct Finding {
     pub(super) found: Found,
     pub(super) rules: Rules,
-    /// The base branch has commits that the head does not contain.
-    pub(super) diverged: bool,
+    /// Where it was found, and what head is merged into; `None` if it could not be fetched.
+    place: Option<(Mirror, Sha)>,
 }
 
 impl Finding {
     /// Whoever can't be told what to plan can't be told the rules either.
-    fn problem(problem: Problem, diverged: bool) -> Self {
+    fn problem(problem: Problem) -> Self {
         let rules = Rules::unknown(problem.sentence());
-        Self { found: Found::Problem(problem), rules, diverged }
+        Self { found: Found::Problem(problem), rules, place: None }
+    }
+
+    /// Whether the base branch has commits that the head does not contain. Asked only when a requirement may need it:
+    /// a push doesn't.
+    pub(super) async fn diverged(&self, head: &Sha) -> Result<bool, FlowError> {
+        match &self.place {
+            Some((mirror, base)) => Ok(!mirror.is_ancestor(base, head).await?),
+            None => Ok(false),
+        }
     }
 }
 
@@ -39,9 +46,8 @@ struct Fetched {
     base: Sha,
     tree: TreeId,
     /// The default branch as it was before the merge, if that was into it: whose rules hold.
-    trusted_tree: TreeId,
+    trusted: Arc<Survey>,
     default: Branch,
-    default_tip: Sha,
 }
 
 /// The repository's configuration on the default branch, and why it does not say the rules, if so.
@@ -51,12 +57,12 @@ struct Trusted {
 }
 
 impl Flow {
-    /// `attempt`: how often this was tried, this time included.
-    pub(super) async fn find(&self, pull: &Pull, attempt: u32) -> Result<Finding, FlowError> {
+    /// `default` is the repository's default branch; `attempt`: how often this was tried, this time included.
+    pub(super) async fn find(&self, pull: &Pull, default: Branch, attempt: u32) -> Result<Finding, FlowError> {
         if pull.fork {
-            return Ok(Finding::problem(Problem::Fork, false));
+            return Ok(Finding::problem(Problem::Fork));
         }
-        match self.look(pull).await {
+        match self.look(pull, default).await {
             Err(FlowError::Git(error)) if attempt >= MOST_TRIES && !error.is_transient() => {
                 let message = match &error {
                     GitError::NotFound { .. } => error.to_string(),
@@ -64,33 +70,34 @@ impl Flow {
                     _ => "git could not read it; the server's log says more".to_owned(),
                 };
                 tracing::error!(pull = %pull.id, error = %FlowError::Git(error).chain(), "nothing can be planned");
-                Ok(Finding::problem(Problem::Fetch { message }, false))
+                Ok(Finding::problem(Problem::Fetch { message }))
             }
             result => result,
         }
     }
 
-    async fn look(&self, pull: &Pull) -> Result<Finding, FlowError> {
-        let default = self.default_branch(&pull.id.repo).await?;
+    async fn look(&self, pull: &Pull, default: Branch) -> Result<Finding, FlowError> {
         let mirror = self.fetch(&pull.id.repo, &wants(pull, &default)).await?;
         let base = base_of(&mirror, pull).await?;
-        let default_tip = mirror.tip(&default)?;
         let merged_into_default = pull.merge_commit().is_some() && pull.base_branch == default;
-        let trusted = if merged_into_default { &base } else { &default_tip };
-        let (contained, merge, trusted_tree) = tokio::try_join!(
-            mirror.is_ancestor(&base, &pull.head),
-            mirror.merge(&base, &pull.head),
-            mirror.tree(trusted)
-        )?;
-        let diverged = !contained;
+        let trusted = if merged_into_default { base.clone() } else { mirror.tip(&default)? };
+        // The default branch is read while git merges.
+        let (merge, trusted) =
+            tokio::try_join!(async { Ok::<_, FlowError>(mirror.merge(&base, &pull.head).await?) }, async {
+                let tree = mirror.tree(&trusted).await?;
+                self.survey(&mirror, &tree).await
+            })?;
+        let place = Some((mirror.clone(), base.clone()));
         let tree = match merge {
             Merge::Clean(tree) => tree,
-            Merge::Conflict { files } => return Ok(Finding::problem(Problem::Conflict { files }, diverged)),
+            Merge::Conflict { files } => {
+                return Ok(Finding { place, ..Finding::problem(Problem::Conflict { files }) });
+            }
         };
-        let fetched = Fetched { mirror, base, tree, trusted_tree, default, default_tip };
+        let fetched = Fetched { mirror, base, tree, trusted, default };
         Ok(match self.resolve(pull, &fetched).await? {
-            Ok((affected, rules)) => Finding { found: Found::Affected(affected), rules, diverged },
-            Err(errors) => Finding::problem(Problem::Configuration { errors: errors.to_string() }, diverged),
+            Ok((affected, rules)) => Finding { found: Found::Affected(affected), rules, place },
+            Err(errors) => Finding { place, ..Finding::problem(Problem::Configuration { errors: errors.to_string() }) },
         })
     }
 
@@ -100,21 +107,15 @@ impl Flow {
         pull: &Pull,
         fetched: &Fetched,
     ) -> Result<Result<(Affected, Rules), ConfigErrors>, FlowError> {
-        let Fetched { mirror, base, tree, trusted_tree, default, .. } = fetched;
-        let (survey, trusted, changed) = tokio::try_join!(
-            self.survey(mirror, tree),
-            async {
-                // Most pull requests change no project's existence: one survey then serves both trees.
-                if tree == trusted_tree { Ok(None) } else { self.survey(mirror, trusted_tree).await.map(Some) }
-            },
-            async { Ok(mirror.changed_files(Treeish::from(base), Treeish::from(tree)).await?) }
-        )?;
-        let trusted = trusted.as_ref().unwrap_or(&survey);
-        let pull_config = match self.repo_config(mirror, &survey, REPO_FILE).await? {
+        let Fetched { mirror, base, tree, trusted, default } = fetched;
+        let (survey, changed) = tokio::try_join!(self.survey(mirror, tree), async {
+            Ok(mirror.changed_files(Treeish::from(base), Treeish::from(tree)).await?)
+        })?;
+        let pull_config = match repo_config(&survey, REPO_FILE) {
             Ok(config) => config,
             Err(errors) => return Ok(Err(errors)),
         };
-        let Trusted { config: default_config, broken } = self.trusted_config(fetched, trusted, &pull_config).await?;
+        let Trusted { config: default_config, broken } = self.trusted_config(fetched, &pull_config).await?;
         let policy = self
             .config
             .policy(&pull.id.repo)
@@ -138,40 +139,27 @@ impl Flow {
     /// What the default branch says. If its file is broken, no pull request would be planned any more, the one that mends
     /// it neither: then the pull request's own file is used to plan, and nothing is applied. After a merge that mended it,
     /// the file that it brought holds.
-    async fn trusted_config(
-        &self,
-        fetched: &Fetched,
-        trusted: &Survey,
-        pull_config: &RepoConfig,
-    ) -> Result<Trusted, FlowError> {
-        let Fetched { mirror, trusted_tree, default, default_tip, .. } = fetched;
+    async fn trusted_config(&self, fetched: &Fetched, pull_config: &RepoConfig) -> Result<Trusted, FlowError> {
+        let Fetched { mirror, trusted, default, .. } = fetched;
         let shown = format!("{REPO_FILE} on {default}");
-        if let Ok(config) = self.repo_config(mirror, trusted, &shown).await? {
+        if let Ok(config) = repo_config(trusted, &shown) {
             return Ok(Trusted { config, broken: None });
         }
-        let tip = mirror.tree(default_tip).await?;
-        if tip != *trusted_tree
-            && let Ok(config) = self.repo_config(mirror, &self.survey(mirror, &tip).await?, &shown).await?
-        {
+        let tip = mirror.tree(&mirror.tip(default)?).await?;
+        if let Ok(config) = repo_config(&*self.survey(mirror, &tip).await?, &shown) {
             return Ok(Trusted { config, broken: None });
         }
         let broken = format!(
-            "`{REPO_FILE}` on `{default}` can't be used, so that its rules are not known: nothing is applied until it is mended there"
+            "`{REPO_FILE}` on `{default}` can't be used, so that its rules are not known: nothing is applied until it is \
+             mended there"
         );
         Ok(Trusted { config: pull_config.clone(), broken: Some(broken) })
     }
+}
 
-    async fn repo_config(
-        &self,
-        mirror: &Mirror,
-        survey: &Survey,
-        shown: &str,
-    ) -> Result<Result<RepoConfig, ConfigErrors>, FlowError> {
-        match survey.file(mirror, REPO_FILE, LARGEST_CONFIG).await? {
-            Some(text) => Ok(RepoConfig::parse(shown, &text)),
-            None => Ok(Ok(RepoConfig::default())),
-        }
-    }
+/// What the repository configures; nothing if it has no such file.
+fn repo_config(survey: &Survey, shown: &str) -> Result<RepoConfig, ConfigErrors> {
+    survey.config.as_deref().map_or_else(|| Ok(RepoConfig::default()), |text| RepoConfig::parse(shown, text))
 }
 
 fn wants(pull: &Pull, default: &Branch) -> Vec<Want> {

@@ -9,7 +9,7 @@ use super::{Flow, FlowError};
 use crate::domain::command::{Origin, Parsed, Verb, parse_comment};
 use crate::domain::decide::{Input, Rules};
 use crate::domain::event::{Comment, Event, PullChange};
-use crate::domain::id::{DeliveryId, ForgeKind, PullId};
+use crate::domain::id::{Branch, DeliveryId, ForgeKind, PullId};
 use crate::domain::permission::authorize;
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
 use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
@@ -18,70 +18,87 @@ use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
 /// is down for a day must not cost a single merge.
 const MOST_TRIES: u32 = 12;
 
+/// A delivery that is being listened to, under the lease of its job.
+#[derive(Debug, Clone, Copy)]
+struct Hearing<'a> {
+    lease: &'a Lease,
+    forge: ForgeKind,
+    delivery: &'a DeliveryId,
+}
+
 impl Flow {
     pub(super) async fn ingest(&self, lease: &Lease, forge: ForgeKind, delivery: &DeliveryId) -> Result<(), FlowError> {
         let Some(stored) = self.store.delivery(forge, delivery).await? else {
             self.store.finish(lease).await?;
             return Ok(());
         };
-        let end = match self.hear(lease, forge, &stored.delivery).await {
+        let hearing = Hearing { lease, forge, delivery };
+        let end = match self.hear(hearing, &stored.delivery).await {
             Ok(end) => end,
             Err(error) if lease.attempts >= MOST_TRIES && !error.may_heal() => {
                 tracing::error!(delivery = %delivery, error = %error.chain(), "a delivery is given up");
-                DeliveryEnd::Failed(error.chain())
+                Some(DeliveryEnd::Failed(error.chain()))
             }
             Err(error) => return Err(error),
         };
-        self.store.end_delivery(lease, forge, delivery, end).await?;
+        if let Some(end) = end {
+            self.store.end_delivery(lease, forge, delivery, end).await?;
+        }
         Ok(())
     }
 
-    async fn hear(&self, lease: &Lease, forge: ForgeKind, delivered: &NewDelivery) -> Result<DeliveryEnd, FlowError> {
-        let host = self.host_of(forge)?;
-        let event = match crate::forge::event(forge, &delivered.event_name, &delivered.body, host) {
+    /// What becomes of the delivery; `None` if that is written already, together with what followed from it.
+    async fn hear(&self, hearing: Hearing<'_>, delivered: &NewDelivery) -> Result<Option<DeliveryEnd>, FlowError> {
+        let host = self.host_of(hearing.forge)?;
+        let event = match crate::forge::event(hearing.forge, &delivered.event_name, &delivered.body, host) {
             Ok(event) => event,
             Err(malformed) => {
                 tracing::warn!(delivery = %delivered.id, error = %malformed, "a delivery can't be read");
-                return Ok(DeliveryEnd::Failed(malformed.to_string()));
+                return Ok(Some(DeliveryEnd::Failed(malformed.to_string())));
             }
         };
         let pull = match &event {
-            Event::Ignored { reason, .. } => return Ok(DeliveryEnd::Ignored(reason.clone())),
+            Event::Ignored { reason, .. } => return Ok(Some(DeliveryEnd::Ignored(reason.clone()))),
             Event::PullChanged { pull, .. } | Event::Commented { pull, .. } | Event::Reviewed { pull } => pull.clone(),
         };
         if self.config.policy(&pull.repo).is_none() {
-            return Ok(DeliveryEnd::Ignored(format!("no entry of `repos` matches {}", pull.repo)));
+            return Ok(Some(DeliveryEnd::Ignored(format!("no entry of `repos` matches {}", pull.repo))));
         }
         match event {
-            Event::PullChanged { change, .. } => self.changed(lease, &pull, change).await,
-            Event::Commented { comment, .. } => self.commented(lease, &pull, &comment).await,
-            Event::Reviewed { .. } => self.reviewed(lease, &pull).await,
-            Event::Ignored { reason, .. } => Ok(DeliveryEnd::Ignored(reason)),
+            Event::PullChanged { change, .. } => self.changed(hearing, &pull, change).await,
+            Event::Commented { comment, .. } => self.commented(hearing.lease, &pull, &comment).await.map(Some),
+            Event::Reviewed { .. } => self.reviewed(hearing.lease, &pull).await.map(Some),
+            Event::Ignored { reason, .. } => Ok(Some(DeliveryEnd::Ignored(reason))),
         }
     }
 
-    async fn changed(&self, lease: &Lease, id: &PullId, change: PullChange) -> Result<DeliveryEnd, FlowError> {
+    async fn changed(
+        &self,
+        hearing: Hearing<'_>,
+        id: &PullId,
+        change: PullChange,
+    ) -> Result<Option<DeliveryEnd>, FlowError> {
         // What the delivery said may be old by now; what the forge says is not.
-        let pull = self.forge(&id.repo)?.pull(id).await?;
+        let (pull, default) = self.pull_and_default(id).await?;
         tracing::info!(pull = %id, head = %pull.head, ?change, "the pull request changed");
         let occasion = Occasion(format!("change-{}", pull.head));
         match pull.phase {
             Phase::Open => {
-                let found = self.find(&pull, lease.attempts).await?;
-                self.decide_on(lease, pull, &Input::Changed(found.found), &found.rules, &occasion).await?;
+                let found = self.find(&pull, default, hearing.lease.attempts).await?;
+                self.decide_on(hearing, pull, &Input::Changed(found.found), &found.rules, &occasion).await?;
             }
             Phase::Closed => {
                 if self.store.pull_state(id).await?.is_none() {
-                    return Ok(DeliveryEnd::Ignored("closed before it was ever heard of".to_owned()));
+                    return Ok(Some(DeliveryEnd::Ignored("closed before it was ever heard of".to_owned())));
                 }
-                self.decide_on(lease, pull, &Input::Closed, &Rules::unknown("it is closed"), &occasion).await?;
+                self.decide_on(hearing, pull, &Input::Closed, &Rules::unknown("it is closed"), &occasion).await?;
             }
-            Phase::Merged { .. } => self.merged(lease, pull).await?,
+            Phase::Merged { .. } => self.merged(hearing, pull, default).await?,
         }
-        Ok(DeliveryEnd::Done)
+        Ok(None)
     }
 
-    async fn merged(&self, lease: &Lease, pull: Pull) -> Result<(), FlowError> {
+    async fn merged(&self, hearing: Hearing<'_>, pull: Pull, default: Branch) -> Result<(), FlowError> {
         let merged_by = match &pull.phase {
             Phase::Merged { by, .. } => by.clone().unwrap_or_else(|| pull.author.clone()),
             Phase::Open | Phase::Closed => pull.author.clone(),
@@ -90,11 +107,11 @@ impl Flow {
         // The forge let this account merge: that is the right to write, whatever a role look-up says of a merge bot.
         let role = forge.role(&pull.id.repo, &merged_by).await?.max(Role::Write);
         let by = Actor { login: merged_by, role };
-        let found = self.find(&pull, lease.attempts).await?;
+        let found = self.find(&pull, default, hearing.lease.attempts).await?;
         let review = Review { approvals: forge.approvals(&pull.id).await?, ..Review::default() };
         let occasion = Occasion(format!("merge-{}", pull.head));
         let input = Input::Merged { review, by, found: found.found };
-        self.decide_on(lease, pull, &input, &found.rules, &occasion).await
+        self.decide_on(hearing, pull, &input, &found.rules, &occasion).await
     }
 
     async fn reviewed(&self, lease: &Lease, id: &PullId) -> Result<DeliveryEnd, FlowError> {
@@ -124,8 +141,8 @@ impl Flow {
         for (line, parsed) in lines {
             let origin = Origin { comment: comment.id, line, author: comment.author.clone(), at: comment.created_at };
             // Read again for every line: the line before may have changed something.
-            let pull = forge.pull(id).await?;
-            self.command(lease, pull, parsed, origin, actor.clone()).await?;
+            let (pull, default) = self.pull_and_default(id).await?;
+            self.command(lease, (pull, default), parsed, origin, actor.clone()).await?;
         }
         Ok(DeliveryEnd::Done)
     }
@@ -133,7 +150,7 @@ impl Flow {
     async fn command(
         &self,
         lease: &Lease,
-        pull: Pull,
+        (pull, default): (Pull, Branch),
         parsed: Parsed,
         origin: Origin,
         actor: Actor,
@@ -144,16 +161,16 @@ impl Flow {
             _ => None,
         };
         // Nobody makes the server fetch who could not command it.
-        let (found, rules, diverged) = if matches!(verb, Some(Verb::Plan | Verb::Apply | Verb::Approve)) {
-            let Finding { found, rules, diverged } = self.find(&pull, lease.attempts).await?;
-            (Some(found), rules, diverged)
-        } else {
-            (None, Rules::unknown("nobody asked for them"), false)
+        let found = match verb {
+            Some(Verb::Plan | Verb::Apply | Verb::Approve) => Some(self.find(&pull, default, lease.attempts).await?),
+            Some(Verb::Unlock | Verb::Help) | None => None,
         };
-        let review = match verb {
-            Some(Verb::Apply | Verb::Approve) => self.review(&pull, diverged).await?,
+        let review = match (verb, &found) {
+            (Some(Verb::Apply | Verb::Approve), Some(found)) => self.review(&pull, found).await?,
             _ => Review::default(),
         };
+        let (found, rules) =
+            found.map_or_else(|| (None, Rules::unknown("nobody asked for them")), |f| (Some(f.found), f.rules));
         let occasion = Occasion(format!("reply-{}-{}", origin.comment, origin.line));
         let input = Input::Commanded { parsed, origin: origin.clone(), actor, review, found };
         let mut tx = self.store.write(&id.repo).await?;
@@ -169,9 +186,10 @@ impl Flow {
         Ok(())
     }
 
+    /// Decides and ends the delivery, in one transaction.
     async fn decide_on(
         &self,
-        lease: &Lease,
+        Hearing { lease, forge, delivery }: Hearing<'_>,
         pull: Pull,
         input: &Input,
         rules: &Rules,
@@ -181,15 +199,27 @@ impl Flow {
         tx.hold(lease).await?;
         let state = self.known(&mut tx, pull).await?;
         let aftermath = self.follow(&mut tx, &state, input, rules, occasion).await?;
+        tx.end_delivery(forge, delivery, &DeliveryEnd::Done).await?;
+        tx.finish(lease).await?;
         tx.commit().await?;
         self.settle(&aftermath);
         Ok(())
     }
 
     /// What the requirements are about, as it is now.
-    async fn review(&self, pull: &Pull, diverged: bool) -> Result<Review, FlowError> {
+    async fn review(&self, pull: &Pull, found: &Finding) -> Result<Review, FlowError> {
         let forge = self.forge(&pull.id.repo)?;
-        let (approvals, mergeable) = tokio::try_join!(forge.approvals(&pull.id), forge.mergeable(&pull.id))?;
+        let (approvals, mergeable, diverged) = tokio::try_join!(
+            async { Ok::<_, FlowError>(forge.approvals(&pull.id).await?) },
+            async { Ok(forge.mergeable(&pull.id).await?) },
+            found.diverged(&pull.head)
+        )?;
         Ok(Review { approvals, mergeable, diverged })
+    }
+
+    /// The pull request and whose rules hold for it, asked side by side.
+    async fn pull_and_default(&self, id: &PullId) -> Result<(Pull, Branch), FlowError> {
+        let forge = self.forge(&id.repo)?;
+        Ok(tokio::try_join!(forge.pull(id), forge.default_branch(&id.repo))?)
     }
 }

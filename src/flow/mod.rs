@@ -28,6 +28,7 @@ pub use error::FlowError;
 pub use pace::Pace;
 pub use running::Running;
 pub use start::{ArchiveUnusable, clear_work, open_archive};
+pub use survey::Surveys;
 pub use worker::Worker;
 
 use crate::archive::Archive;
@@ -66,6 +67,8 @@ pub struct Flow {
     /// Runs of this process that can be told to stop.
     pub running: Running,
     pub pace: Pace,
+    /// What was read of trees lately.
+    pub surveys: Surveys,
     /// Rung whenever work was queued.
     pub wake: Arc<Notify>,
 }

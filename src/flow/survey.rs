@@ -1,33 +1,73 @@
 //! A tree as far as it must be read to know its projects: its files' ids, and what its Terraform sources say.
 //!
-//! Sources are read from git's objects, never from a work tree, so that no link can lead anywhere. What was read of a
-//! file is kept by the id of its contents: the next pull request changes a few files of a thousand.
+//! Sources are read from git's objects, never from a work tree, so that no link can lead anywhere. The surveys of the
+//! last trees are kept by the trees' ids, which tell everything: the default branch is read once for many pull requests.
 
 use super::{Flow, FlowError};
+use crate::config::{REPO_FILE, RepoConfig};
 use crate::domain::id::TreeId;
 use crate::domain::impact::{Extent, Modules, TreeFile};
 use crate::git::{Entry, EntryKind, Mirror};
 use crate::terraform::source::{self, Content, SourceFile};
-use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Larger sources than this are not read; what they use counts as unknown, so that more is planned.
-const LARGEST_SOURCE: usize = 4 << 20;
+/// Larger files than this are not read. What a source of that size uses counts as unknown, so that more is planned; a
+/// configuration of that size is refused by its parser in any case.
+const LARGEST: usize = 4 << 20;
+
+/// So many files are kept in memory, at about 150 bytes each.
+const MOST_ENTRIES: usize = 50_000;
+/// So many surveys are kept, however small.
+const MOST_SURVEYS: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Survey {
     entries: Vec<Entry>,
     pub(super) modules: Modules,
+    /// The text of `terraplane.yaml`.
+    pub(super) config: Option<String>,
+}
+
+/// The surveys that were asked for last, the newest at the end.
+#[derive(Debug, Default)]
+pub struct Surveys(Mutex<VecDeque<(TreeId, Arc<Survey>)>>);
+
+impl Surveys {
+    fn get(&self, tree: &TreeId) -> Option<Arc<Survey>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|(known, _)| known == tree)?;
+        let found = kept.remove(at)?;
+        let survey = Arc::clone(&found.1);
+        kept.push_back(found);
+        Some(survey)
+    }
+
+    fn keep(&self, tree: &TreeId, survey: &Arc<Survey>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_back((tree.clone(), Arc::clone(survey)));
+        while kept.len() > MOST_SURVEYS
+            || kept.iter().map(|(_, survey)| survey.entries.len()).sum::<usize>() > MOST_ENTRIES
+        {
+            kept.pop_front();
+        }
+    }
 }
 
 impl Flow {
-    pub(super) async fn survey(&self, mirror: &Mirror, tree: &TreeId) -> Result<Survey, FlowError> {
+    pub(super) async fn survey(&self, mirror: &Mirror, tree: &TreeId) -> Result<Arc<Survey>, FlowError> {
+        if let Some(known) = self.surveys.get(tree) {
+            return Ok(known);
+        }
         let entries = mirror.entries(tree).await?;
+        let is_config = |entry: &&Entry| entry.path == REPO_FILE && entry.kind == EntryKind::Blob;
+        let config = entries.iter().find(is_config);
         let sources: Vec<&Entry> = entries
             .iter()
             .filter(|entry| matches!(entry.kind, EntryKind::Blob | EntryKind::Link) && source::is_source(&entry.path))
             .collect();
-        let objects: Vec<_> = sources.iter().map(|entry| entry.object.clone()).collect();
-        let contents = mirror.read(&objects, LARGEST_SOURCE).await?;
+        let objects: Vec<_> = sources.iter().copied().chain(config).map(|entry| entry.object.clone()).collect();
+        let contents = mirror.read(&objects, LARGEST).await?;
         let files = sources.iter().map(|entry| SourceFile {
             path: &entry.path,
             content: match (contents.get(&entry.object), entry.kind) {
@@ -37,7 +77,14 @@ impl Flow {
             },
         });
         let modules = source::modules(files);
-        Ok(Survey { entries, modules })
+        let config = config.map(|entry| match contents.get(&entry.object) {
+            Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            // Not as if it were not there, for then it would have no rules: the parser refuses this for its size.
+            None => "#".repeat(RepoConfig::MAX_BYTES + 1),
+        });
+        let survey = Arc::new(Survey { entries, modules, config });
+        self.surveys.keep(tree, &survey);
+        Ok(survey)
     }
 }
 
@@ -49,15 +96,5 @@ impl Survey {
             link: entry.kind == EntryKind::Link,
         });
         self.modules.inputs(project, files)
-    }
-
-    /// A small text file of the tree; `None` if there is none, or if it is larger than `max` bytes.
-    pub(super) async fn file(&self, mirror: &Mirror, path: &str, max: usize) -> Result<Option<String>, FlowError> {
-        let Some(entry) = self.entries.iter().find(|entry| entry.path == path && entry.kind == EntryKind::Blob) else {
-            return Ok(None);
-        };
-        let mut contents: HashMap<_, _> =
-            mirror.read(std::slice::from_ref(&entry.object), max).await?.into_iter().collect();
-        Ok(contents.remove(&entry.object).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 }

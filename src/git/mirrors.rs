@@ -49,6 +49,19 @@ struct State {
     ready: bool,
     /// Commits that this process fetched and that therefore have a ref.
     present: HashSet<Sha>,
+    /// Where each branch's ref points to, by the ref's name.
+    tips: HashMap<String, Sha>,
+}
+
+impl State {
+    fn has(&self, sha: &Sha) -> bool {
+        self.present.contains(sha) || self.tips.values().any(|tip| tip == sha)
+    }
+
+    fn forget(&mut self) {
+        self.present.clear();
+        self.tips.clear();
+    }
 }
 
 impl Mirrors {
@@ -77,28 +90,29 @@ impl Mirrors {
         let mut branches: BTreeMap<String, &Branch> = BTreeMap::new();
         for want in wants {
             match want {
-                Want::Commit(sha) if state.present.contains(sha) || commits.contains(&sha) => {}
+                Want::Commit(sha) if state.has(sha) || commits.contains(&sha) => {}
                 Want::Commit(sha) => commits.push(sha),
                 Want::Branch(branch) => _ = branches.insert(branch_ref(branch), branch),
             }
         }
-        let nothing_new = commits.is_empty() || self.has(&dir, &commits).await?;
-        let tips = if branches.is_empty() && nothing_new {
-            HashMap::new()
-        } else {
+        // Where a branch stands is asked of the forge in any case; only without one is it worth a process to find out
+        // whether the commits are there.
+        if !branches.is_empty() || !(commits.is_empty() || self.has(&dir, &commits).await?) {
             match self.fetch_refs(repo, &dir, access, &commits, &branches).await {
                 Err(error @ GitError::Other { .. }) => {
                     self.rebuild_if_damaged(repo, &dir, error).await?;
-                    state.present.clear();
+                    state.forget();
                     self.make_ready(&dir, wants).await?;
                     self.fetch_refs(repo, &dir, access, &commits, &branches).await?;
                 }
                 result => result?,
             }
             state.present.extend(commits.into_iter().cloned());
-            self.tips(&dir, &branches).await?
-        };
+            state.tips.extend(self.tips(&dir, branches.keys()).await?);
+        }
         state.ready = true;
+        let tip = |(name, branch): (String, &Branch)| Some((branch.clone(), state.tips.get(&name)?.clone()));
+        let tips = branches.into_iter().filter_map(tip).collect();
         Ok(Mirror::new(self.git.clone(), repo.clone(), dir, tips))
     }
 
@@ -128,7 +142,7 @@ impl Mirrors {
             let mut update = Call::local(&dir, "update-ref", ["--stdin"]);
             update.stdin = Stdin::Bytes(deletions.into());
             self.git.run(update).await?.success()?;
-            state.present.clear();
+            state.forget();
         }
         let mut gc = Call::local(&dir, "gc", ["--auto", "--quiet"]);
         gc.deadline = TIDY_DEADLINE;
@@ -190,20 +204,26 @@ impl Mirrors {
         if end.success() { Ok(()) } else { Err(GitError::of_fetch(&repo.to_string(), end, &stderr)) }
     }
 
-    /// Where the fetch has put the branches: as nobody else writes to the mirror, the refs still say it. `fetch
-    /// --porcelain` would spare this process of a few milliseconds, but not every git has it.
-    async fn tips(&self, dir: &Path, branches: &BTreeMap<String, &Branch>) -> Result<HashMap<Branch, Sha>, GitError> {
-        if branches.is_empty() {
-            return Ok(HashMap::new());
+    /// Where the fetch has put the branches: as nobody else writes to the mirror, the refs still say it. What was moved
+    /// is a file of its own; git is asked only for what it has packed away.
+    async fn tips(&self, dir: &Path, names: impl Iterator<Item = &String>) -> Result<HashMap<String, Sha>, GitError> {
+        let (mut tips, mut packed) = (HashMap::new(), Vec::new());
+        for name in names {
+            match std::fs::read_to_string(dir.join(name)).ok().and_then(|tip| tip.trim_end().parse().ok()) {
+                Some(tip) => _ = tips.insert(name.clone(), tip),
+                None => packed.push(name.as_str()),
+            }
         }
-        let names = branches.keys().map(String::as_str);
-        let listed = ["--format=%(objectname) %(refname)"].into_iter().chain(names);
-        let listed = self.git.run(Call::local(dir, "for-each-ref", listed)).await?.success()?;
-        let tip = |line: &str| {
-            let (tip, name) = line.split_once(' ')?;
-            Some(((*branches.get(name)?).clone(), tip.parse().ok()?))
-        };
-        Ok(String::from_utf8_lossy(&listed).lines().filter_map(tip).collect())
+        if !packed.is_empty() {
+            let listed = ["--format=%(objectname) %(refname)"].into_iter().chain(packed);
+            let listed = self.git.run(Call::local(dir, "for-each-ref", listed)).await?.success()?;
+            let tip = |line: &str| {
+                let (tip, name) = line.split_once(' ')?;
+                Some((name.to_owned(), tip.parse().ok()?))
+            };
+            tips.extend(String::from_utf8_lossy(&listed).lines().filter_map(tip));
+        }
+        Ok(tips)
     }
 
     /// A mirror that lost objects (a disk that was full, a host that lost power) is removed, to be fetched anew.

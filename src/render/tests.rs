@@ -369,7 +369,7 @@ fn merged_and_waiting_for_another_pull_requests_lock() {
     let (network, views) = network();
     let mut waits = with_apply(network, 9, RunState::Waiting, None);
     waits.lock = Some(lock(&waits.project, "github.com/acme/infra#198"));
-    waits.queue_position = Some(2);
+    waits.queue_position = 2;
     assert_snapshot!(live(&merged_state(vec![waits]), &views), @r#"
     <!-- terraplane:live -->
     ### ⏳ terraplane · merged · waits for `#198`, place 2 in the queue · `prod/network` · +2 ~1 −1, 1 output
@@ -830,17 +830,17 @@ fn unlocked() {
 #[test]
 fn an_apply_that_waits() {
     let projects = vec![
-        ("prod/network".parse().unwrap(), "github.com/acme/infra#198".parse().unwrap()),
-        ("prod/dns".parse().unwrap(), "github.com/acme/other#3".parse().unwrap()),
+        ("prod/network".parse().unwrap(), "github.com/acme/infra#198".parse().unwrap(), 2),
+        ("prod/dns".parse().unwrap(), "github.com/acme/other#3".parse().unwrap(), 1),
     ];
     assert_snapshot!(say(&Say::Waiting { to: login("ana"), projects }), @r#"
     <!-- terraplane:reply 77-1 -->
     ### ⏳ `@ana`: the apply waits
 
-    - `prod/network` is held by `#198`
-    - `prod/dns` is held by `github.com/acme/other#3`
+    - `prod/network` is held by `#198`; this pull request is number 2 in the queue
+    - `prod/dns` is held by `github.com/acme/other#3`; this pull request is number 1 in the queue
 
-    It goes on by itself as soon as the project is free; the live comment shows the place in the queue. Before the merge, a newer push calls it off.
+    It goes on by itself as soon as the project is free. Until then the plan shown can change.
     "#);
 }
 

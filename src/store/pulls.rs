@@ -7,7 +7,7 @@ use crate::domain::decide::{Affected, AffectedProject, ProjectState, PullRecord,
 use crate::domain::id::{ProjectKey, PullId, RepoName, Timestamp};
 use crate::domain::lock::Lock;
 use crate::domain::project::{Project, StateKind, Target};
-use crate::domain::pull::Phase;
+use crate::domain::pull::{Phase, Pull};
 use crate::domain::run::Run;
 use sqlx::AnyConnection;
 use std::collections::{BTreeMap, BTreeSet};
@@ -208,11 +208,10 @@ impl Newest {
 }
 
 fn assemble(record: PullRecord, mut newest: Newest, locks: &[Lock], waiting: &[Waiting]) -> PullState {
-    let id = &record.pull.id;
     let mut state_of = |project: Project, target: Option<Target>, plan: Option<Run>| ProjectState {
         apply: newest.applies.remove(&project.key),
         lock: locks.iter().find(|lock| lock.project == project.key).cloned(),
-        queue_position: queue_position(waiting, id, &project.key),
+        queue_position: queue_position(waiting, &record.pull, &project.key),
         project,
         target,
         plan,
@@ -233,14 +232,10 @@ fn assemble(record: PullRecord, mut newest: Newest, locks: &[Lock], waiting: &[W
     PullState { record, projects, unfinished: newest.unfinished }
 }
 
-/// A pull request's place among those that wait for the project, counted from 1.
-fn queue_position(waiting: &[Waiting], pull: &PullId, project: &ProjectKey) -> Option<usize> {
-    let mut before = BTreeSet::new();
-    for other in waiting.iter().filter(|waiting| waiting.project == *project) {
-        if other.pull == *pull {
-            return Some(before.len() + 1);
-        }
-        before.insert(&other.pull);
-    }
-    None
+/// A pull request's place among those that wait for the project, counted from 1; or the one that it would get.
+fn queue_position(waiting: &[Waiting], pull: &Pull, project: &ProjectKey) -> usize {
+    let merged = pull.merge_commit().is_some();
+    let others = waiting.iter().filter(|waiting| waiting.project == *project);
+    let before = others.take_while(|other| other.pull != pull.id).filter(|other| !merged || other.merged);
+    before.map(|other| &other.pull).collect::<BTreeSet<_>>().len() + 1
 }

@@ -4,7 +4,7 @@ use super::error::StoreError;
 use super::{Store, Tx, row};
 use crate::domain::id::{ProjectKey, PullId, RepoName, RunId};
 use crate::domain::run::Run;
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Row as _};
 
 impl Store {
     /// # Errors
@@ -101,12 +101,14 @@ pub(super) struct Waiting {
     pub(super) run: RunId,
     pub(super) project: ProjectKey,
     pub(super) pull: PullId,
+    /// Merged ones come before the others.
+    pub(super) merged: bool,
 }
 
 /// All that wait in a repository, in the order in which they get their projects.
 pub(super) async fn waiting(connection: &mut AnyConnection, repo: &RepoName) -> Result<Vec<Waiting>, StoreError> {
     let rows = sqlx::query(
-        "SELECT run.id, run.project, run.pull FROM run JOIN pull ON pull.id = run.pull \
+        "SELECT run.id, run.project, run.pull, CASE WHEN pull.merged_at IS NULL THEN 0 ELSE 1 END AS merged FROM run JOIN pull ON pull.id = run.pull \
          WHERE run.repo = $1 AND run.state = 'waiting' \
          ORDER BY CASE WHEN pull.merged_at IS NULL THEN 1 ELSE 0 END, pull.merged_at, run.created_at, run.id",
     )
@@ -115,7 +117,12 @@ pub(super) async fn waiting(connection: &mut AnyConnection, repo: &RepoName) -> 
     .await?;
     rows.iter()
         .map(|row| {
-            Ok(Waiting { run: row::id(row, "id")?, project: row::id(row, "project")?, pull: row::id(row, "pull")? })
+            Ok(Waiting {
+                run: row::id(row, "id")?,
+                project: row::id(row, "project")?,
+                pull: row::id(row, "pull")?,
+                merged: row.try_get::<i64, _>("merged")? == 1,
+            })
         })
         .collect()
 }

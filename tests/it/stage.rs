@@ -4,7 +4,7 @@
 use crate::world::{WEBHOOK_SECRET, World};
 use secrecy::ExposeSecret as _;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 use terraplane::cli::Server;
@@ -26,6 +26,8 @@ pub(crate) struct Setup {
     pub(crate) app: bool,
     /// The `match` of the `repos` entry; `None`: the world's repository.
     pub(crate) matches: Option<String>,
+    /// Its programs come before those of the real `PATH`.
+    pub(crate) programs: Option<PathBuf>,
 }
 
 /// The stage of a scenario.
@@ -51,6 +53,12 @@ impl Stage {
     /// The address of the server.
     pub(crate) fn url(&self) -> Url {
         format!("http://{}/", self.server.address).parse().unwrap()
+    }
+
+    /// Waits until every webhook was answered and everything that followed from it is done.
+    pub(crate) async fn settled(&self) {
+        self.world.webhooks_answered().await;
+        idle(&self.server).await;
     }
 
     /// The server is told to stop and another one takes its place, with the same data.
@@ -99,6 +107,7 @@ async fn start(world: &World, data: &Path, setup: &Setup) -> Server {
     std::fs::write(&file, server_yaml(world, data, &address.to_string(), setup)).unwrap();
     let config = ServerConfig::load(Some(&file), &Environment::new()).unwrap_or_else(|errors| panic!("{errors}"));
     let path = std::env::var("PATH").unwrap();
+    let path = setup.programs.iter().map(|dir| format!("{}:", dir.display())).collect::<String>() + &path;
     let environment = Environment::from([("PATH".to_owned(), path)]);
     let server = Server::start(config, listener, &environment).await.unwrap();
     world.connect(&format!("http://{address}/").parse().unwrap());

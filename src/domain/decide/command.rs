@@ -1,7 +1,7 @@
 //! Somebody wrote a command: what follows, or everything that stands in its way.
 
 use super::merge::{affected_by_merge, begin, is_applying, per_project, start};
-use super::{Affected, Effect, Found, Missing, Present, ProjectState, PullState, Rules, Say, change, present};
+use super::{Affected, Effect, Found, Missing, Present, Problem, ProjectState, PullState, Rules, Say, change, present};
 use crate::domain::command::{Command, Origin, Parsed, Selector, Verb};
 use crate::domain::id::ProjectName;
 use crate::domain::permission::{MayApply, authorize};
@@ -46,7 +46,10 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>, rules: &R
     let affected = match affected {
         Ok(affected) => affected,
         Err(why) => {
-            effects.extend(whole(why.to_owned()));
+            // Of a fork people are told in a comment of its own anyway.
+            if !matches!(asking.found, Some(Found::Problem(Problem::Fork))) {
+                effects.extend(whole(why.to_owned()));
+            }
             return effects;
         }
     };
@@ -283,7 +286,7 @@ fn told_to_wait(state: &PullState, effects: &[Effect], asking: Asking<'_>) -> Op
     let waits = |effect: &Effect| {
         let Effect::WaitForLock { project, .. } = effect else { return None };
         let known = state.projects.iter().find(|known| known.project.key == project.key)?;
-        Some((project.name.clone(), known.lock.as_ref()?.held_by.clone()))
+        Some((project.name.clone(), known.lock.as_ref()?.held_by.clone(), known.queue_position))
     };
     let projects: Vec<_> = effects.iter().filter_map(waits).collect();
     (!projects.is_empty()).then(|| Effect::Say(Say::Waiting { to: asking.actor.login.clone(), projects }))

@@ -165,7 +165,7 @@ pub(crate) fn state(pull: Pull, project: &Project, plan: Option<Run>, apply: Opt
             plan,
             apply,
             lock: None,
-            queue_position: None,
+            queue_position: 1,
         }],
         unfinished,
     }

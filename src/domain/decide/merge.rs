@@ -7,10 +7,12 @@ use crate::domain::permission::MayApply;
 use crate::domain::project::{Project, StateKind, Target};
 use crate::domain::pull::{Actor, Phase, Review};
 use crate::domain::requirement::{Asked, allow_apply, approvers};
-use crate::domain::run::{ApplyOrder, RunState};
+use crate::domain::run::{ApplyOrder, Run, RunState};
 
 pub(super) fn merged(state: &PullState, review: &Review, by: &Actor, found: &Found, rules: &Rules) -> Vec<Effect> {
-    let Some(commit) = state.pull().merge_commit() else { return Vec::new() };
+    if state.pull().merge_commit().is_none() {
+        return Vec::new();
+    }
     // Plans that are still running would be shown for a pull request that is over: the applies plan for themselves.
     let mut effects = change::supersede_plans(state, |_| true);
     let affected = match affected_by_merge(state, Some(found)) {
@@ -27,11 +29,8 @@ pub(super) fn merged(state: &PullState, review: &Review, by: &Actor, found: &Fou
     let mut missing = Vec::new();
     for project in present(state, &affected) {
         if let Some(known) = project.known.filter(|known| begun_by_merge(known) || known.is_settled()) {
-            if known.is_applied() && !begun_by_merge(known) {
-                let (project, commit) = (project.project.key.clone(), commit.clone());
-                effects.push(Effect::NoteApplied { project, commit });
-            }
             if known.is_settled() && state.holds_lock(known) {
+                effects.extend(landed(known));
                 effects.push(Effect::FreeLock { project: project.project.key.clone() });
             }
             continue;
@@ -66,6 +65,13 @@ pub(super) fn affected_by_merge<'a>(
         (None, Some(Found::Problem(problem))) => Err(Some(problem)),
         (None, None) => Err(None),
     }
+}
+
+/// What was applied before the merge came into the base branch with it.
+pub(super) fn landed(known: &ProjectState) -> Option<Effect> {
+    let before_the_merge = |apply: &Run| apply.apply_order().is_some_and(|order| order.merge_commit.is_none());
+    let landed = known.is_applied() && known.apply.as_ref().is_some_and(before_the_merge);
+    landed.then(|| Effect::Landed { project: known.project.key.clone() })
 }
 
 /// An apply that this merge began, or one that is still under way: heard twice, a merge applies once.

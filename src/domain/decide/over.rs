@@ -1,5 +1,6 @@
 //! A run came to its end: who is told, and whose turn it is.
 
+use super::merge::landed;
 use super::{Effect, ProjectState, PullState, Say};
 use crate::domain::id::RunId;
 use crate::domain::pull::Phase;
@@ -14,6 +15,7 @@ pub(super) fn run_over(state: &PullState, run: RunId) -> Vec<Effect> {
     let Some(apply) = project.apply.as_ref().filter(|apply| apply.state.is_over()) else { return Vec::new() };
     let mut effects = Vec::new();
     if lets_go(state, project, apply) {
+        effects.extend(landed(project));
         effects.push(Effect::FreeLock { project: project.project.key.clone() });
     }
     if let Some(batch) = finished_batch(state, apply) {
@@ -38,12 +40,12 @@ fn finished_batch(state: &PullState, apply: &Run) -> Option<RunId> {
     apply.batch.filter(|batch| !is_unfinished(state, *batch, &[apply]))
 }
 
-/// The batches that have come to their end by these runs being called off.
-pub(super) fn end_of_batches(state: &PullState, called_off: &[&Run]) -> Vec<Effect> {
+/// The results of the batches that have come to their end by these runs being called off, where they are to be told.
+pub(super) fn end_of_batches(state: &PullState, called_off: &[&Run], told: impl Fn(RunId) -> bool) -> Vec<Effect> {
     let mut batches: Vec<RunId> = called_off.iter().filter_map(|run| run.batch).collect();
     batches.sort_unstable();
     batches.dedup();
-    batches.retain(|batch| !is_unfinished(state, *batch, called_off));
+    batches.retain(|batch| !is_unfinished(state, *batch, called_off) && told(*batch));
     batches.into_iter().map(|batch| Effect::Say(Say::ApplyResult { batch })).collect()
 }
 

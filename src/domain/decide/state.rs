@@ -67,16 +67,20 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// What it is, as a sentence for people.
+    /// Why nothing can be done, for people.
     #[must_use]
-    pub fn sentence(&self) -> &'static str {
+    pub const fn sentence(&self) -> &'static str {
         match self {
-            Self::Fork => "pull requests from forks are refused",
-            Self::Conflict { .. } => "it conflicts with the base branch: resolve that, and push",
-            Self::Configuration { .. } => {
-                "`terraplane.yaml` can't be used: the live comment says what is wrong with it"
+            Self::Fork => "the pull request can't be planned, for its head is in a fork: the first comment says more",
+            Self::Conflict { .. } => {
+                "the pull request can't be planned, for it conflicts with its base branch: the first comment says more"
             }
-            Self::Fetch { .. } => "the repository could not be read: the live comment says why",
+            Self::Configuration { .. } => {
+                "the pull request can't be planned, for its configuration can't be used: the first comment says more"
+            }
+            Self::Fetch { .. } => {
+                "the pull request can't be planned, for the repository could not be fetched: the first comment says more"
+            }
         }
     }
 }
@@ -102,8 +106,9 @@ pub struct ProjectState {
     pub apply: Option<Run>,
     /// Whoever holds the project, be it this pull request or another.
     pub lock: Option<Lock>,
-    /// This pull request's place among those that wait for the lock, counted from 1.
-    pub queue_position: Option<usize>,
+    /// This pull request's place among those that wait for the lock, counted from 1; if it does not wait, the one that
+    /// it would get.
+    pub queue_position: usize,
 }
 
 impl PullState {

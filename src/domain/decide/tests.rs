@@ -25,10 +25,10 @@ fn words(effects: &[Effect]) -> Vec<String> {
                 )
             }
             Effect::WaitForLock { project, .. } => format!("wait {}", project.name),
-            Effect::NoteApplied { project, commit } => format!("applied {project} by {}", commit.short()),
             Effect::Supersede { run } => format!("supersede {}", run.0.as_u128()),
             Effect::TakeLock { project } => format!("lock {project}"),
             Effect::FreeLock { project } => format!("free {project}"),
+            Effect::Landed { project } => format!("landed {project}"),
             Effect::Say(Say::Refused { missing, .. } | Say::MergedNotApplied { missing, .. }) => {
                 format!(
                     "refuse: {}",
@@ -100,8 +100,19 @@ fn a_problem_stops_everything_and_a_fork_is_refused() {
     let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Running)), None);
     let conflict = Problem::Conflict { files: vec!["main.tf".into()] };
     assert_eq!(
-        on(&known, &Input::Changed(Found::Problem(conflict))),
+        on(&known, &Input::Changed(Found::Problem(conflict.clone()))),
         ["supersede 1", "remember Conflict { files: [\"main.tf\"] }"]
+    );
+    let mut asked = commanded(&known, says(Verb::Plan, &[]), ana(), 10);
+    let Input::Commanded { found, .. } = &mut asked else { unreachable!() };
+    *found = Some(Found::Problem(conflict));
+    assert_eq!(
+        on(&known, &asked),
+        [
+            "supersede 1",
+            "remember Conflict { files: [\"main.tf\"] }",
+            "refuse: the pull request can't be planned, for it conflicts with its base branch: the first comment says more"
+        ]
     );
     assert_eq!(
         on(&fresh(pull('a')), &Input::Changed(Found::Problem(Problem::Fork))),
@@ -161,8 +172,15 @@ fn what_a_merge_leaves_alone() {
         shape(&mut a);
         let mut known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
         change(&mut known);
-        let nothing = on(&known, &merge(&known)).iter().all(|word| word.starts_with("applied a by"));
-        assert!(nothing, "{why}");
+        assert_eq!(on(&known, &merge(&known)), [""; 0], "{why}");
+        // If it holds the project, it lets go; what it had applied is in the base branch now.
+        lock_of(&mut known, "github.com/acme/infra#7", true);
+        let expected: &[&str] = match why {
+            "changes nothing" => &["free a"],
+            "is already applied" => &["landed a", "free a"],
+            _ => &[],
+        };
+        assert_eq!(on(&known, &merge(&known)), expected, "{why}");
     }
 }
 
@@ -246,7 +264,12 @@ fn closing_frees_what_was_not_applied() {
     assert_eq!(on(&known, &Input::Closed), ["supersede 1"]);
     let waiting = apply_run(2, &a, 'a', RunState::Waiting, order(None));
     let known = fixture::state(pull('a'), &a, None, Some(waiting));
-    assert_eq!(on(&known, &Input::Closed), ["supersede 2", "say result of 2"]);
+    assert_eq!(on(&known, &Input::Closed), ["supersede 2"]);
+    let mut others = known;
+    let mut done = apply_run(3, &project("b"), 'a', RunState::Succeeded, order(None));
+    done.batch = Some(run_id(2));
+    others.projects.push(ProjectState { project: project("b"), apply: Some(done), ..others.projects[0].clone() });
+    assert_eq!(on(&others, &Input::Closed), ["supersede 2", "say result of 2"], "the others of its batch were applied");
     let applying = apply_run(2, &a, 'a', RunState::Running, order(None));
     let mut known = fixture::state(pull('a'), &a, None, Some(applying));
     lock_of(&mut known, "github.com/acme/infra#7", false);
@@ -265,6 +288,9 @@ fn the_end_of_an_apply_frees_the_project_and_is_told_once_for_the_batch() {
     other.batch = Some(run_id(2));
     known.unfinished.push(other);
     assert_eq!(on(&known, &over), ["free a"], "the other one of the batch still runs");
+    let mut commanded = known.clone();
+    commanded.projects[0].apply = Some(apply_run(2, &a, 'a', RunState::Succeeded, order(None)));
+    assert_eq!(on(&commanded, &over), ["landed a", "free a"], "merged while an earlier apply was running");
 
     let mut failed = known.clone();
     failed.unfinished.clear();
@@ -364,7 +390,7 @@ fn what_was_applied_before_the_merge_counts_as_applied_by_it() {
     let mut known =
         fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), Some(applied));
     lock_of(&mut known, "github.com/acme/infra#7", true);
-    assert_eq!(on(&known, &merge(&known)), ["applied a by eeeeeee", "free a"]);
+    assert_eq!(on(&known, &merge(&known)), ["landed a", "free a"]);
 }
 
 #[test]
@@ -407,7 +433,7 @@ fn a_command_that_a_problem_stops_is_answered() {
     };
     let found = Some(Found::Problem(Problem::Conflict { files: vec![] }));
     let words = on(&known, &Input::Commanded { parsed, origin, actor, review, found });
-    assert_eq!(words[1], "refuse: it conflicts with the base branch: resolve that, and push");
+    assert!(words[1].starts_with("refuse: the pull request can't be planned"), "{words:?}");
 }
 
 #[test]
@@ -584,7 +610,7 @@ mod properties {
                     });
                 }
                 Effect::FreeLock { .. } => known.lock = None,
-                Effect::NoteApplied { .. } | Effect::Say(_) => {}
+                Effect::Landed { .. } | Effect::Say(_) => {}
             }
         }
     }

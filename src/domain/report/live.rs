@@ -191,7 +191,7 @@ fn row<'a>(input: &LiveInput<'a>, project: &'a ProjectState) -> Row<'a> {
         seconds: shown.and_then(seconds),
         reason: &project.project.reason,
         held_by: project.lock.as_ref().filter(|_| waits).map(|lock| pull_text(&lock.held_by, &state.pull().id.repo)),
-        position: project.queue_position.filter(|_| waits),
+        position: waits.then_some(project.queue_position),
         nowhere: project.project.state == StateKind::Nowhere && standing.waits_to_be_applied(),
         detail,
     }

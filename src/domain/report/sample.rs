@@ -145,7 +145,7 @@ pub(crate) fn differs(because: &str, summary: PlanSummary) -> Outcome {
 }
 
 pub(crate) fn standing(project: &Project, plan: Option<Run>, apply: Option<Run>) -> ProjectState {
-    ProjectState { project: project.clone(), target: Some(target()), plan, apply, lock: None, queue_position: None }
+    ProjectState { project: project.clone(), target: Some(target()), plan, apply, lock: None, queue_position: 1 }
 }
 
 pub(crate) fn lock(project: &Project, held_by: &str) -> Lock {

@@ -80,12 +80,14 @@ impl Standing {
 }
 
 /// The apply that says how the project stands. An apply that is over and older than the plan says nothing of this plan:
-/// the head moved on, or what was left was planned anew. After the merge it is the outcome, whatever is planned later.
+/// the head moved on, or what was left was planned anew. After the merge it is the outcome, whatever was planned later,
+/// unless it was of other code than was merged.
 pub(super) fn current_apply<'a>(state: &PullState, project: &'a ProjectState) -> Option<&'a Run> {
     let merged = matches!(state.pull().phase, Phase::Merged { .. });
     project.apply.as_ref().filter(|apply| {
+        let of_this_code = project.target.as_ref().is_none_or(|target| target.inputs == apply.target.inputs);
         let newer = project.plan.as_ref().is_none_or(|plan| (apply.created_at, apply.id) > (plan.created_at, plan.id));
-        merged || newer || !apply.state.is_over()
+        merged && of_this_code || newer || !apply.state.is_over()
     })
 }
 

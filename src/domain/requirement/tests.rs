@@ -41,7 +41,9 @@ fn approvals_count_when_they_are_a_writers_for_this_head_and_not_the_authors() {
 
 #[test]
 fn a_stale_approval_is_named() {
-    let lacking = missing(&[Requirement::Approved], |_, review| review.approvals = vec![approval("lee", 'b', true)]);
+    let lacking = missing(&[Requirement::Approved], |_, review| {
+        review.approvals = vec![approval("sam", 'b', true), approval("lee", 'b', true)];
+    });
     assert_eq!(
         lacking,
         [

@@ -1,6 +1,14 @@
 //! What people do and what they then see. A file for each part of the story.
 
+mod commands;
+mod discovery;
+mod merge;
+mod pages;
 mod plan;
+mod props;
+mod refusals;
+mod secrets;
+mod stand_in;
 
 /// A project whose state Terraplane keeps.
 pub(crate) const MANAGED: &str = "version: 1\nprojects:\n  - dir: prod\n    state: managed\n";
@@ -8,4 +16,18 @@ pub(crate) const MANAGED: &str = "version: 1\nprojects:\n  - dir: prod\n    stat
 /// A Terraform project with one `terraform_data` of this name and input.
 pub(crate) fn resource(name: &str, input: &str) -> String {
     format!("resource \"terraform_data\" \"{name}\" {{\n  input = \"{input}\"\n}}\n")
+}
+
+/// For snapshots of what people read: what is different in every run is named instead.
+pub(crate) fn shown(assert: impl FnOnce()) {
+    let mut settings = insta::Settings::clone_current();
+    for (pattern, name) in [
+        (r"http://127\.0\.0\.1:\d+/runs/[0-9a-f]+\?key=[0-9a-f]+", "RUN"),
+        (r"`(p_)?[0-9a-f]{7,64}`", "`ID`"),
+        (r"\b\d+ s\b", "0 s"),
+        (r"terraform \d+\.\d+\.\d+", "terraform VERSION"),
+    ] {
+        settings.add_filter(pattern, name);
+    }
+    settings.bind(assert);
 }

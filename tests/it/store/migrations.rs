@@ -39,7 +39,7 @@ async fn every_step_is_applied_over_data(db: Fresh) {
     let [prod] = &state.projects[..] else { panic!("{:?}", state.projects) };
     assert_eq!(prod.plan_state(), Some(RunState::Succeeded));
     assert_eq!(prod.apply_state(), Some(RunState::Waiting));
-    assert_eq!(prod.queue_position, Some(1));
+    assert_eq!(prod.queue_position, 1);
     assert!(prod.lock.as_ref().is_some_and(|lock| lock.applied && lock.held_by.number.0 == 6));
     let comments = store.comments(&pull).await.unwrap();
     assert_eq!(comments.iter().map(|comment| comment.key.as_str()).collect::<Vec<_>>(), ["live", "reply:1"]);

@@ -207,7 +207,12 @@ async fn merged_pull_requests_get_a_project_first(db: Fresh) {
     for number in 1..=5 {
         places.push(state(&db.store, number).await.projects[0].queue_position);
     }
-    assert_eq!(places, [Some(3), Some(2), Some(1), Some(4), Some(1)]);
+    assert_eq!(places, [3, 2, 1, 4, 1]);
+    save(&db.store, &record(6, 'a', 'b', &["prod"]), &[]).await;
+    save(&db.store, &merged(record(7, 'a', 'b', &["prod"]), 30), &[]).await;
+    let would_get =
+        [state(&db.store, 6).await, state(&db.store, 7).await].map(|state| state.projects[0].queue_position);
+    assert_eq!(would_get, [5, 3], "those that do not wait yet");
     let mut order = Vec::new();
     write(&db.store, async |tx| {
         while let Some(mut next) = tx.next_waiting(&repo(), &project_key("prod")).await? {
@@ -219,7 +224,7 @@ async fn merged_pull_requests_get_a_project_first(db: Fresh) {
     })
     .await;
     assert_eq!(order, [3, 6, 2, 1, 4]);
-    assert_eq!(state(&db.store, 1).await.projects[0].queue_position, None);
+    assert_eq!(state(&db.store, 1).await.projects[0].queue_position, 1);
 }
 
 async fn runs_of_a_batch_are_found_together(db: Fresh) {

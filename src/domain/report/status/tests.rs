@@ -190,9 +190,16 @@ fn an_apply_of_an_older_head_says_nothing_of_the_new_plan() {
     let mut project = applying(RunState::Succeeded, Some(applied(&[], true)));
     project.project.apply = ApplyMode::OnComment;
     project.plan.as_mut().unwrap().created_at = project.apply.as_ref().unwrap().created_at.plus_ms(1);
-    insta::assert_snapshot!(told(&state(vec![project])), @r"
+    insta::assert_snapshot!(told(&state(vec![project.clone()])), @r"
     8 plan Success: 1 project: +2 −1
     8 apply Pending: Waits for `terraplane apply` (1 project)
+    ");
+    // Merged without having been applied again.
+    project.apply.as_mut().unwrap().target.inputs = "older".into();
+    insta::assert_snapshot!(told(&merged_state(vec![project])), @r"
+    8 plan Success: 1 project: +2 −1
+    8 apply Pending: Waits for `terraplane apply` (1 project)
+    c apply Pending: Waits for `terraplane apply` (1 project)
     ");
 }
 

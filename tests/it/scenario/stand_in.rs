@@ -1,0 +1,125 @@
+//! Programs that stand in front of the real ones: they note what they are asked, and wait to be let go.
+
+use crate::stage::Setup;
+use crate::world::{PATIENCE, program};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// A real program behind a script of the same name.
+pub(super) struct StandIn {
+    dir: TempDir,
+    name: &'static str,
+}
+
+impl StandIn {
+    /// The real terraform; its plans can be held.
+    pub(super) fn terraform() -> Self {
+        let stand_in = Self { dir: tempfile::tempdir().unwrap(), name: "terraform" };
+        let script = r#"#!/bin/sh
+[ "$1" != version ] || exec REAL "$@"
+echo "begin $1 ${PWD##*/}" >> DIR/notes
+{ printf '%s\n' "$0" "$@"; } >> DIR/arguments
+tr '\0' '\n' < /proc/self/environ >> DIR/environment
+if [ "$1" = plan ]; then
+    times=0
+    while [ -e "DIR/hold/${PWD##*/}" ] && [ $times -lt 1200 ]; do sleep 0.05; times=$((times + 1)); done
+fi
+REAL "$@"
+code=$?
+echo "end $1 ${PWD##*/}" >> DIR/notes
+exit $code
+"#;
+        stand_in.write(script)
+    }
+
+    /// The real git; what it is given is noted.
+    pub(super) fn git() -> Self {
+        let stand_in = Self { dir: tempfile::tempdir().unwrap(), name: "git" };
+        let script = r#"#!/bin/sh
+{ printf '%s\n' "$0" "$@"; } >> DIR/arguments
+for argument in "$@"; do
+    case $argument in
+        fetch) ENV >> DIR/fetches; exec REAL "$@" ;;
+    esac
+done
+ENV >> DIR/environment
+exec REAL "$@"
+"#;
+        stand_in.write(&script.replace("ENV", &program("env").display().to_string()))
+    }
+
+    fn write(self, script: &str) -> Self {
+        let real = program(self.name).display().to_string();
+        let script = script.replace("REAL", &real).replace("DIR", &self.dir.path().display().to_string());
+        fs::create_dir_all(self.dir.path().join("hold")).unwrap();
+        fs::create_dir_all(self.programs()).unwrap();
+        fs::write(self.path(), script).unwrap();
+        fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        self
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.programs().join(self.name)
+    }
+
+    /// The directory that it is in, for a `PATH`.
+    pub(super) fn programs(&self) -> PathBuf {
+        self.dir.path().join("bin")
+    }
+
+    /// A server that uses this terraform, and `runs` of it at once.
+    pub(super) fn setup(&self, runs: usize) -> Setup {
+        let yaml = format!("concurrency: {{runs: {runs}}}\nterraform:\n  binaries: [\"{}\"]\n", self.path().display());
+        Setup { yaml, ..Setup::default() }
+    }
+
+    /// From now on, plans in the directory of this name wait.
+    pub(super) fn hold(&self, dir: &str) {
+        fs::write(self.held(dir), "").unwrap();
+    }
+
+    pub(super) fn release(&self, dir: &str) {
+        fs::remove_file(self.held(dir)).unwrap();
+    }
+
+    fn held(&self, dir: &str) -> PathBuf {
+        self.dir.path().join("hold").join(dir)
+    }
+
+    /// How often this was noted: `begin plan prod`.
+    pub(super) fn count(&self, note: &str) -> usize {
+        self.read("notes").lines().filter(|line| line.starts_with(note)).count()
+    }
+
+    /// Waits until it was noted so often.
+    pub(super) async fn await_noted(&self, note: &str, times: usize) {
+        let end = Instant::now() + PATIENCE;
+        while self.count(note) < times {
+            assert!(Instant::now() < end, "`{note}` was not noted {times} times:\n{}", self.read("notes"));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The arguments of all calls, one a line.
+    pub(super) fn arguments(&self) -> String {
+        self.read("arguments")
+    }
+
+    /// The environments of all calls, one variable a line; of git's, without those that are given a token.
+    pub(super) fn environment(&self) -> String {
+        self.read("environment")
+    }
+
+    pub(super) fn environment_of_fetches(&self) -> String {
+        self.read("fetches")
+    }
+
+    fn read(&self, file: &str) -> String {
+        let bytes = fs::read(Path::new(self.dir.path()).join(file)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
