@@ -111,18 +111,24 @@ async fn a_fetch_costs_few_processes_and_one_of_known_commits_fewer() {
     let base = forge.commit("main", None, &[("a.tf", File::Text("1"))]).await;
     let head = forge.commit("feature", Some(&base), &[("a.tf", File::Text("2"))]).await;
     let (program, record) = recording_git(forge.dir.path());
-    let mirrors = forge.mirrors_with(program);
-    let started = async |wants: &[Want]| {
-        mirrors.fetch(&repo(), &forge.access(), wants).await.unwrap();
+    let mirrors = forge.mirrors_with(program.clone());
+    let started_by = async |mirrors: &Mirrors, wants: &[Want]| {
+        let mirror = mirrors.fetch(&repo(), &forge.access(), wants).await.unwrap();
+        assert!(!wants.contains(&main()) || mirror.tip(&branch("main")).unwrap() == base);
         let text = std::fs::read_to_string(&record).unwrap_or_default();
         std::fs::write(&record, "").unwrap();
         let words = text.lines().filter_map(|line| line.strip_prefix("argv: ")?.split(' ').next().map(String::from));
         words.collect::<Vec<_>>()
     };
-    assert_eq!(started(&[main(), commit(&head)]).await, ["init", "rev-list", "fetch", "for-each-ref"]);
-    assert_eq!(started(&[main(), commit(&head)]).await, ["fetch", "for-each-ref"]);
-    assert_eq!(started(&[commit(&head)]).await, [] as [&str; 0]);
-    assert_eq!(started(&[commit(&base)]).await, ["rev-list"]);
+    let started = async |wants: &[Want]| started_by(&mirrors, wants).await;
+    assert_eq!(started(&[main(), commit(&head)]).await, ["init", "fetch"]);
+    assert_eq!(started(&[main(), commit(&head)]).await, ["fetch"]);
+    assert_eq!(started(&[commit(&head), commit(&base)]).await, [] as [&str; 0]);
+    let after_a_restart = forge.mirrors_with(program);
+    assert_eq!(started_by(&after_a_restart, &[commit(&base)]).await, ["rev-list"]);
+    // As cleaning up leaves them.
+    forge.git(&["-C", &forge.mirror_dir().to_string_lossy(), "pack-refs", "--all"], "").await;
+    assert_eq!(started(&[main()]).await, ["fetch", "for-each-ref"]);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! What people ask for in comments, and what they are answered.
 
-use super::props::{managed, masked};
-use super::{MANAGED, resource};
-use crate::stage::{Stage, idle};
+use super::props::managed;
+use super::{MANAGED, masked, resource};
+use crate::stage::Stage;
 use crate::world::REPO;
 use terraplane::demo::state::{MergeMethod, Review, ReviewState, User};
 use terraplane::domain::id::Timestamp;
@@ -111,8 +111,7 @@ async fn what_is_no_command_gets_silence() {
     pull.comment("renovate[bot]", "terraplane plan");
     let comment = pull.comment("kim", "Let me see");
     stage.world.forge.edit_comment(REPO, comment, "kim", "terraplane plan").unwrap();
-    stage.world.webhooks_answered().await;
-    idle(&stage.server).await;
+    stage.settled().await;
     assert_eq!(pull.server_comments().len(), 1, "only the live comment: {:?}", pull.server_comments());
     assert_eq!(stage.runs(), 1);
     stage.finish().await;
@@ -126,7 +125,7 @@ async fn plan_plans_again_what_is_named_and_nothing_else() {
     let two = resource("web", "two");
     let pull = stage.world.open_pull("Two").changing("prod/main.tf", &two).changing("dev/main.tf", &two).await;
     pull.await_status("terraplane/plan", "success").await;
-    idle(&stage.server).await;
+    stage.settled().await;
     let mut runs = 2;
     for (command, planned) in [
         ("terraplane plan", 2),
@@ -138,8 +137,7 @@ async fn plan_plans_again_what_is_named_and_nothing_else() {
         ("terraplane plan `dev/`", 1),
     ] {
         pull.comment("kim", command);
-        stage.world.webhooks_answered().await;
-        idle(&stage.server).await;
+        stage.settled().await;
         runs += planned;
         assert_eq!(stage.runs(), runs, "after `{command}`");
     }
@@ -177,7 +175,7 @@ async fn on_comment_a_project_is_applied_before_the_merge_and_the_status_waits_f
 
     | | Project | Result | Time |
     |---|---|---|--:|
-    | ✅ | [`prod`](PAGE) | 1 created · the reviewed plan `p_PLAN` | 0 s |
+    | ✅ | [`prod`](RUN) | 1 created · the reviewed plan `ID` | 0 s |
 
     <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     ");
@@ -195,7 +193,7 @@ async fn on_comment_a_project_is_applied_before_the_merge_and_the_status_waits_f
     <!-- terraplane:live -->
     ### ✅ terraplane · merged · applied · `prod` · +1
 
-    <details open><summary><b><a href="PAGE"><code>prod</code></a></b> · applied · +1 · 0 s · because <code>prod/main.tf</code> changed</summary>
+    <details open><summary><b><a href="RUN"><code>prod</code></a></b> · applied · +1 · 0 s · because <code>prod/main.tf</code> changed</summary>
 
     ```diff
     + terraform_data.web  create
@@ -206,7 +204,7 @@ async fn on_comment_a_project_is_applied_before_the_merge_and_the_status_waits_f
 
     </details>
 
-    <sub>`SHA` merged onto `main` at `SHA` · merged as `SHA` · terraform 1.11.4 · plan `p_PLAN` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · merged as `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
     assert_eq!(stage.applies(&pull).await, 1);
 
@@ -303,7 +301,7 @@ async fn an_approval_counts_for_the_present_head_and_by_somebody_else_who_may_wr
     <!-- terraplane:reply reply-ID-1 -->
     ### 🚫 `@sam`: `terraplane apply` was not carried out
 
-    - `prod`: it needs an approval by somebody with write permission who is not the author; the approval of `ana` is for `SHA`, an older commit
+    - `prod`: it needs an approval by somebody with write permission who is not the author; the approval of `ana` is for `ID`, an older commit
     ");
 
     pull.approve("kim");
@@ -335,8 +333,7 @@ async fn drafts_diverged_branches_and_lesser_roles_are_told_what_is_missing() {
     pull.await_status("terraplane/plan", "success").await;
     stage.world.push("main", &[("README.md", "Something else\n")]).await;
     pull.comment("kim", "terraplane plan");
-    stage.world.webhooks_answered().await;
-    idle(&stage.server).await;
+    stage.settled().await;
     pull.comment("kim", "terraplane apply");
     let _masked = masked();
     insta::assert_snapshot!(pull.next_comment().await, @r"
@@ -412,9 +409,9 @@ async fn a_project_is_held_from_its_apply_on_and_others_take_their_turn() {
 
     | | Project | Result | Time |
     |---|---|---|--:|
-    | ⚠️ | [`prod`](PAGE) | not applied, nothing was changed | 0 s |
+    | ⚠️ | [`prod`](RUN) | not applied, nothing was changed | 0 s |
 
-    The state has changed since it was planned. The plan is now `p_PLAN` (+1 −1). Compared with the reviewed plan:
+    The state has changed since it was planned. The plan is now `ID` (+1 −1). Compared with the reviewed plan:
 
     ```diff
     ! terraform_data.a  destroy  (only in the new plan)
@@ -447,7 +444,7 @@ async fn a_project_is_held_from_its_apply_on_and_others_take_their_turn() {
 
     | | Project | Result | Time |
     |---|---|---|--:|
-    | ✅ | [`prod`](PAGE) | 1 created, 1 destroyed · the reviewed plan `p_PLAN` | 0 s |
+    | ✅ | [`prod`](RUN) | 1 created, 1 destroyed · the reviewed plan `ID` | 0 s |
 
     <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     ");
@@ -490,7 +487,7 @@ async fn closing_frees_what_was_not_applied_and_keeps_what_was() {
     <!-- terraplane:live -->
     ### ✅ terraplane · closed without a merge · applied · `prod` · +2
 
-    <details open><summary><b><a href="PAGE"><code>prod</code></a></b> · applied · +2 · 0 s · because <code>prod/b.tf</code> changed</summary>
+    <details open><summary><b><a href="RUN"><code>prod</code></a></b> · applied · +2 · 0 s · because <code>prod/b.tf</code> changed</summary>
 
     ```diff
     + terraform_data.b    create
@@ -507,7 +504,7 @@ async fn closing_frees_what_was_not_applied_and_keeps_what_was() {
 
     To give up and let others change it: `terraplane unlock`
 
-    <sub>`SHA` merged onto `main` at `SHA` · terraform 1.11.4 · plan `p_PLAN` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
     last.live_comment().await_containing("waits").await;
     assert_eq!(stage.applies(&last).await, 0);

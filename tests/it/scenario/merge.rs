@@ -1,8 +1,9 @@
 //! What a merge applies, and what it does not: exactly what was reviewed, or nothing.
 
-use super::props::{Hand, StateServer, Terraform, managed, masked};
-use super::{MANAGED, resource};
-use crate::stage::{Setup, Stage, idle};
+use super::props::{Hand, StateServer, managed};
+use super::stand_in::StandIn;
+use super::{MANAGED, masked, resource};
+use crate::stage::{Setup, Stage};
 use crate::world::REPO;
 use terraplane::demo::state::MergeMethod;
 
@@ -40,11 +41,11 @@ async fn a_merge_applies_the_saved_plan_however_it_is_merged() {
     <!-- terraplane:run ID -->
     ### ✅ Applied `prod`
 
-    Commit `SHA`, by `@ana`, approved by `@ana`
+    Commit `ID`, by `@ana`, approved by `@ana`
 
     | | Project | Result | Time |
     |---|---|---|--:|
-    | ✅ | [`prod`](PAGE) | 1 changed · the reviewed plan `p_PLAN` | 0 s |
+    | ✅ | [`prod`](RUN) | 1 changed · the reviewed plan `ID` | 0 s |
 
     <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     ");
@@ -52,7 +53,7 @@ async fn a_merge_applies_the_saved_plan_however_it_is_merged() {
     <!-- terraplane:live -->
     ### ✅ terraplane · merged · applied · `prod` · ~1
 
-    <details open><summary><b><a href="PAGE"><code>prod</code></a></b> · applied · ~1 · 0 s · because <code>prod/main.tf</code> changed</summary>
+    <details open><summary><b><a href="RUN"><code>prod</code></a></b> · applied · ~1 · 0 s · because <code>prod/main.tf</code> changed</summary>
 
     ```diff
     ~ terraform_data.web  update
@@ -62,7 +63,7 @@ async fn a_merge_applies_the_saved_plan_however_it_is_merged() {
 
     </details>
 
-    <sub>`SHA` merged onto `main` at `SHA` · merged as `SHA` · terraform 1.11.4 · plan `p_PLAN` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · merged as `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
     stage.hear_everything_again().await;
     stage.finish().await;
@@ -94,11 +95,11 @@ async fn a_plan_that_is_still_the_same_after_another_merge_is_applied() {
     <!-- terraplane:run ID -->
     ### ✅ Applied `prod`
 
-    Commit `SHA`, by `@ana`
+    Commit `ID`, by `@ana`
 
     | | Project | Result | Time |
     |---|---|---|--:|
-    | ✅ | [`prod`](PAGE) | 1 destroyed · planned anew, equal to the reviewed plan `p_PLAN` | 0 s |
+    | ✅ | [`prod`](RUN) | 1 destroyed · planned anew, equal to the reviewed plan `ID` | 0 s |
 
     <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     ");
@@ -114,20 +115,20 @@ async fn a_plan_that_another_merge_changed_is_shown_and_waits_for_approve() {
     add.await_status("terraplane/plan", "success").await;
     grow.await_status("terraplane/plan", "success").await;
     grow.merge("ana").await;
-    idle(&stage.server).await;
+    stage.settled().await;
     let merged = add.merge("ana").await;
     let _masked = masked();
     insta::assert_snapshot!(add.next_comment().await, @r#"
     <!-- terraplane:run ID -->
     ### ⚠️ Not applied: the plan has changed · `prod`
 
-    Commit `SHA`, by `@ana`
+    Commit `ID`, by `@ana`
 
     | | Project | Result | Time |
     |---|---|---|--:|
-    | ⚠️ | [`prod`](PAGE) | not applied, nothing was changed | 0 s |
+    | ⚠️ | [`prod`](RUN) | not applied, nothing was changed | 0 s |
 
-    The code has changed since it was planned. The plan is now `p_PLAN` (+1). Compared with the reviewed plan:
+    The code has changed since it was planned. The plan is now `ID` (+1). Compared with the reviewed plan:
 
     ```diff
     ! terraform_data.add  create
@@ -148,9 +149,9 @@ async fn a_plan_that_another_merge_changed_is_shown_and_waits_for_approve() {
     <!-- terraplane:live -->
     ### ⚠️ terraplane · merged · not applied, the plan has changed · `prod` · +1
 
-    <details open><summary><b><a href="PAGE"><code>prod</code></a></b> · the plan has changed · +1 · 0 s · because <code>prod/add.tf</code> changed</summary>
+    <details open><summary><b><a href="RUN"><code>prod</code></a></b> · the plan has changed · +1 · 0 s · because <code>prod/add.tf</code> changed</summary>
 
-    The code has changed since it was planned. The plan is now `p_PLAN` (+1). Compared with the reviewed plan:
+    The code has changed since it was planned. The plan is now `ID` (+1). Compared with the reviewed plan:
 
     ```diff
     ! terraform_data.add  create
@@ -162,7 +163,7 @@ async fn a_plan_that_another_merge_changed_is_shown_and_waits_for_approve() {
 
     To apply the plan as it is now: `terraplane approve` (by somebody who may apply and is not the author)
 
-    <sub>`SHA` merged onto `main` at `SHA` · merged as `SHA` · terraform 1.11.4 · plan `p_PLAN` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · merged as `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 
     add.comment("sam", "terraplane approve");
@@ -207,13 +208,13 @@ async fn what_somebody_does_by_hand_makes_plans_stale_and_nothing_worse() {
     <!-- terraplane:run ID -->
     ### ⚠️ Not applied: the plan has changed · `prod`
 
-    Commit `SHA`, by `@ana`
+    Commit `ID`, by `@ana`
 
     | | Project | Result | Time |
     |---|---|---|--:|
-    | ⚠️ | [`prod`](PAGE) | not applied, nothing was changed | 0 s |
+    | ⚠️ | [`prod`](RUN) | not applied, nothing was changed | 0 s |
 
-    The state has changed since it was planned. The plan is now `p_PLAN` (~1). Compared with the reviewed plan:
+    The state has changed since it was planned. The plan is now `ID` (~1). Compared with the reviewed plan:
 
     ```diff
     ! terraform_data.web  update, reviewed: create
@@ -240,14 +241,13 @@ async fn what_somebody_does_by_hand_makes_plans_stale_and_nothing_worse() {
 async fn another_terraform_or_other_variables_mean_a_new_plan() {
     let remote = StateServer::start().await;
     let variable = "variable \"size\" {}\n\nresource \"terraform_data\" \"web\" {\n  input = var.size\n}\n";
-    let setup = |terraform: &Terraform, size: &str| Setup {
-        yaml: terraform.yaml(),
+    let setup = |terraform: &StandIn, size: &str| Setup {
         repo: format!(
             "    env:\n      - {{match: \"*\", plan: {{TF_VAR_size: {size}}}, apply: {{TF_VAR_size: {size}}}}}\n"
         ),
-        ..Setup::default()
+        ..terraform.setup(4)
     };
-    let (old, new) = (Terraform::new(), Terraform::of_version(Some("1.12.0")));
+    let (old, new) = (StandIn::terraform(), StandIn::terraform_of_version("1.12.0"));
     let files = [("prod/backend.tf", remote.backend()), ("prod/README.md", "One\n".to_owned())];
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
     let stage = Stage::set(&files, setup(&old, "small")).await;
@@ -272,13 +272,13 @@ async fn another_terraform_or_other_variables_mean_a_new_plan() {
     <!-- terraplane:run ID -->
     ### ⚠️ Not applied: the plan has changed · `prod`
 
-    Commit `SHA`, by `@ana`
+    Commit `ID`, by `@ana`
 
     | | Project | Result | Time |
     |---|---|---|--:|
-    | ⚠️ | [`prod`](PAGE) | not applied, nothing was changed | 0 s |
+    | ⚠️ | [`prod`](RUN) | not applied, nothing was changed | 0 s |
 
-    The variables have changed since it was planned. The plan is now `p_PLAN` (+1 ~1). Compared with the reviewed plan:
+    The variables have changed since it was planned. The plan is now `ID` (+1 ~1). Compared with the reviewed plan:
 
     ```diff
     + terraform_data.web  update  (only in the new plan)
@@ -295,28 +295,28 @@ async fn another_terraform_or_other_variables_mean_a_new_plan() {
 
 #[tokio::test]
 async fn what_was_merged_before_its_plan_was_shown_waits_for_approve() {
-    let terraform = Terraform::new();
+    let terraform = StandIn::terraform();
     let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))];
-    let stage = Stage::set(&files, Setup { yaml: terraform.yaml(), ..Setup::default() }).await;
-    terraform.hold("plan");
+    let stage = Stage::set(&files, terraform.setup(4)).await;
+    terraform.hold("prod");
     let pull = stage.world.open_pull("Two").changing("prod/main.tf", &resource("web", "two")).await;
-    terraform.at("plan").await;
+    terraform.await_noted("begin plan prod", 1).await;
     let merged = pull.merge("ana").await;
     stage.world.webhooks_answered().await;
     pull.live_comment().await_containing("merged").await;
-    terraform.release("plan");
+    terraform.release("prod");
     let _masked = masked();
     insta::assert_snapshot!(pull.next_comment().await, @r#"
     <!-- terraplane:run ID -->
     ### ⚠️ Not applied: the plan has changed · `prod`
 
-    Commit `SHA`, by `@ana`
+    Commit `ID`, by `@ana`
 
     | | Project | Result | Time |
     |---|---|---|--:|
-    | ⚠️ | [`prod`](PAGE) | not applied, nothing was changed | 0 s |
+    | ⚠️ | [`prod`](RUN) | not applied, nothing was changed | 0 s |
 
-    It was merged before its plan was shown. The plan is now `p_PLAN` (+1):
+    It was merged before its plan was shown. The plan is now `ID` (+1):
 
     ```diff
     + terraform_data.web  create
@@ -361,11 +361,11 @@ async fn an_apply_that_fails_half_way_says_what_was_done_and_what_to_do_next() {
     <!-- terraplane:run ID -->
     ### ❌ Apply failed in `prod` · 1 of 3 changes were made
 
-    Commit `SHA`, by `@ana`
+    Commit `ID`, by `@ana`
 
     | | Project | Result | Time |
     |---|---|---|--:|
-    | ❌ | [`prod`](PAGE) | failed | 0 s |
+    | ❌ | [`prod`](RUN) | failed | 0 s |
 
     `terraform apply` failed with exit code 1.
 
@@ -474,7 +474,7 @@ async fn a_late_apply_does_not_take_back_what_was_applied_before_its_merge_eithe
     assert!(newer.next_comment().await.contains("3 created · the reviewed plan"));
     newer.merge("ana").await;
     newer.live_comment().await_containing("merged · applied").await;
-    idle(&stage.server).await;
+    stage.settled().await;
 
     late.comment("kim", "terraplane approve");
     let result = late.next_comment().await;

@@ -20,14 +20,26 @@ pub(crate) fn resource(name: &str, input: &str) -> String {
 
 /// For snapshots of what people read: what is different in every run is named instead.
 pub(crate) fn shown(assert: impl FnOnce()) {
+    masks().bind(assert);
+}
+
+/// The same from here to the end of the scope.
+pub(crate) fn masked() -> insta::internals::SettingsBindDropGuard {
+    masks().bind_to_scope()
+}
+
+fn masks() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     for (pattern, name) in [
         (r"http://127\.0\.0\.1:\d+/runs/[0-9a-f]+\?key=[0-9a-f]+", "RUN"),
+        (r":run [0-9a-f]{32} -->", ":run ID -->"),
+        (r":reply ([a-z]+)-[0-9a-f]+(-\d+)? -->", ":reply $1-ID$2 -->"),
+        (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID"),
         (r"`(p_)?[0-9a-f]{7,64}`", "`ID`"),
         (r"\b\d+ s\b", "0 s"),
         (r"terraform \d+\.\d+\.\d+", "terraform VERSION"),
     ] {
         settings.add_filter(pattern, name);
     }
-    settings.bind(assert);
+    settings
 }

@@ -1,34 +1,19 @@
-//! What stories need besides people: terraform that waits for a cue, a state server that is not ours, somebody who runs
-//! terraform by hand, and comments in a form that is the same every time.
+//! What stories need besides people: a state server that is not ours, somebody who runs terraform by hand, and a look at
+//! what came of it all.
 
-use crate::stage::{Stage, idle};
+use crate::stage::Stage;
 use crate::world::{PATIENCE, PullRequest, World, program};
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::any;
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
 use terraplane::demo::state::{Answer, Delivery};
 use terraplane::domain::id::PullId;
 use tokio::net::TcpListener;
-
-/// From here to the end of the scope, what differs from run to run reads the same in snapshots.
-pub(crate) fn masked() -> insta::internals::SettingsBindDropGuard {
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"http://127\.0\.0\.1:\d+/runs/[0-9a-f]{32}\?key=[0-9a-f]{32}", "PAGE");
-    settings.add_filter(r":run [0-9a-f]{32} -->", ":run ID -->");
-    settings.add_filter(r":reply ([a-z]+)-\d+-(\d+) -->", ":reply $1-ID-$2 -->");
-    settings.add_filter(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID");
-    settings.add_filter(r"`p_[0-9a-f]{8}`", "`p_PLAN`");
-    settings.add_filter(r"`[0-9a-f]{7}`", "`SHA`");
-    settings.add_filter(r"\b\d+ s\b", "0 s");
-    settings.bind_to_scope()
-}
 
 /// `terraplane.yaml` with `prod`, whose state Terraplane keeps, and one rule for everything.
 pub(crate) fn managed(rule: &str) -> String {
@@ -54,8 +39,7 @@ impl Stage {
     /// Every webhook comes again, the newest first: once as it was, and once more as a delivery of its own. Nothing that
     /// people see may change by that.
     pub(crate) async fn hear_everything_again(&self) {
-        self.world.webhooks_answered().await;
-        idle(&self.server).await;
+        self.settled().await;
         let before = seen(&self.world);
         let all = self.world.forge.change(|state| {
             let others: Vec<Delivery> =
@@ -65,8 +49,7 @@ impl Stage {
             state.deliveries.iter().map(|d| d.id.clone()).collect::<Vec<_>>()
         });
         all.iter().rev().for_each(|id| self.world.forge.redeliver(id));
-        self.world.webhooks_answered().await;
-        idle(&self.server).await;
+        self.settled().await;
         let new: Vec<String> = seen(&self.world).into_iter().filter(|fact| !before.contains(fact)).collect();
         assert!(new.is_empty(), "webhooks that came again changed something: {new:#?}");
     }
@@ -79,69 +62,6 @@ fn seen(world: &World) -> Vec<String> {
         let statuses = state.repos.values().flat_map(|repo| &repo.statuses);
         comments.map(|c| format!("{c:?}")).chain(statuses.map(|s| format!("{s:?}"))).collect()
     })
-}
-
-/// A terraform that waits before a step until it is let go on, and may pretend to be of another version.
-pub(crate) struct Terraform {
-    dir: TempDir,
-}
-
-impl Terraform {
-    pub(crate) fn new() -> Self {
-        Self::of_version(None)
-    }
-
-    pub(crate) fn of_version(version: Option<&str>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (at, real) = (dir.path().display(), program("terraform").display().to_string());
-        let version = version.map_or(String::new(), |version| {
-            format!("if [ \"$1\" = version ]; then echo '{{\"terraform_version\": \"{version}\"}}'; exit 0; fi\n")
-        });
-        let script = format!(
-            "#!/bin/sh\n{version}if [ -e \"{at}/hold-$1\" ]; then\n  env > \"{at}/env-$1\"\n  mv \"{at}/env-$1\" \
-             \"{at}/at-$1\"\n  while [ -e \"{at}/hold-$1\" ]; do sleep 0.02; done\nfi\nexec {real} \"$@\"\n"
-        );
-        let binary = dir.path().join("terraform");
-        fs::write(&binary, script).unwrap();
-        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
-        Self { dir }
-    }
-
-    /// For `server.yaml`.
-    pub(crate) fn yaml(&self) -> String {
-        format!("terraform:\n  binaries: [\"{}\"]\n", self.dir.path().join("terraform").display())
-    }
-
-    /// From now on this step (`plan`, `apply`, …) waits.
-    pub(crate) fn hold(&self, step: &str) {
-        let _ = fs::remove_file(self.file("at", step));
-        fs::write(self.file("hold", step), "").unwrap();
-    }
-
-    pub(crate) fn release(&self, step: &str) {
-        fs::remove_file(self.file("hold", step)).unwrap();
-    }
-
-    /// Waits until a process has come to the step, and returns what it sees of the environment.
-    pub(crate) async fn at(&self, step: &str) -> BTreeMap<String, String> {
-        let file = self.file("at", step);
-        until(&format!("terraform at `{step}`"), || file.exists()).await;
-        let text = fs::read_to_string(file).unwrap();
-        text.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
-    }
-
-    fn file(&self, what: &str, step: &str) -> PathBuf {
-        self.dir.path().join(format!("{what}-{step}"))
-    }
-}
-
-/// Waits for something outside of the world, which can't ring.
-pub(crate) async fn until(what: &str, mut there: impl FnMut() -> bool) {
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while !there() {
-        assert!(tokio::time::Instant::now() < end, "there was never {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
 }
 
 /// A state server of somebody else: what the code's own `http` backend speaks to.

@@ -16,24 +16,31 @@ pub(super) struct StandIn {
 }
 
 impl StandIn {
-    /// The real terraform; its plans can be held.
+    /// The real terraform; its plans and applies can be held.
     pub(super) fn terraform() -> Self {
+        Self::terraform_that("exec REAL \"$@\"")
+    }
+
+    /// The real terraform, which says that it is of another version.
+    pub(super) fn terraform_of_version(version: &str) -> Self {
+        Self::terraform_that(&format!("{{ echo '{{\"terraform_version\": \"{version}\"}}'; exit; }}"))
+    }
+
+    fn terraform_that(says_its_version: &str) -> Self {
         let stand_in = Self { dir: tempfile::tempdir().unwrap(), name: "terraform" };
         let script = r#"#!/bin/sh
-[ "$1" != version ] || exec REAL "$@"
+[ "$1" != version ] || VERSION
 echo "begin $1 ${PWD##*/}" >> DIR/notes
 { printf '%s\n' "$0" "$@"; } >> DIR/arguments
 tr '\0' '\n' < /proc/self/environ >> DIR/environment
-if [ "$1" = plan ]; then
-    times=0
-    while [ -e "DIR/hold/${PWD##*/}" ] && [ $times -lt 1200 ]; do sleep 0.05; times=$((times + 1)); done
-fi
+times=0
+while [ -e "DIR/hold/$1-${PWD##*/}" ] && [ $times -lt 1200 ]; do sleep 0.05; times=$((times + 1)); done
 REAL "$@"
 code=$?
 echo "end $1 ${PWD##*/}" >> DIR/notes
 exit $code
 "#;
-        stand_in.write(script)
+        stand_in.write(&script.replace("VERSION", says_its_version))
     }
 
     /// The real git; what it is given is noted.
@@ -79,15 +86,24 @@ exec REAL "$@"
 
     /// From now on, plans in the directory of this name wait.
     pub(super) fn hold(&self, dir: &str) {
-        fs::write(self.held(dir), "").unwrap();
+        self.hold_at("plan", dir);
     }
 
     pub(super) fn release(&self, dir: &str) {
-        fs::remove_file(self.held(dir)).unwrap();
+        self.release_at("plan", dir);
     }
 
-    fn held(&self, dir: &str) -> PathBuf {
-        self.dir.path().join("hold").join(dir)
+    /// The same with another step than `plan`.
+    pub(super) fn hold_at(&self, step: &str, dir: &str) {
+        fs::write(self.held(step, dir), "").unwrap();
+    }
+
+    pub(super) fn release_at(&self, step: &str, dir: &str) {
+        fs::remove_file(self.held(step, dir)).unwrap();
+    }
+
+    fn held(&self, step: &str, dir: &str) -> PathBuf {
+        self.dir.path().join("hold").join(format!("{step}-{dir}"))
     }
 
     /// How often this was noted: `begin plan prod`.
