@@ -48,6 +48,7 @@ struct Fetched {
     /// The default branch as it was before the merge, if that was into it: whose rules hold.
     trusted: Arc<Survey>,
     default: Branch,
+    default_tip: Sha,
 }
 
 /// The repository's configuration on the default branch, and why it does not say the rules, if so.
@@ -79,12 +80,13 @@ impl Flow {
     async fn look(&self, pull: &Pull, default: Branch) -> Result<Finding, FlowError> {
         let mirror = self.fetch(&pull.id.repo, &wants(pull, &default)).await?;
         let base = base_of(&mirror, pull).await?;
+        let default_tip = mirror.tip(&default)?;
         let merged_into_default = pull.merge_commit().is_some() && pull.base_branch == default;
-        let trusted = if merged_into_default { base.clone() } else { mirror.tip(&default)? };
-        // The default branch is read while git merges.
+        let rules_at = if merged_into_default { &base } else { &default_tip };
+        // Whose rules hold is read while git merges.
         let (merge, trusted) =
             tokio::try_join!(async { Ok::<_, FlowError>(mirror.merge(&base, &pull.head).await?) }, async {
-                let tree = mirror.tree(&trusted).await?;
+                let tree = mirror.tree(rules_at).await?;
                 self.survey(&mirror, &tree).await
             })?;
         let place = Some((mirror.clone(), base.clone()));
@@ -94,7 +96,7 @@ impl Flow {
                 return Ok(Finding { place, ..Finding::problem(Problem::Conflict { files }) });
             }
         };
-        let fetched = Fetched { mirror, base, tree, trusted, default };
+        let fetched = Fetched { mirror, base, tree, trusted, default, default_tip };
         Ok(match self.resolve(pull, &fetched).await? {
             Ok((affected, rules)) => Finding { found: Found::Affected(affected), rules, place },
             Err(errors) => Finding { place, ..Finding::problem(Problem::Configuration { errors: errors.to_string() }) },
@@ -107,7 +109,7 @@ impl Flow {
         pull: &Pull,
         fetched: &Fetched,
     ) -> Result<Result<(Affected, Rules), ConfigErrors>, FlowError> {
-        let Fetched { mirror, base, tree, trusted, default } = fetched;
+        let Fetched { mirror, base, tree, trusted, default, .. } = fetched;
         let (survey, changed) = tokio::try_join!(self.survey(mirror, tree), async {
             Ok(mirror.changed_files(Treeish::from(base), Treeish::from(tree)).await?)
         })?;
@@ -140,24 +142,23 @@ impl Flow {
     /// it neither: then the pull request's own file is used to plan, and nothing is applied. After a merge that mended it,
     /// the file that it brought holds.
     async fn trusted_config(&self, fetched: &Fetched, pull_config: &RepoConfig) -> Result<Trusted, FlowError> {
-        let Fetched { mirror, trusted, default, .. } = fetched;
+        let Fetched { mirror, trusted, default, default_tip, .. } = fetched;
         let shown = format!("{REPO_FILE} on {default}");
         if let Ok(config) = repo_config(trusted, &shown) {
             return Ok(Trusted { config, broken: None });
         }
-        let tip = mirror.tree(&mirror.tip(default)?).await?;
+        let tip = mirror.tree(default_tip).await?;
         if let Ok(config) = repo_config(&*self.survey(mirror, &tip).await?, &shown) {
             return Ok(Trusted { config, broken: None });
         }
         let broken = format!(
-            "`{REPO_FILE}` on `{default}` can't be used, so that its rules are not known: nothing is applied until it is \
-             mended there"
+            "`{REPO_FILE}` on `{default}` can't be used, so that its rules are not known: nothing is applied until it is mended there"
         );
         Ok(Trusted { config: pull_config.clone(), broken: Some(broken) })
     }
 }
 
-/// What the repository configures; nothing if it has no such file.
+/// What the repository configures; nothing if it has no such file, or one that is larger than any of use.
 fn repo_config(survey: &Survey, shown: &str) -> Result<RepoConfig, ConfigErrors> {
     survey.config.as_deref().map_or_else(|| Ok(RepoConfig::default()), |text| RepoConfig::parse(shown, text))
 }

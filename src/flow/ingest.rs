@@ -161,16 +161,19 @@ impl Flow {
             _ => None,
         };
         // Nobody makes the server fetch who could not command it.
-        let found = match verb {
-            Some(Verb::Plan | Verb::Apply | Verb::Approve) => Some(self.find(&pull, default, lease.attempts).await?),
-            Some(Verb::Unlock | Verb::Help) | None => None,
+        let finding = if matches!(verb, Some(Verb::Plan | Verb::Apply | Verb::Approve)) {
+            Some(self.find(&pull, default, lease.attempts).await?)
+        } else {
+            None
         };
-        let review = match (verb, &found) {
-            (Some(Verb::Apply | Verb::Approve), Some(found)) => self.review(&pull, found).await?,
+        let review = match (&finding, verb) {
+            (Some(finding), Some(Verb::Apply | Verb::Approve)) => self.review(&pull, finding).await?,
             _ => Review::default(),
         };
-        let (found, rules) =
-            found.map_or_else(|| (None, Rules::unknown("nobody asked for them")), |f| (Some(f.found), f.rules));
+        let (found, rules) = match finding {
+            Some(finding) => (Some(finding.found), finding.rules),
+            None => (None, Rules::unknown("nobody asked for them")),
+        };
         let occasion = Occasion(format!("reply-{}-{}", origin.comment, origin.line));
         let input = Input::Commanded { parsed, origin: origin.clone(), actor, review, found };
         let mut tx = self.store.write(&id.repo).await?;

@@ -100,10 +100,8 @@ impl Performing<'_> {
                 }
             }
             Effect::FreeLock { project } => self.free(&project).await?,
-            Effect::Landed { project } => {
-                if let Some(commit) = self.state.pull().merge_commit() {
-                    self.tx.set_applied_commit(&self.pull().repo.clone(), &project, commit).await?;
-                }
+            Effect::NoteApplied { project, commit } => {
+                self.tx.set_applied_commit(&self.pull().repo.clone(), &project, &commit).await?;
             }
             Effect::Say(say) => self.say(&say).await?,
         }

@@ -39,11 +39,10 @@ impl Flow {
         }
         let mut tx = self.store.write(&id.repo).await?;
         tx.hold(lease).await?;
-        tx.finish(lease).await?;
         if let Some(due) = again {
-            // A job of its own: waiting is no failed attempt.
             tx.enqueue(&Job::Tell { pull: id.clone() }, due).await?;
         }
+        tx.finish(lease).await?;
         tx.commit().await?;
         Ok(())
     }

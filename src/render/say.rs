@@ -52,9 +52,8 @@ fn values(say: &Say, input: &SayInput<'_>, listed: usize) -> Option<Value> {
             projects => names(projects, listed), more => projects.len().saturating_sub(listed),
         },
         Say::Waiting { to, projects } => {
-            let shown = projects.iter().take(listed).map(|(project, held_by, position)| {
-                let held_by = pull_text(held_by, &input.pull.id.repo);
-                context! { project => project.as_str(), held_by, position }
+            let shown = projects.iter().take(listed).map(|(project, held_by)| {
+                context! { project => project.as_str(), held_by => pull_text(held_by, &input.pull.id.repo) }
             });
             context! {
                 say => "waiting", to => to.as_str(),

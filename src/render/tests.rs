@@ -830,17 +830,17 @@ fn unlocked() {
 #[test]
 fn an_apply_that_waits() {
     let projects = vec![
-        ("prod/network".parse().unwrap(), "github.com/acme/infra#198".parse().unwrap(), 2),
-        ("prod/dns".parse().unwrap(), "github.com/acme/other#3".parse().unwrap(), 1),
+        ("prod/network".parse().unwrap(), "github.com/acme/infra#198".parse().unwrap()),
+        ("prod/dns".parse().unwrap(), "github.com/acme/other#3".parse().unwrap()),
     ];
     assert_snapshot!(say(&Say::Waiting { to: login("ana"), projects }), @r#"
     <!-- terraplane:reply 77-1 -->
     ### ⏳ `@ana`: the apply waits
 
-    - `prod/network` is held by `#198`; this pull request is number 2 in the queue
-    - `prod/dns` is held by `github.com/acme/other#3`; this pull request is number 1 in the queue
+    - `prod/network` is held by `#198`
+    - `prod/dns` is held by `github.com/acme/other#3`
 
-    It goes on by itself as soon as the project is free. Until then the plan shown can change.
+    It goes on by itself as soon as the project is free; the live comment shows the place in the queue. Before the merge, a newer push calls it off.
     "#);
 }
 

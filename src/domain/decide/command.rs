@@ -45,11 +45,10 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>, rules: &R
     let (mut effects, affected) = present_code(state, asking);
     let affected = match affected {
         Ok(affected) => affected,
+        // Of a fork people are told in a comment of its own anyway.
+        Err(_) if asking.found == Some(&Found::Problem(Problem::Fork)) => return effects,
         Err(why) => {
-            // Of a fork people are told in a comment of its own anyway.
-            if !matches!(asking.found, Some(Found::Problem(Problem::Fork))) {
-                effects.extend(whole(why.to_owned()));
-            }
+            effects.extend(whole(why.to_owned()));
             return effects;
         }
     };
@@ -286,7 +285,7 @@ fn told_to_wait(state: &PullState, effects: &[Effect], asking: Asking<'_>) -> Op
     let waits = |effect: &Effect| {
         let Effect::WaitForLock { project, .. } = effect else { return None };
         let known = state.projects.iter().find(|known| known.project.key == project.key)?;
-        Some((project.name.clone(), known.lock.as_ref()?.held_by.clone(), known.queue_position))
+        Some((project.name.clone(), known.lock.as_ref()?.held_by.clone()))
     };
     let projects: Vec<_> = effects.iter().filter_map(waits).collect();
     (!projects.is_empty()).then(|| Effect::Say(Say::Waiting { to: asking.actor.login.clone(), projects }))

@@ -5,7 +5,7 @@
 
 use super::state::{Affected, Problem};
 use crate::domain::command::Verb;
-use crate::domain::id::{Login, ProjectKey, ProjectName, PullId, RunId};
+use crate::domain::id::{Login, ProjectKey, ProjectName, PullId, RunId, Sha};
 use crate::domain::permission::MayApply;
 use crate::domain::project::{Project, Target};
 use crate::domain::run::ApplyOrder;
@@ -45,10 +45,10 @@ pub enum Effect {
     FreeLock {
         project: ProjectKey,
     },
-    /// What was applied before the merge is in the base branch now, at the merge commit: no apply of an older merge may
-    /// go back behind it.
-    Landed {
+    /// What was applied before the merge is in the base branch by this commit: no older one may take it back.
+    NoteApplied {
         project: ProjectKey,
+        commit: Sha,
     },
     /// A comment of its own.
     Say(Say),
@@ -94,10 +94,11 @@ pub enum Say {
     ApplyResult {
         batch: RunId,
     },
-    /// Applies that have to wait for another pull request's lock.
+    /// Applies that have to wait for another pull request's lock. Their places in the queue change, so that the live
+    /// comment shows them.
     Waiting {
         to: Login,
-        projects: Vec<(ProjectName, PullId, usize)>,
+        projects: Vec<(ProjectName, PullId)>,
     },
 }
 

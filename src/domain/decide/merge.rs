@@ -29,8 +29,8 @@ pub(super) fn merged(state: &PullState, review: &Review, by: &Actor, found: &Fou
     let mut missing = Vec::new();
     for project in present(state, &affected) {
         if let Some(known) = project.known.filter(|known| begun_by_merge(known) || known.is_settled()) {
+            effects.extend(landed(state, known));
             if known.is_settled() && state.holds_lock(known) {
-                effects.extend(landed(known));
                 effects.push(Effect::FreeLock { project: project.project.key.clone() });
             }
             continue;
@@ -50,6 +50,14 @@ pub(super) fn merged(state: &PullState, review: &Review, by: &Actor, found: &Fou
     effects
 }
 
+/// What was applied before the merge came into the base branch with it.
+pub(super) fn landed(state: &PullState, known: &ProjectState) -> Option<Effect> {
+    let commit = state.pull().merge_commit()?.clone();
+    let before_the_merge = |apply: &Run| apply.apply_order().is_some_and(|order| order.merge_commit.is_none());
+    let landed = known.is_applied() && known.apply.as_ref().is_some_and(before_the_merge);
+    landed.then(|| Effect::NoteApplied { project: known.project.key.clone(), commit })
+}
+
 /// What was merged: what people saw planned, if that was of this head, under the rules that were found. The error is why
 /// nothing is known of it.
 pub(super) fn affected_by_merge<'a>(
@@ -65,13 +73,6 @@ pub(super) fn affected_by_merge<'a>(
         (None, Some(Found::Problem(problem))) => Err(Some(problem)),
         (None, None) => Err(None),
     }
-}
-
-/// What was applied before the merge came into the base branch with it.
-pub(super) fn landed(known: &ProjectState) -> Option<Effect> {
-    let before_the_merge = |apply: &Run| apply.apply_order().is_some_and(|order| order.merge_commit.is_none());
-    let landed = known.is_applied() && known.apply.as_ref().is_some_and(before_the_merge);
-    landed.then(|| Effect::Landed { project: known.project.key.clone() })
 }
 
 /// An apply that this merge began, or one that is still under way: heard twice, a merge applies once.

@@ -15,7 +15,7 @@ pub(super) fn run_over(state: &PullState, run: RunId) -> Vec<Effect> {
     let Some(apply) = project.apply.as_ref().filter(|apply| apply.state.is_over()) else { return Vec::new() };
     let mut effects = Vec::new();
     if lets_go(state, project, apply) {
-        effects.extend(landed(project));
+        effects.extend(landed(state, project));
         effects.push(Effect::FreeLock { project: project.project.key.clone() });
     }
     if let Some(batch) = finished_batch(state, apply) {

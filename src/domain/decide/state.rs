@@ -67,20 +67,16 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Why nothing can be done, for people.
+    /// What it is, as a sentence for people.
     #[must_use]
-    pub const fn sentence(&self) -> &'static str {
+    pub fn sentence(&self) -> &'static str {
         match self {
-            Self::Fork => "the pull request can't be planned, for its head is in a fork: the first comment says more",
-            Self::Conflict { .. } => {
-                "the pull request can't be planned, for it conflicts with its base branch: the first comment says more"
-            }
+            Self::Fork => "pull requests from forks are refused",
+            Self::Conflict { .. } => "it conflicts with the base branch: resolve that, and push",
             Self::Configuration { .. } => {
-                "the pull request can't be planned, for its configuration can't be used: the first comment says more"
+                "`terraplane.yaml` can't be used: the live comment says what is wrong with it"
             }
-            Self::Fetch { .. } => {
-                "the pull request can't be planned, for the repository could not be fetched: the first comment says more"
-            }
+            Self::Fetch { .. } => "the repository could not be read: the live comment says why",
         }
     }
 }

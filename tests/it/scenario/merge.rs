@@ -433,7 +433,7 @@ async fn a_late_apply_never_takes_back_a_newer_one() {
     late.merge("sam").await;
     let _masked = masked();
     insta::assert_snapshot!(late.next_comment().await, @r"
-    <!-- terraplane:reply merge-e147648bc203f63b4e9223bbb8437dd85a32c8ed -->
+    <!-- terraplane:reply merge-ID -->
     ### ⏸️ Merged by `@sam`, and not applied
 
     - `prod`: it needs an approval by somebody with write permission who is not the author
