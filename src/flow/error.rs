@@ -57,6 +57,20 @@ impl FlowError {
         text
     }
 
+    /// The forge will never do it: there is no use in trying again and again. A token that lacks a permission may be mended.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Forge(ForgeError { kind: ForgeErrorKind::NotFound | ForgeErrorKind::Invalid, .. }))
+    }
+
+    /// Whether a delivery is given up after so many tries. What time may heal never is: a forge that is down for a day must
+    /// not cost a single merge. What the forge says is not there is believed after a few, for it may have been made just now.
+    pub(super) const fn is_hopeless(&self, attempts: u32) -> bool {
+        const TRIES: u32 = 12;
+        const TRIES_TO_FIND: u32 = 3;
+        if self.is_final() { attempts >= TRIES_TO_FIND } else { attempts >= TRIES && !self.may_heal() }
+    }
+
     /// Milliseconds to wait before the next try: what the forge asked for, or 1 s doubled with every try up to 5 min.
     #[must_use]
     pub fn retry_after(&self, attempts: u32) -> i64 {

@@ -14,10 +14,6 @@ use crate::domain::permission::authorize;
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
 use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
 
-/// After this many tries a delivery that can't be carried out is given up, unless time may heal the reason: a forge that
-/// is down for a day must not cost a single merge.
-const MOST_TRIES: u32 = 12;
-
 /// A delivery that is being listened to, under the lease of its job.
 #[derive(Debug, Clone, Copy)]
 struct Hearing<'a> {
@@ -35,7 +31,7 @@ impl Flow {
         let hearing = Hearing { lease, forge, delivery };
         let end = match self.hear(hearing, &stored.delivery).await {
             Ok(end) => end,
-            Err(error) if lease.attempts >= MOST_TRIES && !error.may_heal() => {
+            Err(error) if error.is_hopeless(lease.attempts) => {
                 tracing::error!(delivery = %delivery, error = %error.chain(), "a delivery is given up");
                 Some(DeliveryEnd::Failed(error.chain()))
             }

@@ -10,7 +10,7 @@ use crate::domain::id::{CommentId, PullId, RunId, Timestamp};
 use crate::domain::pull::Pull;
 use crate::domain::report::{self, LiveInput, ResultInput, StatusState, Views};
 use crate::domain::run::{Outcome, Run};
-use crate::forge::{self, Forge, ForgeError, ForgeErrorKind, Status};
+use crate::forge::{self, Forge, ForgeErrorKind, Status};
 use crate::store::{Job, Lease, OutComment, SentStatus, Tx};
 use sha2::{Digest as _, Sha256};
 
@@ -68,17 +68,17 @@ impl Flow {
         if let Some(later) = self.pace.next(&state.pull().id, now()) {
             return Ok(Some(later));
         }
-        match self.show(forge, &state.pull().id, posted.and_then(|comment| comment.comment), &body).await {
-            Ok(number) => {
-                self.pace.edited(&state.pull().id, now());
-                self.store.comment_sent(lease, LIVE, number, &hash).await?;
-            }
-            // With the next change it is tried again.
-            Err(FlowError::Forge(error)) if is_final(&error) => {
-                tracing::error!(pull = %state.pull().id, error = %error, "the live comment can't be shown");
+        let number = match self.show(forge, &state.pull().id, posted.and_then(|comment| comment.comment), &body).await {
+            Ok(number) => number,
+            // The next change is another try; nothing else is held up by it.
+            Err(error) if error.is_final() => {
+                tracing::error!(pull = %state.pull().id, error = %error.chain(), "the live comment can't be shown");
+                return Ok(None);
             }
             Err(error) => return Err(error),
-        }
+        };
+        self.pace.edited(&state.pull().id, now());
+        self.store.comment_sent(lease, LIVE, number, &hash).await?;
         Ok(None)
     }
 
@@ -86,9 +86,9 @@ impl Flow {
         let (None, None, Some(body)) = (comment.comment, &comment.given_up, &comment.body) else { return Ok(()) };
         match self.show(forge, id, None, body).await {
             Ok(number) => self.store.comment_sent(lease, &comment.key, number, &hash(body)).await?,
-            Err(FlowError::Forge(error)) if is_final(&error) => {
-                tracing::error!(pull = %id, key = %comment.key, error = %error, "a comment is given up");
-                self.store.comment_given_up(lease, &comment.key, &error.to_string()).await?;
+            Err(error) if error.is_final() => {
+                tracing::error!(pull = %id, key = %comment.key, error = %error.chain(), "a comment is given up");
+                self.store.comment_given_up(lease, &comment.key, &error.chain()).await?;
             }
             Err(error) => return Err(error),
         }
@@ -137,13 +137,13 @@ impl Flow {
             }
             let (context, description) = (sent.context.clone(), sent.description.clone());
             let shown = Status { context, state: forge_state(status.state), description, url: None };
-            match forge.set_status(&id.repo, &sent.sha, &shown).await {
+            match forge.set_status(&id.repo, &sent.sha, &shown).await.map_err(FlowError::from) {
                 Ok(()) => {}
                 // A head that was force-pushed away: there is nothing left to show it on.
-                Err(error) if is_final(&error) => {
-                    tracing::warn!(pull = %id, sha = %sent.sha, error = %error, "a status can't be set");
+                Err(error) if error.is_final() => {
+                    tracing::warn!(pull = %id, sha = %sent.sha, error = %error.chain(), "a status can't be set");
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
             self.store.status_sent(lease, id, &sent).await?;
         }
@@ -236,11 +236,6 @@ const fn forge_state(state: StatusState) -> forge::StatusState {
         StatusState::Success => forge::StatusState::Success,
         StatusState::Failure => forge::StatusState::Failure,
     }
-}
-
-/// The forge will never take it: there is no use in trying again. A token that lacks a permission may be mended.
-const fn is_final(error: &ForgeError) -> bool {
-    matches!(error.kind, ForgeErrorKind::NotFound | ForgeErrorKind::Invalid)
 }
 
 fn hash(body: &str) -> String {

@@ -372,9 +372,9 @@ async fn a_project_is_held_from_its_apply_on_and_others_take_their_turn() {
     <!-- terraplane:reply reply-ID-1 -->
     ### ⏳ `@sam`: the apply waits
 
-    - `prod` is held by `#1`; this pull request is number 1 in the queue
+    - `prod` is held by `#1`
 
-    It goes on by itself as soon as the project is free. Until then the plan shown can change.
+    It goes on by itself as soon as the project is free; the live comment shows the place in the queue. Before the merge, a newer push calls it off.
     ");
     insta::assert_snapshot!(waiter.live_comment().await_containing("waits").await.lines().take(3).collect::<Vec<_>>().join("\n"), @r"
     <!-- terraplane:live -->
@@ -383,11 +383,13 @@ async fn a_project_is_held_from_its_apply_on_and_others_take_their_turn() {
     let status = waiter.await_status("terraplane/apply", "pending").await;
     assert_eq!(status.description.as_deref(), Some("Waits for another pull request to let go (1 project)"));
     last.comment("sam", "terraplane apply");
-    assert!(last.next_comment().await.contains("number 2 in the queue"));
+    assert!(last.next_comment().await.contains("`prod` is held by `#1`"));
+    last.live_comment().await_containing("place 2 in the queue").await;
 
     // A wait can be given up, and then the others move up.
     last.comment("sam", "terraplane unlock");
-    assert!(last.next_comment().await.contains("Unlocked"));
+    last.wait_for_comment(|text| text.contains("Not applied · `prod`")).await;
+    last.wait_for_comment(|text| text.contains("Unlocked")).await;
 
     holder.comment("rita", "terraplane unlock");
     assert!(holder.next_comment().await.contains("needs the role `write`"));
@@ -476,6 +478,8 @@ async fn closing_frees_what_was_not_applied_and_keeps_what_was() {
     let text = closed.live_comment().await_containing("closed without a merge").await;
     let status = closed.await_status("terraplane/apply", "success").await;
     assert_eq!(status.description.as_deref(), Some("Closed: nothing more will be applied"), "{text}");
+    let called_off = closed.next_comment().await;
+    assert!(called_off.contains("Not applied · `prod`"), "{called_off}");
     closed.comment("sam", "terraplane apply");
     let refused = closed.next_comment().await;
     assert!(refused.contains("closed without a merge"), "{refused}");
@@ -540,7 +544,7 @@ async fn a_command_on_a_pull_request_that_can_t_be_planned_is_answered() {
     <!-- terraplane:reply reply-ID-1 -->
     ### 🚫 `@kim`: `terraplane plan` was not carried out
 
-    - the pull request can't be planned, for it conflicts with its base branch: the first comment says more
+    - it conflicts with the base branch: resolve that, and push
     ");
     let text = pull.live_comment().await_containing("conflicts with").await;
     assert!(text.contains("`prod/main.tf`"), "{text}");

@@ -10,6 +10,8 @@ mod refusals;
 mod rules;
 mod secrets;
 mod stand_in;
+mod state;
+mod trouble;
 
 /// A project whose state Terraplane keeps.
 pub(crate) const MANAGED: &str = "version: 1\nprojects:\n  - dir: prod\n    state: managed\n";
