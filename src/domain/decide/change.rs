@@ -61,38 +61,23 @@ pub(super) fn supersede_plans(state: &PullState, pointless: impl Fn(&Run) -> boo
 /// goes on.
 fn call_off_overtaken(state: &PullState) -> Vec<Effect> {
     let overtaken = |run: &Run| run.target.head != state.pull().head;
-    let called_off = not_begun(state, overtaken);
-    let mut effects = supersede(&called_off);
-    // People were told that it would go on by itself.
-    effects.extend(end_of_batches(state, &called_off, |_| true));
-    let was_next = |project: &&ProjectState| {
+    let mut effects = call_off_applies(state, overtaken);
+    let not_begun = |project: &&ProjectState| {
         let apply = project.apply.as_ref();
         apply.is_some_and(|apply| apply.state == RunState::Queued && overtaken(apply))
     };
-    effects.extend(free_untouched(state, state.projects.iter().filter(was_next)));
+    effects.extend(free_untouched(state, state.projects.iter().filter(not_begun)));
     effects
 }
 
-/// Stops applies that have not begun, by somebody's wish. What came of the others of their batches is told, if there are
-/// any.
-pub(super) fn call_off_applies(state: &PullState, unwanted: impl Fn(&Run) -> bool) -> Vec<Effect> {
-    let called_off = not_begun(state, unwanted);
-    let mut effects = supersede(&called_off);
-    let has_results = |batch| {
-        let applies = state.projects.iter().filter_map(|project| project.apply.as_ref());
-        applies.filter(|apply| apply.batch == Some(batch)).any(|apply| apply.state.is_over())
-    };
-    effects.extend(end_of_batches(state, &called_off, has_results));
+/// Stops applies that have not begun, and says so: people were told that they would go on by themselves.
+pub(super) fn call_off_applies(state: &PullState, pointless: impl Fn(&Run) -> bool) -> Vec<Effect> {
+    let begun = |run: &Run| run.state == RunState::Running;
+    let called_off: Vec<&Run> =
+        state.unfinished.iter().filter(|run| !run.is_plan() && !begun(run) && pointless(run)).collect();
+    let mut effects: Vec<Effect> = called_off.iter().map(|run| Effect::Supersede { run: run.id }).collect();
+    effects.extend(end_of_batches(state, &called_off));
     effects
-}
-
-fn not_begun(state: &PullState, which: impl Fn(&Run) -> bool) -> Vec<&Run> {
-    let not_begun = |run: &&Run| !run.is_plan() && run.state != RunState::Running;
-    state.unfinished.iter().filter(not_begun).filter(|run| which(run)).collect()
-}
-
-fn supersede(runs: &[&Run]) -> Vec<Effect> {
-    runs.iter().map(|run| Effect::Supersede { run: run.id }).collect()
 }
 
 /// Lets go of projects under whose lock nothing was applied.

@@ -40,12 +40,12 @@ fn finished_batch(state: &PullState, apply: &Run) -> Option<RunId> {
     apply.batch.filter(|batch| !is_unfinished(state, *batch, &[apply]))
 }
 
-/// The results of the batches that have come to their end by these runs being called off, where they are to be told.
-pub(super) fn end_of_batches(state: &PullState, called_off: &[&Run], told: impl Fn(RunId) -> bool) -> Vec<Effect> {
+/// The batches that have come to their end by these runs being called off.
+pub(super) fn end_of_batches(state: &PullState, called_off: &[&Run]) -> Vec<Effect> {
     let mut batches: Vec<RunId> = called_off.iter().filter_map(|run| run.batch).collect();
     batches.sort_unstable();
     batches.dedup();
-    batches.retain(|batch| !is_unfinished(state, *batch, called_off) && told(*batch));
+    batches.retain(|batch| !is_unfinished(state, *batch, called_off));
     batches.into_iter().map(|batch| Effect::Say(Say::ApplyResult { batch })).collect()
 }
 

@@ -261,16 +261,27 @@ fn closing_frees_what_was_not_applied() {
     assert_eq!(on(&known, &Input::Closed), ["supersede 1"]);
     let waiting = apply_run(2, &a, 'a', RunState::Waiting, order(None));
     let known = fixture::state(pull('a'), &a, None, Some(waiting));
-    assert_eq!(on(&known, &Input::Closed), ["supersede 2"]);
-    let mut others = known;
-    let mut done = apply_run(3, &project("b"), 'a', RunState::Succeeded, order(None));
-    done.batch = Some(run_id(2));
-    others.projects.push(ProjectState { project: project("b"), apply: Some(done), ..others.projects[0].clone() });
-    assert_eq!(on(&others, &Input::Closed), ["supersede 2", "say result of 2"], "the others of its batch were applied");
+    assert_eq!(on(&known, &Input::Closed), ["supersede 2", "say result of 2"]);
     let applying = apply_run(2, &a, 'a', RunState::Running, order(None));
     let mut known = fixture::state(pull('a'), &a, None, Some(applying));
     lock_of(&mut known, "github.com/acme/infra#7", false);
     assert_eq!(on(&known, &Input::Closed), [""; 0], "a running apply goes on, and keeps its lock");
+}
+
+#[test]
+fn after_an_interrupted_apply_the_saved_plan_does_not_run_again() {
+    let a = project("a");
+    let saved = Some(plan_run(1, &a, 'a', RunState::Succeeded));
+    for (end, anew) in [(RunState::Interrupted, true), (RunState::Failed, false)] {
+        let earlier = apply_run(2, &a, 'a', end, order(Some('e')));
+        let known = fixture::state(merged(pull('a')), &a, saved.clone(), Some(earlier));
+        let effects = decide(&known, &commanded(&known, says(Verb::Apply, &[]), ana(), 10), &rules());
+        let ordered = effects.iter().find_map(|effect| match effect {
+            Effect::StartApply { order, .. } => Some(order.plan_anew),
+            _ => None,
+        });
+        assert_eq!(ordered, Some(anew), "{end:?}: {effects:?}");
+    }
 }
 
 #[test]
