@@ -76,7 +76,7 @@ async fn invite(world: &World, out: &mut (dyn Write + Send)) -> anyhow::Result<u
     writeln!(out, "\nA pull request is open:\n\n    {}\n", world.pull_page(scenario::REPO, number))?;
     writeln!(out, "Read its live comment, approve it, push the second commit, merge. Ctrl-C ends the demo.")?;
     out.flush()?;
-    asked_to_stop().await?;
+    asked_to_stop()?.await;
     Ok(0)
 }
 

@@ -23,26 +23,29 @@ pub async fn serve(config: Option<&Path>, out: &mut (dyn Write + Send)) -> anyho
         }
     };
     telemetry::init(LogFormat::Auto);
+    let stop = asked_to_stop()?;
     let grace = config.grace_period;
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
     let server = Server::start(config, listener, &environment).await?;
     tracing::info!(address = %server.address, "terraplane is up");
     tracing::warn!("{}", Level::Off.banner());
-    asked_to_stop().await?;
+    stop.await;
     tracing::info!(grace_s = grace.as_secs(), "draining: no new run begins, running ones may finish");
     let finished = server.drain(grace).await;
     tracing::info!(finished, "terraplane is down");
     Ok(0)
 }
 
-/// SIGTERM or SIGINT.
-pub(super) async fn asked_to_stop() -> anyhow::Result<()> {
+/// SIGTERM or SIGINT, from the call on: one that comes while the server starts must not kill it in the middle of work.
+pub(super) fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be listened for")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    Ok(())
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be listened for")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

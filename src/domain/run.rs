@@ -102,6 +102,10 @@ impl Work {
 pub struct ApplyOrder {
     /// The plan that the reviewers saw; `None` when there was none when the pull request was merged.
     pub plan: Option<RunId>,
+    /// The saved plan must not run, though nothing may tell that it is stale: an apply of it was interrupted, and nobody
+    /// knows what it did.
+    #[serde(default)]
+    pub plan_anew: bool,
     /// What may run: the reviewed plan's fingerprint, or the one that somebody approved since.
     pub reviewed: Option<Fingerprint>,
     /// Applies at this commit of the base branch; `None`: before the merge, on the planned tree.

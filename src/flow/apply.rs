@@ -140,7 +140,9 @@ impl Flow {
             return Ok(Err("The reviewed plan is gone.".to_owned()));
         };
         let identity = &planned.identity;
-        let because = if planned.fingerprint != *reviewed {
+        let because = if order.plan_anew {
+            Some("An earlier apply of it was interrupted.")
+        } else if planned.fingerprint != *reviewed {
             Some("The reviewed plan is another one.")
         } else if planned.inputs != code.inputs {
             Some("The code has changed since it was planned.")

@@ -70,7 +70,7 @@ async fn serve(pools: Pools, mut requests: mpsc::Receiver<Request>) {
 }
 
 async fn record(pools: &Pools, batch: &[Request]) -> Result<Vec<Recorded>, StoreError> {
-    let mut tx = Tx::begin(&pools.intake, pools.dialect).await?;
+    let mut tx = Tx::begin(&pools.intake, pools.dialect, None).await?;
     let mut recorded = Vec::with_capacity(batch.len());
     for request in batch {
         recorded.push(deliveries::insert(tx.connection(), &request.delivery).await?);

@@ -83,6 +83,7 @@ impl Store {
     /// The database's; a state that doesn't exist is one.
     pub async fn add_state_version(&self, id: &StateId, version: &StateVersion) -> Result<bool, StoreError> {
         let number = i64::try_from(version.version).map_err(|error| StoreError::unreadable("version", error))?;
+        let _turn = self.pools.turn().await?;
         let done = sqlx::query(
             "INSERT INTO managed_state_version (state, version, record) VALUES ($1, $2, $3) \
              ON CONFLICT (state, version) DO NOTHING",
@@ -129,6 +130,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn state_unlock(&self, id: &StateId, lock_id: &str) -> Result<bool, StoreError> {
+        let _turn = self.pools.turn().await?;
         let done =
             sqlx::query("UPDATE managed_state SET lock_id = NULL, lock_info = NULL WHERE id = $1 AND lock_id = $2")
                 .bind(id.to_string())

@@ -16,6 +16,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn meta_set(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        let _turn = self.pools.turn().await?;
         sqlx::query(
             "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         )

@@ -35,7 +35,7 @@ pub use managed::{StateId, StateVersion};
 pub use statuses::SentStatus;
 
 use crate::domain::id::{PullId, RepoName};
-use open::{Dialect, Pools};
+use open::{Dialect, Pools, Turn};
 use sha2::{Digest as _, Sha256};
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use std::collections::BTreeSet;
@@ -56,7 +56,9 @@ pub struct Tx {
     inner: Transaction<'static, Any>,
     /// Pull requests whose `unsettled` mark has to be found anew.
     touched: BTreeSet<PullId>,
-    /// From asking for the writer's place to giving it back.
+    /// Goes after the connection. `None`: a webhook's.
+    _turn: Option<Turn>,
+    /// From asking for the connection to giving it back.
     _span: tracing::Span,
 }
 
@@ -109,7 +111,8 @@ impl Store {
 
     /// A transaction for writes that don't decide anything about a repository.
     async fn begin(&self) -> Result<Tx, StoreError> {
-        Tx::begin(&self.pools.writes, self.pools.dialect).await
+        let turn = self.pools.turn().await?;
+        Tx::begin(&self.pools.writes, self.pools.dialect, Some(turn)).await
     }
 
     /// A transaction whose writes happen only if the lease is still held.
@@ -130,13 +133,13 @@ impl Store {
 }
 
 impl Tx {
-    async fn begin(pool: &AnyPool, dialect: Dialect) -> Result<Self, StoreError> {
+    async fn begin(pool: &AnyPool, dialect: Dialect, turn: Option<Turn>) -> Result<Self, StoreError> {
         let begin = match dialect {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
         let span = tracing::debug_span!("transaction");
-        Ok(Self { inner: pool.begin_with(begin).await?, touched: BTreeSet::new(), _span: span })
+        Ok(Self { inner: pool.begin_with(begin).await?, touched: BTreeSet::new(), _turn: turn, _span: span })
     }
 
     fn connection(&mut self) -> &mut AnyConnection {

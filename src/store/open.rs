@@ -7,7 +7,9 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What the two databases differ in beyond the SQL that both understand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +21,8 @@ pub(super) enum Dialect {
 /// Connections to read with and connections to write with.
 ///
 /// SQLite lets one connection write at a time, and whoever finds it taken sleeps up to 100 ms before looking again. So
-/// there is one writing connection, and those who want it queue for it in memory, first come, first served.
+/// there is one writing connection, and those who want it queue for it in memory, webhooks before all others
+/// ([`Pools::turn`]).
 ///
 /// On PostgreSQL those who wait for another's decision about the same repository each have a connection. Webhooks must
 /// not wait behind them, so they have a connection of their own.
@@ -29,6 +32,20 @@ pub(super) struct Pools {
     pub(super) reads: AnyPool,
     pub(super) writes: AnyPool,
     pub(super) intake: AnyPool,
+    turns: Arc<Semaphore>,
+}
+
+/// The right to queue for a connection to write with.
+pub(super) type Turn = OwnedSemaphorePermit;
+
+impl Pools {
+    /// Whoever writes anything but webhooks waits for this first and holds it until the connection is back. So at most
+    /// one stands in the connection's queue on SQLite, and a webhook, for which a forge waits, waits for one
+    /// transaction and not for all that the worker has to write.
+    pub(super) async fn turn(&self) -> Result<Turn, StoreError> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
+        Ok(turn.map_err(|_| StoreError::Busy)?.expect("the semaphore is never closed"))
+    }
 }
 
 /// How long somebody waits for a connection before [`StoreError::Busy`].
@@ -81,7 +98,8 @@ async fn sqlite(path: &Path) -> Result<Pools, StoreError> {
         })
         .connect_lazy(&url)
         .map_err(StoreError::connect)?;
-    Ok(Pools { dialect: Dialect::Sqlite, reads, intake: writes.clone(), writes })
+    let turns = Arc::new(Semaphore::new(1));
+    Ok(Pools { dialect: Dialect::Sqlite, reads, intake: writes.clone(), writes, turns })
 }
 
 async fn postgres(url: &str) -> Result<Pools, StoreError> {
@@ -96,7 +114,9 @@ async fn postgres(url: &str) -> Result<Pools, StoreError> {
             .connect_lazy(url)
             .map_err(StoreError::connect)
     };
-    Ok(Pools { dialect: Dialect::Postgres, reads: pool(READERS)?, writes: pool(POSTGRES_WRITERS)?, intake: pool(1)? })
+    let (reads, writes, intake) = (pool(READERS)?, pool(POSTGRES_WRITERS)?, pool(1)?);
+    let turns = Arc::new(Semaphore::new(POSTGRES_WRITERS as usize));
+    Ok(Pools { dialect: Dialect::Postgres, reads, writes, intake, turns })
 }
 
 /// A pool tries again until its patience ends and then says only that; one connection says what is wrong.

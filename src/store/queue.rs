@@ -63,6 +63,7 @@ impl Store {
             Dialect::Postgres => claim_sql!(" FOR UPDATE SKIP LOCKED"),
         };
         let [a, b, c] = kind_filter(kinds);
+        let _turn = self.pools.turn().await?;
         // `fetch_all` and not `fetch_optional`: only a statement that is read to its end tells whether it was committed.
         let rows = sqlx::query(sql)
             .bind(token.to_string())
@@ -83,6 +84,7 @@ impl Store {
     /// # Errors
     /// The database's; the lease is then as it was.
     pub async fn renew(&self, lease: &Lease, now: Timestamp, lease_ms: i64) -> Result<bool, StoreError> {
+        let _turn = self.pools.turn().await?;
         let done = sqlx::query("UPDATE job SET due_at = $3 WHERE id = $1 AND token = $2")
             .bind(lease.job_id.to_string())
             .bind(lease.token.to_string())
@@ -98,6 +100,7 @@ impl Store {
     /// The database's.
     #[tracing::instrument(level = "debug", name = "transaction", skip_all)]
     pub async fn finish(&self, lease: &Lease) -> Result<bool, StoreError> {
+        let _turn = self.pools.turn().await?;
         let mut connection = self.pools.writes.acquire().await?;
         delete_held(&mut connection, lease).await
     }

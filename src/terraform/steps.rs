@@ -288,7 +288,7 @@ impl Steps {
             return Err(self.failure(step, &outcome));
         }
         if let Some(error) = outcome.stdout.failure {
-            return Err(unusable(step, &format!("it cannot be written down: {error}")));
+            return Err(unusable(step, &format!("the server cannot write it to its disk: {error}")));
         }
         if outcome.stdout.dropped > 0 {
             return Err(unusable(step, &format!("it is larger than {max} bytes")));

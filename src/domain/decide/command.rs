@@ -220,6 +220,7 @@ fn approve(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>, rules:
                 let order = ApplyOrder {
                     plan: shown.map(|run| run.id),
                     reviewed: shown.and_then(Run::made_plan).map(|planned| planned.fingerprint.clone()),
+                    plan_anew: project.known.and_then(ProjectState::apply_state) == Some(RunState::Interrupted),
                     merge_commit: state.pull().merge_commit().cloned(),
                     ordered_by: asking.actor.login.clone(),
                     approved_by: vec![asking.actor.login.clone()],

@@ -140,6 +140,7 @@ pub(crate) use crate::domain::run::ApplyOrder;
 pub(crate) fn order(merge_commit: Option<char>) -> ApplyOrder {
     ApplyOrder {
         plan: Some(run_id(1)),
+        plan_anew: false,
         reviewed: Some(fingerprint('a')),
         merge_commit: merge_commit.map(sha),
         ordered_by: login("ana"),

@@ -102,8 +102,10 @@ pub(super) fn start(
     proof: MayApply,
 ) -> Vec<Effect> {
     let (plan, reviewed) = reviewed(state, project).unzip();
+    let last = project.known.and_then(ProjectState::apply_state);
     let order = ApplyOrder {
         plan,
+        plan_anew: last == Some(RunState::Interrupted),
         reviewed,
         merge_commit: state.pull().merge_commit().cloned(),
         ordered_by: ordered_by.clone(),

@@ -106,6 +106,7 @@ pub(crate) fn plan_run(id: u128, project: &Project, summary: PlanSummary) -> Run
 pub(crate) fn order(plan: u128) -> ApplyOrder {
     ApplyOrder {
         plan: Some(run_id(plan)),
+        plan_anew: false,
         reviewed: None,
         merge_commit: Some(sha('c')),
         ordered_by: login("ana"),

@@ -7,6 +7,7 @@ mod pages;
 mod plan;
 mod props;
 mod refusals;
+mod restart;
 mod rules;
 mod secrets;
 mod stand_in;

@@ -64,6 +64,15 @@ fn seen(world: &World) -> Vec<String> {
     })
 }
 
+/// Waits for something outside of the world, which can't ring.
+pub(crate) async fn until(what: &str, mut there: impl FnMut() -> bool) {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while !there() {
+        assert!(tokio::time::Instant::now() < end, "there was never {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
 /// A state server of somebody else: what the code's own `http` backend speaks to.
 pub(crate) struct StateServer {
     pub(crate) url: String,

@@ -126,6 +126,7 @@ pub(crate) fn plan(n: u128, number: u64, dir: &str, head: char, base: char) -> R
 pub(crate) fn apply(n: u128, number: u64, dir: &str, state: RunState) -> Run {
     let order = ApplyOrder {
         plan: None,
+        plan_anew: false,
         reviewed: None,
         merge_commit: Some(sha('e')),
         ordered_by: "ana".parse().unwrap(),

@@ -1,0 +1,325 @@
+//! The real binary, and what becomes of work when it is told to stop, is killed, loses its key or has no disk left.
+
+use super::props::until;
+use super::stand_in::StandIn;
+use super::{MANAGED, masked, resource};
+use crate::stage::{Setup, server_yaml};
+use crate::world::{PATIENCE, World};
+use rustix::process::{Pid, Signal, kill_process};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use terraplane::demo::state::Answer;
+use tokio::process::{Child, Command};
+
+/// `terraplane serve`, with a data directory that outlives it.
+struct Serving {
+    world: World,
+    data: TempDir,
+    address: String,
+    setup: Setup,
+    process: Option<Child>,
+}
+
+impl Serving {
+    async fn of(files: &[(&str, &str)], setup: Setup) -> Self {
+        Self::limited(files, setup, None).await
+    }
+
+    /// With a limit, in KiB, of how large a file may become.
+    async fn limited(files: &[(&str, &str)], setup: Setup, limit: Option<u32>) -> Self {
+        // Free now, and again after every restart: a saved plan holds the address of its state.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let world = World::with(files).await;
+        let mut serving = Self { world, data: tempfile::tempdir().unwrap(), address, setup, process: None };
+        serving.start(limit).await;
+        serving
+    }
+
+    /// Starts it and waits until it can take work.
+    async fn start(&mut self, limit: Option<u32>) {
+        self.process = Some(self.spawn(limit));
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while self.get("readyz").await != Some(200) {
+            let ended = self.process.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none() && tokio::time::Instant::now() < end, "it never was ready:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.world.connect(&format!("http://{}/", self.address).parse().unwrap());
+    }
+
+    fn spawn(&self, limit: Option<u32>) -> Child {
+        let file = self.data.path().join("server.yaml");
+        std::fs::write(&file, server_yaml(&self.world, self.data.path(), &self.address, &self.setup)).unwrap();
+        let terraplane = env!("CARGO_BIN_EXE_terraplane");
+        let mut command = match limit {
+            // A write that goes beyond the limit then fails, as on a full disk, instead of killing the process.
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                let script = "trap '' XFSZ; ulimit -f \"$1\"; shift; exec \"$@\"";
+                shell.args(["-c", script, "sh", &(limit * 2).to_string(), terraplane]);
+                shell
+            }
+            None => Command::new(terraplane),
+        };
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
+        command.arg("serve").arg("--config").arg(file).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.data.path().join("log")
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Option<u16> {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.get(format!("http://{}/{path}", self.address)).send().await.ok()?;
+        Some(answer.status().as_u16())
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.process.as_ref().unwrap().id().unwrap();
+        kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let mut process = self.process.take().unwrap();
+        tokio::time::timeout(PATIENCE, process.wait()).await.expect("it never ended").unwrap()
+    }
+
+    async fn finish(mut self) {
+        self.signal(Signal::TERM);
+        assert_eq!(self.ended().await.code(), Some(0), "{}", self.log());
+        self.world.finish().await;
+    }
+}
+
+/// A resource whose apply notes in a file that it begins and, two seconds later, that it ends.
+fn slow(notes: &Path, seconds: u32) -> String {
+    let notes = notes.display();
+    format!(
+        "resource \"terraform_data\" \"slow\" {{\n  provisioner \"local-exec\" {{\n    command = \"echo begun >> {notes}; sleep \
+         {seconds}; echo ended >> {notes}\"\n  }}\n}}\n"
+    )
+}
+
+fn lines(file: &Path) -> Vec<String> {
+    std::fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn told_to_stop_it_finishes_what_it_applies_and_the_rest_waits_for_the_next_start() {
+    let notes = tempfile::NamedTempFile::new().unwrap();
+    let files = [("terraplane.yaml", MANAGED), ("prod/README.md", "Prod\n")];
+    let mut serving = Serving::of(&files, Setup::default()).await;
+    let pull = serving.world.open_pull("Slow").changing("prod/main.tf", &slow(notes.path(), 2)).await;
+    pull.await_status("terraplane/plan", "success").await;
+    let merged = pull.merge("ana").await;
+    until("an apply that runs", || lines(notes.path()) == ["begun"]).await;
+
+    serving.signal(Signal::TERM);
+    until("a server that drains", || serving.log().contains("draining")).await;
+    assert_eq!((serving.get("healthz").await, serving.get("readyz").await), (Some(200), Some(503)));
+    let late = serving.world.open_pull("Late").changing("prod/late.tf", &resource("late", "one")).await;
+    serving.world.webhooks_answered().await;
+    let status = serving.ended().await;
+    assert_eq!(status.code(), Some(0), "{}", serving.log());
+    assert_eq!(lines(notes.path()), ["begun", "ended"]);
+    assert!(late.live_comment().text().is_none(), "nothing new was begun");
+
+    serving.start(None).await;
+    let result = pull.next_comment().await;
+    assert!(result.contains("1 created · the reviewed plan"), "{result}");
+    serving.world.await_status(&merged, "terraplane/apply", "success").await;
+    late.live_comment().await_containing("terraform_data.late").await;
+    late.await_status("terraplane/plan", "success").await;
+
+    // The key is lost, and with it what was encrypted: no new one takes its place.
+    serving.signal(Signal::TERM);
+    serving.ended().await;
+    let key = serving.data.path().join("data/key");
+    let kept = key.with_extension("kept");
+    std::fs::rename(&key, &kept).unwrap();
+    serving.process = Some(serving.spawn(None));
+    assert_eq!(serving.ended().await.code(), Some(2));
+    let log = serving.log();
+    let said = log.lines().last().unwrap();
+    assert!(said.starts_with(&format!("the encryption key {} is gone", key.display())), "{said}");
+    assert!(!key.exists());
+    std::fs::rename(&kept, &key).unwrap();
+    serving.start(None).await;
+    serving.finish().await;
+}
+
+#[tokio::test]
+async fn killed_it_plans_again_and_never_repeats_an_apply() {
+    const TWO: &str = "version: 1\nprojects:\n  - {dir: dev, state: managed}\n  - {dir: prod, state: managed}\n";
+    let notes = tempfile::NamedTempFile::new().unwrap();
+    let terraform = StandIn::terraform();
+    let files = [("terraplane.yaml", TWO), ("prod/base.tf", "locals {}\n"), ("dev/base.tf", "locals {}\n")];
+    let mut serving = Serving::of(&files, terraform.setup(4)).await;
+    let applied = serving.world.open_pull("Slow").changing("prod/main.tf", &slow(notes.path(), 3)).await;
+    applied.await_status("terraplane/plan", "success").await;
+    let merged = applied.merge("ana").await;
+    terraform.hold("dev");
+    let planned = serving.world.open_pull("Dev").changing("dev/main.tf", &resource("web", "one")).await;
+    terraform.await_noted("begin plan dev", 1).await;
+    until("an apply that runs", || lines(notes.path()) == ["begun"]).await;
+
+    serving.signal(Signal::KILL);
+    assert_eq!(serving.ended().await.code(), None);
+    terraform.release("dev");
+    serving.start(None).await;
+    // Until the leases of the dead process are over, nothing is claimed; then the truth is told.
+    let text = planned.live_comment().await_containing("terraform_data.web").await;
+    assert!(text.contains("plan ready"), "{text}");
+    planned.await_status("terraplane/plan", "success").await;
+    let result = applied.next_comment().await;
+    assert!(result.contains("The server was lost before the run could tell how it ended"), "{result}");
+    assert!(result.contains("`terraplane apply prod`"), "{result}");
+    let status = serving.world.await_status(&merged, "terraplane/apply", "failure").await;
+    assert_eq!(status.description.as_deref(), Some("The apply of 1 of 1 project failed"));
+    assert_eq!(terraform.count("begin plan dev"), 2);
+    assert_eq!(terraform.count("begin apply prod"), 1);
+
+    // Only if somebody asks for it, it is applied again, and by a new plan.
+    assert_eq!(lines(notes.path()), ["begun", "ended"]);
+    applied.comment("sam", "terraplane apply");
+    let result = applied.next_comment().await;
+    assert!(result.contains("1 created · planned anew, equal to the reviewed plan"), "{result}");
+    serving.world.await_status(&merged, "terraplane/apply", "success").await;
+    assert_eq!((terraform.count("begin apply prod"), lines(notes.path()).len()), (2, 4));
+    serving.finish().await;
+}
+
+#[tokio::test]
+async fn every_error_of_the_configuration_is_said_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("server.yaml");
+    let yaml = "listen: nowhere\nurl: http://example.com/terraplane\ndata_dirr: /var/lib/terraplane\ngithub:\n  webhook_secret: \
+                literally-secret\n  token: env:NOT_THERE\nsandbox: {require: full}\nrepos:\n  - match: acme\n";
+    std::fs::write(&file, yaml).unwrap();
+    let serve = Command::new(env!("CARGO_BIN_EXE_terraplane"))
+        .args(["serve", "--config", "server.yaml"])
+        .current_dir(dir.path())
+        .env_clear()
+        .output();
+    let output = serve.await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @r"
+    error: `nowhere` is not an address and port (`0.0.0.0:4141`)
+     --> server.yaml:1:9
+      |
+    1 | listen: nowhere
+      |         ^^^^^^^
+
+    error: unknown key `data_dirr`
+     --> server.yaml:3:1
+      |
+    3 | data_dirr: [hidden]
+      | ^^^^^^^^^
+      = did you mean `data_dir`?
+
+    error: a secret must not be written into this file
+     --> server.yaml:5:19
+      |
+    5 |   webhook_secret: [hidden]
+      |                   ^^^^^^^^
+      = write `env:NAME` or `file:PATH`, and renew the secret if others could read the file
+
+    error: the environment variable `NOT_THERE` is not set
+     --> server.yaml:6:10
+      |
+    6 |   token: env:NOT_THERE
+      |          ^^^^^^^^^^^^^
+
+    error: this version has no sandbox
+     --> server.yaml:7:20
+      |
+    7 | sandbox: {require: full}
+      |                    ^^^^
+      = write `off`, or leave it out, if everybody who may open a pull request may run code on this host
+
+    error: `acme` is not a glob over host/owner/name, such as `github.com/acme/infra-*`
+     --> server.yaml:9:12
+      |
+    9 |   - match: acme
+      |            ^^^^
+
+    6 errors
+    ");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[tokio::test]
+async fn on_a_full_disk_webhooks_are_refused_and_taken_when_there_is_room_again() {
+    let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))];
+    let mut serving = Serving::limited(&files, Setup::default(), Some(700)).await;
+    let world = serving.world.clone();
+    let pull = world.open_pull("Two").changing("prod/main.tf", &resource("web", "two")).await;
+    let refused = |state: &terraplane::demo::state::State| {
+        state
+            .deliveries
+            .iter()
+            .filter(|delivery| delivery.answer == Answer::Status(503))
+            .map(|delivery| delivery.id.clone())
+            .collect::<Vec<_>>()
+    };
+    for number in 0..500 {
+        pull.comment("kim", &format!("Thought {number}: {}", "long ".repeat(2000)));
+        world.webhooks_answered().await;
+        if !world.forge.read(refused).is_empty() {
+            break;
+        }
+    }
+    pull.comment("kim", "terraplane help");
+    world.webhooks_answered().await;
+    assert_eq!(serving.get("healthz").await, Some(200));
+    let lost = world.forge.read(refused);
+    assert!(lost.len() >= 2, "the disk was never full:\n{}", serving.log());
+
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.ended().await.code(), Some(0), "{}", serving.log());
+    serving.start(None).await;
+    lost.iter().for_each(|id| world.forge.redeliver(id));
+    assert!(pull.next_comment().await.contains("terraplane · commands"));
+    pull.live_comment().await_containing("\"two\"").await;
+    pull.await_status("terraplane/plan", "success").await;
+    pull.await_status("terraplane/apply", "success").await;
+    serving.finish().await;
+}
+
+#[tokio::test]
+async fn a_run_for_which_there_is_no_room_fails_and_says_so() {
+    let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))];
+    let serving = Serving::limited(&files, Setup::default(), Some(1_500)).await;
+    let huge = "resource \"terraform_data\" \"web\" {\n  input = [for i in range(1000) : join(\" \", [for j in range(200) : i * j])]\n}\n";
+    let pull = serving.world.open_pull("Huge").changing("prod/main.tf", huge).await;
+    let text = pull.live_comment().await_containing("plan failed").await;
+    let _masked = masked();
+    insta::assert_snapshot!(text, @r#"
+    <!-- terraplane:live -->
+    ### ❌ terraplane · plan failed · `prod`
+
+    <details open><summary><b><a href="RUN"><code>prod</code></a></b> · plan failed in show · 0 s · because <code>prod/main.tf</code> changed</summary>
+
+    The result of `show` cannot be used: the server cannot write it to its disk: File too large (os error 27).
+
+    </details>
+
+    To plan again: `terraplane plan`
+
+    <sub>`ID` merged onto `main` at `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    "#);
+    pull.await_status("terraplane/plan", "failure").await;
+    pull.push(&[("prod/main.tf", &resource("web", "two"))]).await;
+    pull.live_comment().await_containing("\"two\"").await;
+    pull.await_status("terraplane/plan", "success").await;
+    serving.finish().await;
+}
