@@ -12,7 +12,7 @@ use crate::domain::event::{Comment, Event, PullChange};
 use crate::domain::id::{Branch, DeliveryId, ForgeKind, PullId};
 use crate::domain::permission::authorize;
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
-use crate::store::{DeliveryEnd, Job, Lease};
+use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
 
 /// A delivery that is being listened to, under the lease of its job.
 #[derive(Debug, Clone, Copy)]
@@ -28,17 +28,8 @@ impl Flow {
             self.store.finish(lease).await?;
             return Ok(());
         };
-        let host = self.host_of(forge)?;
-        let delivered = &stored.delivery;
-        let event = match crate::forge::event(forge, &delivered.event_name, &delivered.body, host) {
-            Ok(event) => event,
-            Err(malformed) => {
-                tracing::warn!(delivery = %delivery, error = %malformed, "a delivery can't be read");
-                return self.end(lease, forge, delivery, DeliveryEnd::Failed(malformed.to_string())).await;
-            }
-        };
         let hearing = Hearing { lease, forge, delivery };
-        let end = match self.hear(hearing, event).await {
+        let end = match self.hear(hearing, &stored.delivery).await {
             Ok(end) => end,
             Err(error) if error.is_hopeless(lease.attempts) => {
                 tracing::error!(delivery = %delivery, error = %error.chain(), "a delivery is given up");
@@ -46,25 +37,22 @@ impl Flow {
             }
             Err(error) => return Err(error),
         };
-        match end {
-            Some(end) => self.end(lease, forge, delivery, end).await,
-            None => Ok(()),
+        if let Some(end) = end {
+            self.store.end_delivery(lease, forge, delivery, end).await?;
         }
-    }
-
-    async fn end(
-        &self,
-        lease: &Lease,
-        forge: ForgeKind,
-        delivery: &DeliveryId,
-        end: DeliveryEnd,
-    ) -> Result<(), FlowError> {
-        self.store.end_delivery(lease, forge, delivery, end).await?;
         Ok(())
     }
 
     /// What becomes of the delivery; `None` if that is written already, together with what followed from it.
-    async fn hear(&self, hearing: Hearing<'_>, event: Event) -> Result<Option<DeliveryEnd>, FlowError> {
+    async fn hear(&self, hearing: Hearing<'_>, delivered: &NewDelivery) -> Result<Option<DeliveryEnd>, FlowError> {
+        let host = self.host_of(hearing.forge)?;
+        let event = match crate::forge::event(hearing.forge, &delivered.event_name, &delivered.body, host) {
+            Ok(event) => event,
+            Err(malformed) => {
+                tracing::warn!(delivery = %delivered.id, error = %malformed, "a delivery can't be read");
+                return Ok(Some(DeliveryEnd::Failed(malformed.to_string())));
+            }
+        };
         let pull = match &event {
             Event::Ignored { reason, .. } => return Ok(Some(DeliveryEnd::Ignored(reason.clone()))),
             Event::PullChanged { pull, .. } | Event::Commented { pull, .. } | Event::Reviewed { pull } => pull.clone(),

@@ -4,7 +4,7 @@
 //! last trees are kept by the trees' ids, which tell everything: the default branch is read once for many pull requests.
 
 use super::{Flow, FlowError};
-use crate::config::REPO_FILE;
+use crate::config::{REPO_FILE, RepoConfig};
 use crate::domain::id::TreeId;
 use crate::domain::impact::{Extent, Modules, TreeFile};
 use crate::git::{Entry, EntryKind, Mirror};
@@ -77,8 +77,11 @@ impl Flow {
             },
         });
         let modules = source::modules(files);
-        let config = config.and_then(|entry| contents.get(&entry.object));
-        let config = config.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let config = config.map(|entry| match contents.get(&entry.object) {
+            Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            // Not as if it were not there, for then it would have no rules: the parser refuses this for its size.
+            None => "#".repeat(RepoConfig::MAX_BYTES + 1),
+        });
         let survey = Arc::new(Survey { entries, modules, config });
         self.surveys.keep(tree, &survey);
         Ok(survey)

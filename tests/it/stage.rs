@@ -63,8 +63,13 @@ impl Stage {
 
     /// The server is told to stop and another one takes its place, with the same data.
     pub(crate) async fn restart(self, setup: Setup) -> Self {
+        self.restart_within(GRACE, setup).await
+    }
+
+    /// The same, with so much time for what is running.
+    pub(crate) async fn restart_within(self, grace: Duration, setup: Setup) -> Self {
         let Self { world, server, data } = self;
-        server.drain(GRACE).await;
+        server.drain(grace).await;
         let server = start(&world, data.path(), &setup).await;
         Self { world, server, data }
     }

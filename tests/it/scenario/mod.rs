@@ -8,6 +8,7 @@ mod plan;
 mod props;
 mod refusals;
 mod restart;
+mod rules;
 mod secrets;
 mod stand_in;
 mod state;
