@@ -29,8 +29,9 @@ pub(super) fn merged(state: &PullState, review: &Review, by: &Actor, found: &Fou
     let mut missing = Vec::new();
     for project in present(state, &affected) {
         if let Some(known) = project.known.filter(|known| begun_by_merge(known) || known.is_settled()) {
-            effects.extend(landed(state, known));
+            // Only once, as it lets go: heard again later, an old merge must not count as the last that was applied.
             if known.is_settled() && state.holds_lock(known) {
+                effects.extend(landed(state, known));
                 effects.push(Effect::FreeLock { project: project.project.key.clone() });
             }
             continue;

@@ -462,22 +462,38 @@ async fn a_late_apply_does_not_take_back_what_was_applied_before_its_merge_eithe
         ("prod/main.tf", &resource("web", "zero")),
     ])
     .await;
-    let late = stage.world.open_pull("Late").changing("prod/late.tf", &resource("late", "one")).await;
-    late.await_status("terraplane/plan", "success").await;
+    let open = async |name: &str| {
+        let file = format!("prod/{name}.tf");
+        let pull = stage.world.open_pull(name).changing(&file, &resource(name, "one")).await;
+        pull.await_status("terraplane/plan", "success").await;
+        pull
+    };
+    let late = open("late").await;
     late.merge("sam").await;
     assert!(late.next_comment().await.contains("it needs an approval"));
 
-    let newer = stage.world.open_pull("Newer").changing("prod/newer.tf", &resource("newer", "one")).await;
-    newer.await_status("terraplane/plan", "success").await;
+    let newer = open("newer").await;
     newer.approve("ana");
     newer.comment("sam", "terraplane apply");
     assert!(newer.next_comment().await.contains("3 created · the reviewed plan"));
     newer.merge("ana").await;
     newer.live_comment().await_containing("merged · applied").await;
     stage.settled().await;
-
     late.comment("kim", "terraplane approve");
     let result = late.next_comment().await;
+    assert!(result.contains("Applied `prod`") && result.contains("no resource changed"), "{result}");
+
+    // An old merge that is heard again is not the last one that was applied.
+    let last = open("last").await;
+    last.merge("sam").await;
+    assert!(last.next_comment().await.contains("it needs an approval"));
+    let newest = open("newest").await;
+    newest.approve("ana");
+    newest.merge("ana").await;
+    assert!(newest.next_comment().await.contains("2 created · the reviewed plan"));
+    stage.hear_everything_again().await;
+    last.comment("kim", "terraplane approve");
+    let result = last.next_comment().await;
     assert!(result.contains("Applied `prod`") && result.contains("no resource changed"), "{result}");
     stage.finish().await;
 }
