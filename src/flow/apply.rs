@@ -108,9 +108,7 @@ impl Flow {
         merge_commit: &Sha,
         mirror: &Mirror,
     ) -> Result<Code, Stop> {
-        let mut tx = self.store.write(&run.pull.repo).await?;
-        let applied = tx.applied_commit(&run.pull.repo, &run.project.key).await?;
-        tx.commit().await?;
+        let applied = self.store.applied_commit(&run.pull.repo, &run.project.key).await?;
         let commit = match applied {
             Some(applied) if !mirror.is_ancestor(&applied, merge_commit).await.unwrap_or(false) => {
                 mirror.tip(&pull.base_branch)?
@@ -148,7 +146,7 @@ impl Flow {
             Some("The code has changed since it was planned.")
         } else if identity.workflow != self.workflow(run) {
             Some("The variables have changed since it was planned.")
-        } else if identity.state_address != self.state_address(run).await? {
+        } else if identity.state_address != self.managed_state(run).await?.map(|state| self.state_address(state)) {
             Some("The state is reached at another address since it was planned.")
         } else {
             None
@@ -178,7 +176,7 @@ impl Flow {
         }
         let lock = self.load(*plan, RunFile::LockFile).await?;
         restore(&bench, &file, lock.as_deref())?;
-        let steps = bench.steps(Phase::Apply).await?;
+        let steps = bench.steps(Phase::Apply);
         steps.init(lock.is_some()).await?;
         if !same_state(&planned.identity.state, &steps.state_pull().await?) {
             return Ok(Err("The state has changed since it was planned.".to_owned()));
@@ -206,7 +204,7 @@ impl Flow {
     ) -> Result<Outcome, Stop> {
         let bench = self.bench(run, mirror, &code.tree, cancel).await?;
         bench.say(&format!("A new plan is made. {because}"));
-        bench.steps(Phase::Plan).await?.init(false).await?;
+        bench.steps(Phase::Plan).init(false).await?;
         let planned = self.make_plan(&bench, &code.tree, &code.inputs).await?;
         if order.reviewed.as_ref() != Some(&planned.fingerprint) {
             // What changes nothing needs nobody's eyes.
@@ -217,7 +215,7 @@ impl Flow {
             return Ok(Outcome::Differs(Differs { because, planned }));
         }
         bench.say("The new plan is equal to the reviewed one.");
-        let report = bench.steps(Phase::Apply).await?.apply(&bench.plan_path()).await?;
+        let report = bench.steps(Phase::Apply).apply(&bench.plan_path()).await?;
         Ok(outcome(report, &planned.fingerprint, false))
     }
 }

@@ -14,7 +14,7 @@ use crate::git::{GitError, Mirror, WorkDir};
 use crate::sandbox::Level;
 use crate::sandbox::log::LogWriter;
 use crate::sandbox::redact::Redactor;
-use crate::store::StoreError;
+use crate::store::{StateId, StoreError};
 use crate::terraform::install::Tool;
 use crate::terraform::managed::{self, ManagedState};
 use crate::terraform::steps::{Limits, StepFailure, StepSettings, Steps};
@@ -79,6 +79,7 @@ pub(super) struct Bench<'a> {
     flow: &'a Flow,
     pub(super) run: &'a Run,
     pub(super) tool: Tool,
+    pub(super) managed: Option<StateId>,
     work: WorkDir,
     log: LogWriter,
     cancel: CancellationToken,
@@ -99,7 +100,8 @@ impl Flow {
         let tool = self.tools.choose(wanted).await.map_err(not_prepared)?;
         let work = WorkDir::create(&self.work_root(), &format!("{} {}", run.pull, run.project.key))
             .map_err(|error| FlowError::disk(&self.work_root(), error))?;
-        let bench = Bench { flow: self, run, tool, work, log, cancel: cancel.clone() };
+        let managed = self.managed_state(run).await?;
+        let bench = Bench { flow: self, run, tool, managed, work, log, cancel: cancel.clone() };
         for dir in [bench.tree(), bench.scratch()] {
             std::fs::create_dir(&dir).map_err(|error| FlowError::disk(&dir, error))?;
         }
@@ -107,7 +109,7 @@ impl Flow {
         if !bench.dir().is_dir() {
             return Err(not_prepared(format!("the directory `{}` is not there at this commit", run.project.key.dir)));
         }
-        if run.project.state == StateKind::Managed {
+        if managed.is_some() {
             managed::write_override(&bench.dir(), &run.project.key.workspace).map_err(not_prepared)?;
         }
         bench.say(&format!("# {} of {} with {}", run.work.kind(), run.project.name, bench.tool.identity()));
@@ -132,13 +134,17 @@ impl Flow {
         Ok(log)
     }
 
-    /// Where managed state is reached; a saved plan holds it.
-    pub(super) async fn state_address(&self, run: &Run) -> Result<Option<String>, FlowError> {
+    /// The state that Terraplane keeps for the project; `None` if it keeps none.
+    pub(super) async fn managed_state(&self, run: &Run) -> Result<Option<StateId>, FlowError> {
         if run.project.state != StateKind::Managed {
             return Ok(None);
         }
-        let id = self.store.state_id(&run.pull.repo, &run.project.key).await?;
-        Ok(Some(format!("{}/state/{id}", self.state_base)))
+        Ok(Some(self.store.state_id(&run.pull.repo, &run.project.key).await?))
+    }
+
+    /// Where managed state is reached; a saved plan holds it.
+    pub(super) fn state_address(&self, state: StateId) -> String {
+        format!("{}/state/{state}", self.state_base)
     }
 }
 
@@ -162,17 +168,17 @@ impl Bench<'_> {
     }
 
     /// Terraform for a phase, with that phase's environment and its right to managed state.
-    pub(super) async fn steps(&self, phase: Phase) -> Result<Steps, Stop> {
+    pub(super) fn steps(&self, phase: Phase) -> Steps {
         let flow = self.flow;
         let mut env = flow.config.env_for(&self.run.pull.repo, &self.run.project, phase);
-        if let Some(address) = flow.state_address(self.run).await? {
+        if let Some(state) = self.managed {
             let right = if phase == Phase::Apply { Right::Write } else { Right::Read };
-            let state = flow.store.state_id(&self.run.pull.repo, &self.run.project.key).await?;
             let token = flow.tokens.issue(self.run.id, &state.to_string(), right);
+            let address = flow.state_address(state);
             env.extend(ManagedState { address, run: self.run.id.to_string(), token }.environment());
         }
         let limits = &flow.config.terraform;
-        Ok(Steps::new(StepSettings {
+        Steps::new(StepSettings {
             tool: self.tool.clone(),
             dir: self.dir(),
             scratch: self.scratch(),
@@ -188,7 +194,7 @@ impl Bench<'_> {
                 apply: limits.apply_timeout,
                 ..Limits::default()
             },
-        }))
+        })
     }
 
     pub(super) fn say(&self, line: &str) {

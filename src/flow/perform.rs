@@ -25,13 +25,17 @@ pub(super) struct Occasion(pub(super) String);
 impl Flow {
     /// Notes the pull request as the forge tells it now, and loads all that is known of it.
     pub(super) async fn known(&self, tx: &mut Tx, pull: Pull) -> Result<PullState, FlowError> {
-        let id = pull.id.clone();
-        let record = match tx.pull_state(&id).await? {
-            Some(state) => PullRecord { pull, ..state.record },
-            None => PullRecord { pull, affected: None, problem: None },
+        let state = match tx.pull_state(&pull.id).await? {
+            // Nothing that is loaded with it depends on what the forge says.
+            Some(state) => PullState { record: PullRecord { pull, ..state.record }, ..state },
+            None => PullState {
+                record: PullRecord { pull, affected: None, problem: None },
+                projects: Vec::new(),
+                unfinished: Vec::new(),
+            },
         };
-        tx.save_pull(&record, now()).await?;
-        tx.pull_state(&id).await?.ok_or_else(|| FlowError::Broken(format!("{id} vanished while it was written")))
+        tx.save_pull(&state.record, now()).await?;
+        Ok(state)
     }
 
     /// Asks the core and performs its answer within `tx`.

@@ -7,7 +7,6 @@ use crate::config::Phase;
 use crate::domain::fingerprint::{FingerprintContext, fingerprint};
 use crate::domain::id::{Fingerprint, RunId, TreeId, Workspace};
 use crate::domain::plan::{self, PlanSummary, PlanView};
-use crate::domain::project::StateKind;
 use crate::domain::run::{Outcome, PlanIdentity, Planned, Run, StateMark, Step};
 use crate::git::Want;
 use crate::terraform::{plan_file, untrusted};
@@ -31,7 +30,7 @@ impl Flow {
             mirror.merge(&run.target.base, &run.target.head).await?;
         }
         let bench = self.bench(run, &mirror, &run.target.tree, cancel).await?;
-        bench.steps(Phase::Plan).await?.init(false).await?;
+        bench.steps(Phase::Plan).init(false).await?;
         let planned = self.make_plan(&bench, &run.target.tree, &run.target.inputs).await?;
         Ok(Outcome::Planned(planned))
     }
@@ -39,7 +38,7 @@ impl Flow {
     /// Plans in a work tree that is initialised, and puts everything into the archive under the run's id.
     pub(super) async fn make_plan(&self, bench: &Bench<'_>, tree: &TreeId, inputs: &str) -> Result<Planned, Stop> {
         let run = bench.run;
-        let steps = bench.steps(Phase::Plan).await?;
+        let steps = bench.steps(Phase::Plan);
         let path = bench.plan_path();
         steps.plan(&path, &run.project.var_files).await?;
         let json = steps.show_json(&path).await?;
@@ -48,7 +47,7 @@ impl Flow {
             path,
             lock_path: bench.dir().join(LOCK_FILE),
             workspace: run.project.key.workspace.clone(),
-            backend: self.backend(bench).await?,
+            backend: backend(bench)?,
             inputs: inputs.to_owned(),
             key: self.archive.hmac_key(),
         };
@@ -60,7 +59,7 @@ impl Flow {
             terraform: bench.tool.identity(),
             workspace: run.project.key.workspace.to_string(),
             workflow: self.workflow(run),
-            state_address: self.state_address(run).await?,
+            state_address: bench.managed.map(|state| self.state_address(state)),
             state,
         };
         let keep = |file: RunFile, bytes: Vec<u8>| async move {
@@ -74,19 +73,6 @@ impl Flow {
             }
         })?;
         Ok(Planned { summary, fingerprint, identity, tree: tree.clone(), inputs: inputs.to_owned() })
-    }
-
-    /// Which backend the plan was made with: managed state by its id, for its address may change; any other as `init`
-    /// wrote it down, with its whole configuration.
-    async fn backend(&self, bench: &Bench<'_>) -> Result<String, Stop> {
-        let run = bench.run;
-        if run.project.state == StateKind::Managed {
-            return Ok(format!("managed {}", self.store.state_id(&run.pull.repo, &run.project.key).await?));
-        }
-        let path = bench.dir().join(".terraform/terraform.tfstate");
-        let written = untrusted::read(&path, LARGEST_LOCK_FILE).map_err(unreadable)?.unwrap_or_default();
-        let written: serde_json::Value = serde_json::from_slice(&written).unwrap_or_default();
-        Ok(written["backend"].to_string())
     }
 
     /// The masked plan of a run, for the comment; `None` if it is gone or was encrypted with another key: the counts
@@ -163,6 +149,18 @@ impl Made {
 
 /// Git keeps unnamed objects for two weeks at least.
 const KEPT_FOR_MS: i64 = 10 * 24 * 3600 * 1000;
+
+/// Which backend the plan was made with: managed state by its id, for its address may change; any other as `init` wrote
+/// it down, with its whole configuration.
+fn backend(bench: &Bench<'_>) -> Result<String, Stop> {
+    if let Some(state) = bench.managed {
+        return Ok(format!("managed {state}"));
+    }
+    let path = bench.dir().join(".terraform/terraform.tfstate");
+    let written = untrusted::read(&path, LARGEST_LOCK_FILE).map_err(unreadable)?.unwrap_or_default();
+    let written: serde_json::Value = serde_json::from_slice(&written).unwrap_or_default();
+    Ok(written["backend"].to_string())
+}
 
 fn unreadable(error: impl std::fmt::Display) -> Stop {
     Stop::Failed(failure(Step::Show, format!("the plan can't be read: {error}")))

@@ -9,8 +9,8 @@ use crate::domain::decide::PullState;
 use crate::domain::id::{CommentId, PullId, RunId, Timestamp};
 use crate::domain::pull::Pull;
 use crate::domain::report::{self, LiveInput, ResultInput, StatusState, Views};
-use crate::domain::run::{Outcome, Run};
-use crate::forge::{self, Forge, ForgeErrorKind, Status};
+use crate::domain::run::Run;
+use crate::forge::{Forge, ForgeErrorKind, Status};
 use crate::store::{Job, Lease, OutComment, SentStatus, Tx};
 use sha2::{Digest as _, Sha256};
 
@@ -129,14 +129,14 @@ impl Flow {
             let sent = SentStatus {
                 sha: status.sha,
                 context: status.context,
-                state: word(status.state).to_owned(),
+                state: status.state.as_str().to_owned(),
                 description: status.description,
             };
             if told.contains(&sent) {
                 continue;
             }
             let (context, description) = (sent.context.clone(), sent.description.clone());
-            let shown = Status { context, state: forge_state(status.state), description, url: None };
+            let shown = Status { context, state: status.state, description, url: None };
             match forge.set_status(&id.repo, &sent.sha, &shown).await.map_err(FlowError::from) {
                 Ok(()) => {}
                 // A head that was force-pushed away: there is nothing left to show it on.
@@ -204,14 +204,13 @@ impl Refused {
 
 /// The runs that made a plan.
 fn planned<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<RunId> {
-    let made_one = |run: &&Run| matches!(run.outcome, Some(Outcome::Planned(_) | Outcome::Differs(_)));
-    runs.filter(made_one).map(|run| run.id).collect()
+    runs.filter(|run| run.made_plan().is_some()).map(|run| run.id).collect()
 }
 
 /// Statuses of older heads that would stay pending for ever.
 fn outdated(told: &[SentStatus], wanted: &[report::Status], state: &PullState) -> Vec<report::Status> {
     told.iter()
-        .filter(|told| told.state == word(StatusState::Pending))
+        .filter(|told| told.state == StatusState::Pending.as_str())
         .filter(|told| !wanted.iter().any(|wanted| wanted.sha == told.sha && wanted.context == told.context))
         .map(|told| report::Status {
             sha: told.sha.clone(),
@@ -220,22 +219,6 @@ fn outdated(told: &[SentStatus], wanted: &[report::Status], state: &PullState) -
             description: format!("Superseded by {}", state.pull().head.short()),
         })
         .collect()
-}
-
-const fn word(state: StatusState) -> &'static str {
-    match state {
-        StatusState::Pending => "pending",
-        StatusState::Success => "success",
-        StatusState::Failure => "failure",
-    }
-}
-
-const fn forge_state(state: StatusState) -> forge::StatusState {
-    match state {
-        StatusState::Pending => forge::StatusState::Pending,
-        StatusState::Success => forge::StatusState::Success,
-        StatusState::Failure => forge::StatusState::Failure,
-    }
 }
 
 fn hash(body: &str) -> String {

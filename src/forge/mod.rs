@@ -15,6 +15,7 @@ pub use github::{Github, GithubAuth, GithubSettings};
 use crate::domain::event::{Comment, Event};
 use crate::domain::id::{Branch, CommentId, ForgeKind, Login, PullId, RepoName, Sha};
 use crate::domain::pull::{Approval, Pull, Role};
+pub use crate::domain::report::StatusState;
 use secrecy::SecretString;
 use url::Url;
 
@@ -54,13 +55,6 @@ pub struct Status {
     pub description: String,
     /// Where a click on it leads.
     pub url: Option<Url>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StatusState {
-    Pending,
-    Success,
-    Failure,
 }
 
 /// One thing that `doctor` looked at.

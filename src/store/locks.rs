@@ -1,10 +1,25 @@
 //! Which pull request holds which project, and the commit at which a project was last applied.
 
 use super::error::StoreError;
-use super::{Tx, row};
+use super::{Store, Tx, row};
 use crate::domain::id::{ProjectKey, PullId, RepoName, Sha, Timestamp};
 use crate::domain::lock::Lock;
 use sqlx::{AnyConnection, Row as _};
+
+impl Store {
+    /// The commit of the base branch at which the project was last applied.
+    ///
+    /// # Errors
+    /// The database's, or a row of another version.
+    pub async fn applied_commit(&self, repo: &RepoName, project: &ProjectKey) -> Result<Option<Sha>, StoreError> {
+        let row = sqlx::query("SELECT commit_id FROM applied_commit WHERE repo = $1 AND project = $2")
+            .bind(repo.to_string())
+            .bind(project.to_string())
+            .fetch_optional(&mut *self.pools.reads.acquire().await?)
+            .await?;
+        row.map(|row| row::id(&row, "commit_id")).transpose()
+    }
+}
 
 impl Tx {
     /// Takes a project for a pull request. True: it is held by it now, or was already (the lock then stays as it was).
@@ -66,19 +81,6 @@ impl Tx {
             .execute(self.connection())
             .await?;
         Ok(done.rows_affected() == 1)
-    }
-
-    /// The commit of the base branch at which the project was last applied.
-    ///
-    /// # Errors
-    /// The database's, or a row of another version.
-    pub async fn applied_commit(&mut self, repo: &RepoName, project: &ProjectKey) -> Result<Option<Sha>, StoreError> {
-        let row = sqlx::query("SELECT commit_id FROM applied_commit WHERE repo = $1 AND project = $2")
-            .bind(repo.to_string())
-            .bind(project.to_string())
-            .fetch_optional(self.connection())
-            .await?;
-        row.map(|row| row::id(&row, "commit_id")).transpose()
     }
 
     /// # Errors

@@ -1,13 +1,13 @@
 //! Somebody wrote a command: what follows, or everything that stands in its way.
 
-use super::merge::{affected_by_merge, begin, is_applying, per_project, start};
+use super::merge::{affected_by_merge, begin, is_applying, per_project, remember, shown, start};
 use super::{Affected, Effect, Found, Missing, Present, Problem, ProjectState, PullState, Rules, Say, change, present};
 use crate::domain::command::{Command, Origin, Parsed, Selector, Verb};
 use crate::domain::id::ProjectName;
 use crate::domain::permission::{MayApply, authorize};
 use crate::domain::pull::{Actor, Phase, Review};
 use crate::domain::requirement::{Asked, allow_apply};
-use crate::domain::run::{ApplyOrder, Run, RunState};
+use crate::domain::run::{Run, RunState};
 
 #[derive(Clone, Copy)]
 pub(super) struct Asking<'a> {
@@ -88,11 +88,7 @@ fn present_code(state: &PullState, asking: Asking<'_>) -> (Vec<Effect>, Result<O
             (change::changed(state, found), affected)
         }
         (Phase::Merged { .. }, found) => match affected_by_merge(state, found) {
-            Ok(affected) => {
-                let news = state.record.affected.as_ref() != Some(&affected);
-                let remember = news.then(|| Effect::Remember { affected: Some(affected.clone()), problem: None });
-                (remember.into_iter().collect(), Ok(Some(affected)))
-            }
+            Ok(affected) => (remember(state, &affected).into_iter().collect(), Ok(Some(affected))),
             Err(problem) => (Vec::new(), problem.map_or(Ok(None), |problem| Err(problem.sentence()))),
         },
     }
@@ -125,12 +121,8 @@ fn plan(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>) -> Vec<Ef
         return refuse(asking, Verb::Plan, vec![Missing { project: None, what }]);
     }
     let again = |project: &Present<'_>| {
-        let replaced = state
-            .unfinished
-            .iter()
-            .filter(|run| run.is_plan() && run.project.key == project.project.key)
-            .map(|run| Effect::Supersede { run: run.id });
-        replaced.chain([project.start_plan()]).collect::<Vec<_>>()
+        let replaced = change::supersede_plans(state, |run| run.project.key == project.project.key);
+        replaced.into_iter().chain([project.start_plan()])
     };
     chosen.iter().flat_map(again).collect()
 }
@@ -210,22 +202,15 @@ fn approve(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>, rules:
     let mut effects = Vec::new();
     let mut missing = Vec::new();
     for project in chosen {
-        let Some(shown) = waits_for_approval(state, project) else { continue };
-        if let Some(reason) = shown.and_then(|run| not_shown(run, asking.origin)) {
+        let Some(run) = waits_for_approval(state, project) else { continue };
+        if let Some(reason) = run.and_then(|run| not_shown(run, asking.origin)) {
             missing.extend(per_project(project.project, vec![reason]));
             continue;
         }
         match allow_apply(project.project, asked) {
             Ok(proof) => {
-                let order = ApplyOrder {
-                    plan: shown.map(|run| run.id),
-                    reviewed: shown.and_then(Run::made_plan).map(|planned| planned.fingerprint.clone()),
-                    plan_anew: project.known.and_then(ProjectState::apply_state) == Some(RunState::Interrupted),
-                    merge_commit: state.pull().merge_commit().cloned(),
-                    ordered_by: asking.actor.login.clone(),
-                    approved_by: vec![asking.actor.login.clone()],
-                };
-                effects.extend(begin(state, project, order, proof));
+                let by = &asking.actor.login;
+                effects.extend(begin(state, project, run.and_then(shown), by, vec![by.clone()], proof));
             }
             Err(reasons) => missing.extend(per_project(project.project, reasons)),
         }

@@ -22,9 +22,7 @@ pub(super) fn merged(state: &PullState, review: &Review, by: &Actor, found: &Fou
             return effects;
         }
     };
-    if state.record.affected.as_ref() != Some(&affected) {
-        effects.push(Effect::Remember { affected: Some(affected.clone()), problem: None });
-    }
+    effects.extend(remember(state, &affected));
     let asked = Asked { pull: state.pull(), review, verb: Verb::Apply, actor: by, rules };
     let mut missing = Vec::new();
     for project in present(state, &affected) {
@@ -76,6 +74,12 @@ pub(super) fn affected_by_merge<'a>(
     }
 }
 
+/// Keeps what was merged, if that is news.
+pub(super) fn remember(state: &PullState, affected: &Affected) -> Option<Effect> {
+    let news = state.record.affected.as_ref() != Some(affected);
+    news.then(|| Effect::Remember { affected: Some(affected.clone()), problem: None })
+}
+
 /// An apply that this merge began, or one that is still under way: heard twice, a merge applies once.
 fn begun_by_merge(known: &ProjectState) -> bool {
     known.apply.as_ref().is_some_and(|apply| {
@@ -91,7 +95,12 @@ pub(super) fn reviewed(state: &PullState, project: &Present<'_>) -> Option<(RunI
     {
         return None;
     }
-    plan.planned().map(|planned| (plan.id, planned.fingerprint.clone()))
+    shown(plan)
+}
+
+/// A run with the plan that it made, as an order names them.
+pub(super) fn shown(run: &Run) -> Option<(RunId, Fingerprint)> {
+    run.made_plan().map(|planned| (run.id, planned.fingerprint.clone()))
 }
 
 /// Starts an apply of the reviewed plan, or queues it behind whoever holds the project.
@@ -102,20 +111,29 @@ pub(super) fn start(
     review: &Review,
     proof: MayApply,
 ) -> Vec<Effect> {
-    let (plan, reviewed) = reviewed(state, project).unzip();
-    let last = project.known.and_then(ProjectState::apply_state);
+    let (plan, approved_by) = (reviewed(state, project), approvers(state.pull(), review));
+    begin(state, project, plan, ordered_by, approved_by, proof)
+}
+
+/// Starts an apply of this plan, or queues it behind whoever holds the project. Without a plan it makes one, and stops.
+pub(super) fn begin(
+    state: &PullState,
+    present: &Present<'_>,
+    plan: Option<(RunId, Fingerprint)>,
+    ordered_by: &Login,
+    approved_by: Vec<Login>,
+    proof: MayApply,
+) -> Vec<Effect> {
+    let (plan, reviewed) = plan.unzip();
+    let last = present.known.and_then(ProjectState::apply_state);
     let order = ApplyOrder {
         plan,
         plan_anew: last == Some(RunState::Interrupted),
         reviewed,
         merge_commit: state.pull().merge_commit().cloned(),
         ordered_by: ordered_by.clone(),
-        approved_by: approvers(state.pull(), review),
+        approved_by,
     };
-    begin(state, project, order, proof)
-}
-
-pub(super) fn begin(state: &PullState, present: &Present<'_>, order: ApplyOrder, proof: MayApply) -> Vec<Effect> {
     let project: Project = present.project.clone();
     let target: Target = present.target.clone();
     let held_by_other =
@@ -133,5 +151,5 @@ pub(super) fn per_project(project: &Project, reasons: Vec<String>) -> impl Itera
 
 /// Whether an apply of the project is queued, waiting or running.
 pub(super) fn is_applying(known: &ProjectState) -> bool {
-    known.apply_state().is_some_and(|state| matches!(state, RunState::Queued | RunState::Waiting | RunState::Running))
+    known.apply_state().is_some_and(|state| !state.is_over())
 }

@@ -29,6 +29,18 @@ pub enum StatusState {
     Failure,
 }
 
+impl StatusState {
+    /// The word that forges and the store have for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+}
+
 type Verdict = (StatusState, String);
 
 /// Everything that the forge should show for a pull request now. `name`: the server's.

@@ -10,7 +10,7 @@ mod payload;
 pub use auth::GithubAuth;
 
 use super::retry::Patience;
-use super::{CloneAccess, ForgeError, SetupError, Status, StatusState};
+use super::{CloneAccess, ForgeError, SetupError, Status};
 use crate::domain::event::Comment;
 use crate::domain::id::{Branch, CommentId, Login, PullId, RepoName, Sha};
 use crate::domain::pull::{Approval, Pull, Role};
@@ -221,11 +221,7 @@ impl Github {
         let mut body = json!({
             "context": status.context,
             "description": status.description,
-            "state": match status.state {
-                StatusState::Pending => "pending",
-                StatusState::Success => "success",
-                StatusState::Failure => "failure",
-            },
+            "state": status.state.as_str(),
         });
         if let Some(url) = &status.url {
             body["target_url"] = json!(url);

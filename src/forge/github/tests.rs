@@ -5,7 +5,7 @@ mod hub;
 use super::*;
 use crate::domain::id::{PullNumber, Timestamp};
 use crate::domain::pull::Phase;
-use crate::forge::ForgeErrorKind;
+use crate::forge::{ForgeErrorKind, StatusState};
 use hub::{APP_KEY, Hub, INSTALLATION, PERSONAL_TOKEN, Reply, says};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
