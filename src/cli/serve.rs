@@ -2,7 +2,6 @@
 
 use super::Server;
 use crate::config::{ServerConfig, process_environment};
-use crate::sandbox::Level;
 use crate::telemetry::{self, LogFormat};
 use anyhow::Context as _;
 use std::io::Write;
@@ -29,7 +28,9 @@ pub async fn serve(config: Option<&Path>, out: &mut (dyn Write + Send)) -> anyho
         TcpListener::bind(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
     let server = Server::start(config, listener, &environment).await?;
     tracing::info!(address = %server.address, "terraplane is up");
-    tracing::warn!("{}", Level::Off.banner());
+    if let Some(banner) = server.flow.server.level.banner() {
+        tracing::warn!("{banner}");
+    }
     stop.await;
     tracing::info!(grace_s = grace.as_secs(), "draining: no new run begins, running ones may finish");
     let finished = server.drain(grace).await;

@@ -4,7 +4,7 @@ mod parse;
 
 pub use parse::{Names, Parsed, parse_comment};
 
-use super::id::{CommentId, Login, Timestamp};
+use super::id::{CommentId, Login, Sha, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct Selector {
 pub struct Command {
     pub verb: Verb,
     pub selector: Selector,
+    /// `plan` only: the commit that is meant, whole. Nothing is planned if the head is another one.
+    #[serde(default)]
+    pub sha: Option<Sha>,
 }
 
 /// Where a command comes from. Unique by comment and line, so that a comment heard twice commands once.

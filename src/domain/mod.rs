@@ -20,3 +20,4 @@ pub mod pull;
 pub mod report;
 pub mod requirement;
 pub mod run;
+pub mod sandbox;

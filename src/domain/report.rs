@@ -23,6 +23,7 @@ use super::id::RunId;
 use super::plan::PlanView;
 use super::pull::Pull;
 use super::run::Run;
+use super::sandbox::Level;
 use std::collections::HashMap;
 
 /// Plans as people read them, by the run that made them: a plan run, or an apply that found its plan to differ.
@@ -33,8 +34,8 @@ pub type Views = HashMap<RunId, PlanView>;
 pub struct Server {
     /// The word that commands begin with, and the name in markers and statuses.
     pub name: String,
-    /// What must be said about the sandbox, in capitals; `None` when there is nothing to warn of.
-    pub banner: Option<String>,
+    /// What holds the code of pull requests.
+    pub level: Level,
 }
 
 /// What the live comment is made from. A view that is missing is left out; its row stays.

@@ -10,6 +10,7 @@
 use super::id::{Fingerprint, Login, PullId, RunId, Sha, Timestamp, TreeId};
 use super::plan::PlanSummary;
 use super::project::{Project, Target};
+use super::sandbox::Level;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Run {
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
+    /// What held it when it ran; `None` before.
+    #[serde(default)]
+    pub level: Option<Level>,
     /// What came of it; `None` until it ended (or superseded before it began).
     pub outcome: Option<Outcome>,
 }

@@ -11,7 +11,6 @@ use crate::domain::id::TreeId;
 use crate::domain::project::StateKind;
 use crate::domain::run::{Failure, Run, Step};
 use crate::git::{GitError, Mirror, WorkDir};
-use crate::sandbox::Level;
 use crate::sandbox::log::LogWriter;
 use crate::sandbox::redact::Redactor;
 use crate::store::{StateId, StoreError};
@@ -130,7 +129,9 @@ impl Flow {
         let path = self.archive.create_log(run.id).await.map_err(FlowError::from)?;
         let log = LogWriter::open(&path, Redactor::new(&granted), LONGEST_LOG)
             .map_err(|error| FlowError::disk(&path, error))?;
-        log.line(Level::Off.banner());
+        if let Some(banner) = self.server.level.banner() {
+            log.line(banner);
+        }
         Ok(log)
     }
 

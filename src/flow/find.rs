@@ -4,7 +4,7 @@
 use super::survey::Survey;
 use super::{Flow, FlowError};
 use crate::config::{ConfigErrors, FoundProject, Layers, REPO_FILE, RepoConfig, ResolvedProject, resolve};
-use crate::domain::decide::{Affected, AffectedProject, Found, Problem, Rules};
+use crate::domain::decide::{Affected, AffectedProject, Found, Problem, Rules, admit};
 use crate::domain::id::{Branch, Sha, TreeId};
 use crate::domain::impact::Extent;
 use crate::domain::pull::Pull;
@@ -58,10 +58,21 @@ struct Trusted {
 }
 
 impl Flow {
-    /// `default` is the repository's default branch; `attempt`: how often this was tried, this time included.
-    pub(super) async fn find(&self, pull: &Pull, default: Branch, attempt: u32) -> Result<Finding, FlowError> {
+    /// `default` is the repository's default branch; `asked_for` the commit of a fork that somebody vouches for;
+    /// `attempt`: how often this was tried, this time included.
+    pub(super) async fn find(
+        &self,
+        pull: &Pull,
+        default: Branch,
+        asked_for: Option<&Sha>,
+        attempt: u32,
+    ) -> Result<Finding, FlowError> {
         if pull.fork {
-            return Ok(Finding::problem(Problem::Fork));
+            let known = self.store.pull_state(&pull.id).await?.map(|state| state.record);
+            let seen = known.as_ref().and_then(|record| record.affected.as_ref());
+            if let Err(problem) = admit(pull, seen, asked_for, self.server.level) {
+                return Ok(Finding::problem(problem));
+            }
         }
         match self.look(pull, default).await {
             Err(FlowError::Git(error)) if attempt >= MOST_TRIES && !error.is_transient() => {

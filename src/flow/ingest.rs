@@ -80,7 +80,7 @@ impl Flow {
         let occasion = Occasion(format!("change-{}", pull.head));
         match pull.phase {
             Phase::Open => {
-                let found = self.find(&pull, default, hearing.lease.attempts).await?;
+                let found = self.find(&pull, default, None, hearing.lease.attempts).await?;
                 self.decide_on(hearing, pull, &Input::Changed(found.found), &found.rules, &occasion).await?;
             }
             Phase::Closed => {
@@ -103,7 +103,7 @@ impl Flow {
         // The forge let this account merge: that is the right to write, whatever a role look-up says of a merge bot.
         let role = forge.role(&pull.id.repo, &merged_by).await?.max(Role::Write);
         let by = Actor { login: merged_by, role };
-        let found = self.find(&pull, default, hearing.lease.attempts).await?;
+        let found = self.find(&pull, default, None, hearing.lease.attempts).await?;
         let review = Review { approvals: forge.approvals(&pull.id).await?, ..Review::default() };
         let occasion = Occasion(format!("merge-{}", pull.head));
         let input = Input::Merged { review, by, found: found.found };
@@ -152,13 +152,15 @@ impl Flow {
         actor: Actor,
     ) -> Result<(), FlowError> {
         let id = pull.id.clone();
-        let verb = match &parsed {
-            Parsed::Command(command) if authorize(command.verb, &actor).is_ok() => Some(command.verb),
+        let allowed = match &parsed {
+            Parsed::Command(command) => Some(command).filter(|command| authorize(command.verb, &actor).is_ok()),
             _ => None,
         };
+        let verb = allowed.map(|command| command.verb);
         // Nobody makes the server fetch who could not command it.
         let finding = if matches!(verb, Some(Verb::Plan | Verb::Apply | Verb::Approve)) {
-            Some(self.find(&pull, default, lease.attempts).await?)
+            let asked_for = allowed.and_then(|command| command.sha.as_ref());
+            Some(self.find(&pull, default, asked_for, lease.attempts).await?)
         } else {
             None
         };

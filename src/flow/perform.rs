@@ -136,6 +136,7 @@ impl Performing<'_> {
             created_at: self.at,
             started_at: None,
             finished_at: None,
+            level: None,
             outcome: None,
         };
         self.tx.insert_run(&run).await?;

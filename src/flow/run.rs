@@ -80,6 +80,7 @@ impl Flow {
         }
         run.state = RunState::Running;
         run.started_at = Some(now());
+        run.level = Some(self.server.level);
         tx.update_run(&run).await?;
         tx.enqueue(&Job::Tell { pull: run.pull.clone() }, now()).await?;
         tx.commit().await?;

@@ -44,7 +44,6 @@ pub struct RunFacts<'a> {
     /// The plan run that an apply was ordered for.
     pub reviewed: Option<&'a Run>,
     /// What protects the host from the run too little, in capitals.
-    pub banner: Option<&'a str>,
     pub now: Timestamp,
     pub log_bytes: u64,
     /// Bytes of the log's beginning that are not shown.

@@ -112,7 +112,7 @@ fn while_nothing_is_planned_yet() {
     | ⏳ | [`prod/dns`](https://tp/runs/1) | | | | | planning |
     | ⏳ | [`prod/network`](https://tp/runs/2) | | | | | plan queued |
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -148,7 +148,7 @@ fn one_project_is_planned() {
 
     Merging this pull request applies the plan. It needs an approval of this head by somebody with write permission.
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -218,7 +218,7 @@ fn several_projects_of_which_one_failed_and_one_destroys() {
 
     To apply, once somebody with write permission has approved this head: `terraplane apply dev/app`
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -243,7 +243,7 @@ fn a_plan_failed() {
 
     To plan again: `terraplane plan`
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -260,13 +260,13 @@ fn nothing_changes() {
 
     </details>
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
     assert_snapshot!(live(&state(vec![unchanged(3, "stage/dns")]), &Views::new()), @r#"
     <!-- terraplane:live -->
     ### terraplane · no changes · `stage/dns`
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -284,7 +284,7 @@ fn a_conflict_with_the_base_branch() {
 
     Resolve the conflict and push: planning goes on by itself.
 
-    <sub>`8888888` onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -304,7 +304,7 @@ fn a_configuration_that_cannot_be_used() {
 
     Mend it and push: planning goes on by itself. To check it before: `terraplane check`
 
-    <sub>`8888888` onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -323,7 +323,7 @@ fn a_repository_that_cannot_be_fetched() {
 
     To plan again: `terraplane plan`
 
-    <sub>`8888888` onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -360,7 +360,7 @@ fn neither_backend_nor_managed_state() {
 
     Never applied: `prod/network`. There is neither a backend nor managed state, so the state would be lost with the work tree. Add a `backend` block, or `state: managed` in `terraplane.yaml`.
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -397,7 +397,7 @@ fn merged_and_waiting_for_another_pull_requests_lock() {
 
     </details>
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -442,7 +442,7 @@ fn merged_and_applying() {
 
     </details>
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -474,7 +474,7 @@ fn merged_and_applied() {
 
     </details>
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -503,7 +503,7 @@ fn merged_and_different_from_what_was_reviewed() {
 
     To apply the plan as it is now: `terraplane approve` (by somebody who may apply and is not the author)
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -540,7 +540,7 @@ fn merged_and_the_apply_failed_half_way() {
 
     To give up and let others change it: `terraplane unlock`
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -560,7 +560,7 @@ fn the_server_was_lost_during_the_apply() {
 
     To try again: `terraplane apply`
 
-    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED**</sub>
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · merged as `ccccccc` · terraform 1.11.4 · plan `p_7c1e5a90` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -592,7 +592,7 @@ fn the_result_of_one_apply() {
     |---|---|---|--:|
     | ✅ | [`prod/network`](https://tp/runs/100) | 2 created, 1 destroyed · the reviewed plan `p_7c1e5a90` | 18 s |
 
-    <sub>**NOT SANDBOXED**</sub>
+    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -651,7 +651,7 @@ fn the_result_of_several_applies_that_ended_in_different_ways() {
 
     To give up and let others change it: `terraplane unlock prod/db`
 
-    <sub>**NOT SANDBOXED**</sub>
+    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -682,7 +682,7 @@ fn the_result_when_the_plan_has_changed() {
 
     To apply the plan as it is now: `terraplane approve prod/network` (by somebody who may apply and is not the author)
 
-    <sub>**NOT SANDBOXED**</sub>
+    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 
@@ -716,7 +716,7 @@ fn the_result_of_an_apply_that_failed_half_way() {
 
     To give up and let others change it: `terraplane unlock prod/network`
 
-    <sub>**NOT SANDBOXED**</sub>
+    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 }
 

@@ -11,22 +11,4 @@ pub mod process;
 pub mod redact;
 pub mod sink;
 
-use serde::{Deserialize, Serialize};
-
-/// How well the host is protected from the code of a pull request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Not at all: a run has the rights of the server's own account.
-    Off,
-}
-
-impl Level {
-    /// What the log of a run and the comment put in front of people's eyes.
-    #[must_use]
-    pub const fn banner(self) -> &'static str {
-        match self {
-            Self::Off => "NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT",
-        }
-    }
-}
+pub use crate::domain::sandbox::Level;

@@ -6,7 +6,6 @@ use crate::domain::id::RunId;
 use crate::domain::run::Run;
 use crate::flow::now;
 use crate::render::page::{PageError, RunFacts};
-use crate::sandbox::Level;
 use crate::store::StoreError;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
@@ -90,7 +89,6 @@ async fn show(web: &Web, run: &Run, log: &RunLog) -> Result<crate::render::page:
         run,
         pull: pull.as_ref(),
         reviewed: reviewed.as_ref(),
-        banner: Some(Level::Off.banner()),
         now: now(),
         log_bytes: log.length(),
         log_left_out: log.left_out(),

@@ -84,15 +84,23 @@ fn parse_line(line: &str, names: &Names) -> Option<Parsed> {
         return None;
     }
     let Some(word) = words.next() else {
-        return Some(Parsed::Command(Command { verb: Verb::Help, selector: Selector::default() }));
+        return Some(Parsed::Command(Command { verb: Verb::Help, selector: Selector::default(), sha: None }));
     };
     let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.as_str().eq_ignore_ascii_case(word)) else {
         let suggestion = closest(word)?;
         return Some(Parsed::UnknownVerb { word: word.to_owned(), suggestion });
     };
-    let mut any_of = Vec::new();
-    for argument in words {
+    let (mut any_of, mut sha) = (Vec::new(), None);
+    while let Some(argument) = words.next() {
         let bare = argument.trim_end_matches(',').trim_matches('`');
+        if let Some(value) = flag(bare, "--sha").filter(|_| verb == Verb::Plan && sha.is_none()) {
+            let Some(whole) = value.or_else(|| words.next()).and_then(|text| text.trim_matches('`').parse().ok())
+            else {
+                return Some(Parsed::BadArgument { verb, argument: argument.to_owned() });
+            };
+            sha = Some(whole);
+            continue;
+        }
         if bare.starts_with('-') {
             return Some(Parsed::BadArgument { verb, argument: argument.to_owned() });
         }
@@ -100,7 +108,15 @@ fn parse_line(line: &str, names: &Names) -> Option<Parsed> {
             any_of.push(bare.to_owned());
         }
     }
-    Some(Parsed::Command(Command { verb, selector: Selector { any_of } }))
+    Some(Parsed::Command(Command { verb, selector: Selector { any_of }, sha }))
+}
+
+/// `--name` (`Some(None)`: its value is the next word) or `--name=value`.
+fn flag<'a>(word: &'a str, name: &str) -> Option<Option<&'a str>> {
+    match word.strip_prefix(name)? {
+        "" => Some(None),
+        rest => rest.strip_prefix('=').map(Some),
+    }
 }
 
 /// The verb that somebody most likely meant: at most two slips away, and at most half of the word.

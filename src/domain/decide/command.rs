@@ -42,6 +42,14 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>, rules: &R
     if command.verb == Verb::Unlock {
         return unlock(state, &command.selector, asking);
     }
+    if let Some(other) = command.sha.as_ref().filter(|sha| **sha != state.pull().head) {
+        let head = &state.pull().head;
+        return whole(format!(
+            "the head is `{}` now and not `{}`: look at what has changed since",
+            head.short(),
+            other.short()
+        ));
+    }
     let (mut effects, affected) = present_code(state, asking);
     let affected = match affected {
         Ok(affected) => affected,

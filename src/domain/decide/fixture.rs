@@ -118,6 +118,7 @@ pub(crate) fn plan_run(id: u128, project: &Project, head: char, state: RunState)
         created_at: at(1),
         started_at: Some(at(2)),
         finished_at: state.is_over().then(|| at(3)),
+        level: None,
         outcome: (state == RunState::Succeeded).then(|| Outcome::Planned(planned(head, 1))),
     }
 }
@@ -183,7 +184,11 @@ pub(crate) fn origin(seconds: i64) -> Origin {
 
 pub(crate) fn says(verb: Verb, words: &[&str]) -> Parsed {
     let any_of = words.iter().map(|word| (*word).to_owned()).collect();
-    Parsed::Command(crate::domain::command::Command { verb, selector: crate::domain::command::Selector { any_of } })
+    Parsed::Command(crate::domain::command::Command {
+        verb,
+        selector: crate::domain::command::Selector { any_of },
+        sha: None,
+    })
 }
 
 pub(crate) fn rules() -> Rules {

@@ -8,6 +8,7 @@ mod command;
 mod effect;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod fork;
 mod merge;
 mod over;
 mod state;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use super::requirement::Rules;
 pub use effect::{Effect, Missing, Say};
+pub use fork::admit;
 pub use state::{Affected, AffectedProject, Problem, ProjectState, PullRecord, PullState};
 
 use super::command::{Origin, Parsed};

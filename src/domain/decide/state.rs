@@ -56,8 +56,11 @@ pub struct AffectedProject {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "problem", rename_all = "snake_case")]
 pub enum Problem {
-    /// The head comes from another repository: refused outright while there is no sandbox.
+    /// The head comes from another repository, and nothing less than the sandbox's best level may hold strangers' code.
     Fork,
+    /// The head comes from another repository: somebody with write permission has to ask for a plan of exactly this
+    /// commit.
+    ForkWaits { head: Sha },
     /// Head and base can't be merged.
     Conflict { files: Vec<String> },
     /// `terraplane.yaml` can't be used: the rendered errors, with file, line and snippet.
@@ -72,6 +75,9 @@ impl Problem {
     pub fn sentence(&self) -> &'static str {
         match self {
             Self::Fork => "pull requests from forks are refused",
+            Self::ForkWaits { .. } => {
+                "its head is in a fork: read the changes, then ask for a plan of this very commit, as the live comment says"
+            }
             Self::Conflict { .. } => "it conflicts with the base branch: resolve that, and push",
             Self::Configuration { .. } => {
                 "`terraplane.yaml` can't be used: the live comment says what is wrong with it"

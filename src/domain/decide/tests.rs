@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use super::*;
-use crate::domain::command::Verb;
+use crate::domain::command::{Command, Selector, Verb};
 use crate::domain::project::{ApplyMode, Requirement, StateKind};
 use crate::domain::pull::{Approval, Phase, Role};
 use crate::domain::run::{ApplyOrder, Outcome, Run, RunState};
@@ -118,6 +118,25 @@ fn a_problem_stops_everything_and_a_fork_is_refused() {
         on(&fresh(pull('a')), &Input::Changed(Found::Problem(Problem::Fork))),
         ["remember Fork", "say ForkRefused"]
     );
+    let waits = Problem::ForkWaits { head: fixture::sha('a') };
+    let remembered = format!("remember {waits:?}");
+    assert_eq!(on(&fresh(pull('a')), &Input::Changed(Found::Problem(waits))), [remembered], "the live comment says it");
+}
+
+#[test]
+fn a_plan_of_a_commit_that_is_no_longer_the_head_is_refused() {
+    let a = project("a");
+    let known = fixture::state(pull('a'), &a, None, None);
+    let of = |letter: char| {
+        let parsed = Parsed::Command(Command {
+            verb: Verb::Plan,
+            selector: Selector::default(),
+            sha: Some(fixture::sha(letter)),
+        });
+        on(&known, &commanded(&known, parsed, ana(), 10))
+    };
+    assert_eq!(of('b'), ["refuse: the head is `aaaaaaa` now and not `bbbbbbb`: look at what has changed since"]);
+    assert_eq!(of('a'), ["remember 1 projects", "plan a at aaaaaaa"]);
 }
 
 #[test]

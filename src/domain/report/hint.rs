@@ -43,6 +43,10 @@ pub enum Hint {
     Plan {
         command: String,
     },
+    /// Somebody vouches for the code of a fork.
+    PlanFork {
+        command: String,
+    },
     /// After somebody resolved the conflict, everything goes on by itself.
     Resolve,
     Check,
@@ -52,6 +56,7 @@ pub(super) fn hints(state: &PullState, name: &str) -> Vec<Hint> {
     if let Some(problem) = &state.record.problem {
         return match problem {
             Problem::Fork => Vec::new(),
+            Problem::ForkWaits { head } => vec![Hint::PlanFork { command: format!("{name} plan --sha {head}") }],
             Problem::Conflict { .. } => vec![Hint::Resolve],
             Problem::Configuration { .. } => vec![Hint::Check],
             Problem::Fetch { .. } if state.pull().is_open() => vec![Hint::Plan { command: format!("{name} plan") }],

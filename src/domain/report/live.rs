@@ -115,6 +115,8 @@ pub struct Footer<'a> {
     pub tools: Vec<&'a str>,
     /// The short fingerprint when there is one plan.
     pub fingerprint: Option<String>,
+    pub level: &'a str,
+    /// Put into people's way where the level is nothing to rely on.
     pub banner: Option<&'a str>,
 }
 
@@ -277,7 +279,8 @@ fn footer<'a>(state: &'a PullState, server: &'a Server) -> Footer<'a> {
             [one] if state.projects.len() == 1 => Some(one.fingerprint.short()),
             _ => None,
         },
-        banner: server.banner.as_deref(),
+        level: server.level.as_str(),
+        banner: server.level.banner(),
     }
 }
 

@@ -72,7 +72,7 @@ pub fn result<'a>(input: &ResultInput<'a>) -> ResultView<'a> {
         approved_by,
         commit: order.and_then(|order| order.merge_commit.as_ref()).map(|commit| commit.short()),
         hints: hints(input, &rows),
-        banner: input.server.banner.as_deref(),
+        banner: input.server.level.banner(),
         rows,
     }
 }

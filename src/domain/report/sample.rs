@@ -11,6 +11,7 @@ use crate::domain::run::{
     Applied, ApplyOrder, Differs, Failure, Outcome, PlanIdentity, Planned, ResourceOutcome, Run, RunState, StateMark,
     Step, Work,
 };
+use crate::domain::sandbox::Level;
 use uuid::Uuid;
 
 pub(crate) fn sha(digit: char) -> Sha {
@@ -95,6 +96,7 @@ pub(crate) fn run(id: u128, project: &Project, work: Work, state: RunState, outc
         created_at: Timestamp(10_000 + i64::try_from(id).unwrap()),
         started_at: (!started).then_some(Timestamp(20_000)),
         finished_at: state.is_over().then_some(Timestamp(38_500)),
+        level: Some(Level::Off),
         outcome,
     }
 }
@@ -177,7 +179,7 @@ pub(crate) fn merged_state(projects: Vec<ProjectState>) -> PullState {
 }
 
 pub(crate) fn server() -> Server {
-    Server { name: "terraplane".into(), banner: Some("NOT SANDBOXED".into()) }
+    Server { name: "terraplane".into(), level: Level::Off }
 }
 
 /// `https://tp/runs/7` for run 7.

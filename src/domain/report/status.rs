@@ -63,15 +63,18 @@ fn status(sha: &Sha, context: &str, (state, text): Verdict) -> Status {
     Status { sha: sha.clone(), context: context.to_owned(), state, description }
 }
 
-fn problem_text(problem: &Problem) -> String {
-    match problem {
+fn problem_verdict(problem: &Problem) -> Verdict {
+    let waits = matches!(problem, Problem::ForkWaits { .. });
+    let text = match problem {
         Problem::Fork => "Refused: the head is in a fork".into(),
+        Problem::ForkWaits { .. } => "From a fork: waits for somebody with write permission to ask for a plan".into(),
         Problem::Conflict { files } => {
             format!("Not planned: conflicts with the base branch ({})", count(files.len(), "file"))
         }
         Problem::Configuration { .. } => "Not planned: the configuration can't be used".into(),
         Problem::Fetch { .. } => "Not planned: the repository could not be fetched".into(),
-    }
+    };
+    (if waits { StatusState::Pending } else { StatusState::Failure }, text)
 }
 
 /// Projects that the present head concerns.
@@ -82,7 +85,7 @@ fn affected(state: &PullState) -> impl Iterator<Item = &ProjectState> {
 fn plan(state: &PullState) -> Verdict {
     use StatusState::{Failure, Pending, Success};
     if let Some(problem) = &state.record.problem {
-        return (Failure, problem_text(problem));
+        return problem_verdict(problem);
     }
     if state.record.affected.is_none() {
         return match state.pull().phase {
@@ -120,7 +123,7 @@ fn apply(state: &PullState, name: &str) -> Verdict {
     use StatusState::{Failure, Pending, Success};
     let pull = state.pull();
     if let Some(problem) = &state.record.problem {
-        return (Failure, problem_text(problem));
+        return problem_verdict(problem);
     }
     let standings: Vec<(&ProjectState, Standing)> =
         state.projects.iter().map(|p| (p, Standing::of(state, p))).collect();

@@ -34,6 +34,7 @@ fn run(state: &str, work: Value, outcome: Value) -> Run {
         "created_at": NOW.0 - 200_000,
         "started_at": if state == "queued" { json!(null) } else { json!(NOW.0 - 185_000) },
         "finished_at": if matches!(state, "queued" | "running") { json!(null) } else { json!(NOW.0) },
+        "level": if state == "queued" { json!(null) } else { json!("off") },
         "outcome": outcome,
     }))
     .unwrap()
@@ -62,8 +63,7 @@ fn pull(html_url: &str, title: &str) -> Pull {
 }
 
 fn facts(run: &Run) -> RunFacts<'_> {
-    let banner = Some("NOT SANDBOXED");
-    RunFacts { run, pull: None, reviewed: None, banner, now: NOW, log_bytes: 10, log_left_out: 0 }
+    RunFacts { run, pull: None, reviewed: None, now: NOW, log_bytes: 10, log_left_out: 0 }
 }
 
 fn page(facts: &RunFacts<'_>) -> String {
@@ -94,7 +94,7 @@ fn a_finished_plan() {
     let pull = pull("https://github.com/acme/infra/pull/12", "Wider <network>");
     let html = page(&RunFacts { pull: Some(&pull), ..facts(&run) });
     insta::assert_snapshot!(read(&html), @r"
-    NOT SANDBOXED
+    NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER&#x27;S ACCOUNT
     plan of prod-network
     succeeded
     Destroys or replaces
@@ -110,6 +110,7 @@ fn a_finished_plan() {
     Finished: 2026-11-24 02:00:00 UTC
     Took: 3 min 5 s
     Terraform: terraform 1.11.4
+    Sandbox: off
     Plan: 1 to destroy, 1 to replace, 2 to add, 1 output changes
     Fingerprint: p_abababab
     Run: 00000000000000000000000000000007
@@ -130,7 +131,7 @@ fn a_failed_apply_says_first_why_and_what_was_done() {
     let html = page(&facts(&apply("failed", failed)));
     let text = read(&html);
     insta::assert_snapshot!(text.split_once("Project:").unwrap().0, @r"
-    NOT SANDBOXED
+    NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER&#x27;S ACCOUNT
     apply of prod-network
     failed
     apply: terraform failed with exit code 1 Some changes were made before it failed.
@@ -164,7 +165,9 @@ fn an_apply_of_the_saved_plan_tells_the_version_that_made_the_plan() {
     let run = apply("succeeded", applied(true));
     let text = read(&page(&RunFacts { reviewed: Some(&reviewed), ..facts(&run) }));
     assert!(
-        text.contains("Terraform: terraform 1.11.4\nApplied: the reviewed plan itself; 1 resource changed"),
+        text.contains(
+            "Terraform: terraform 1.11.4\nSandbox: off\nApplied: the reviewed plan itself; 1 resource changed"
+        ),
         "{text}"
     );
     let run = apply("succeeded", applied(false));

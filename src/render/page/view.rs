@@ -4,6 +4,7 @@ use super::RunFacts;
 use crate::domain::id::{Login, Timestamp};
 use crate::domain::plan::PlanSummary;
 use crate::domain::run::{Applied, Failure, Outcome, Planned, ResourceOutcome, Run, RunState};
+use crate::domain::sandbox::Level;
 use serde::Serialize;
 
 /// Addresses in one list of the page; the log has them all.
@@ -18,7 +19,7 @@ pub(super) struct RunView {
     state_words: &'static str,
     /// The page looks again by itself until then.
     over: bool,
-    banner: Option<String>,
+    banner: Option<&'static str>,
     /// What people must know first: why it failed, or why it stopped.
     message: Option<String>,
     facts: Vec<Fact>,
@@ -57,7 +58,7 @@ impl RunView {
             state: run.state.as_str(),
             state_words: state_words(run.state),
             over: run.state.is_over(),
-            banner: facts.banner.map(str::to_owned),
+            banner: run.level.and_then(Level::banner),
             message: message(run),
             facts: rows(facts),
             lists: lists(run),
@@ -120,6 +121,7 @@ fn rows(facts: &RunFacts<'_>) -> Vec<Fact> {
     if let Some(terraform) = terraform(facts) {
         rows.push(Fact::plain("Terraform", terraform.to_owned()));
     }
+    rows.extend(run.level.map(|level| Fact::plain("Sandbox", level.as_str().to_owned())));
     rows.extend(result(run));
     rows.push(Fact::code("Run", run.id.to_string()));
     rows

@@ -5,6 +5,7 @@ use crate::domain::decide::Problem;
 use crate::domain::plan::{AttributeChange, OutputView, ResourceView};
 use crate::domain::report::{ResultInput, Server};
 use crate::domain::run::{Failure, ResourceOutcome};
+use crate::domain::sandbox::Level;
 use proptest::prelude::*;
 use proptest::sample::select;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
@@ -359,13 +360,13 @@ fn decoded(html: &str) -> String {
 }
 
 #[test]
-fn a_servers_name_and_banner_are_the_operators_own() {
+fn a_servers_name_is_the_operators_own_and_a_good_cage_is_no_cause_for_capitals() {
     let (network, views) = network();
-    let server = Server { name: "tp-eu".into(), banner: None };
+    let server = Server { name: "tp-eu".into(), level: Level::Full };
     let state = state(vec![network]);
     let comment = RENDERER.live(&live_input(&state, &views, &server));
     assert!(comment.starts_with("<!-- tp-eu:live -->\n### tp-eu · plan ready"), "{comment}");
-    assert!(!comment.contains("SANDBOX"), "{comment}");
+    assert!(!comment.contains("SANDBOX") && comment.contains("· sandbox: full</sub>"), "{comment}");
     let pull = pull();
     let input = ResultInput { server: &server, ..result_input(&pull, &[], &views, &server) };
     assert!(RENDERER.result(&input).starts_with("<!-- tp-eu:run "));

@@ -119,6 +119,7 @@ pub(crate) fn plan(n: u128, number: u64, dir: &str, head: char, base: char) -> R
         created_at: at(i64::try_from(n).unwrap()),
         started_at: None,
         finished_at: None,
+        level: None,
         outcome: None,
     }
 }

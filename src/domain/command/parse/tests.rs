@@ -13,7 +13,7 @@ fn one(text: &str) -> Option<Parsed> {
 
 fn command(verb: Verb, words: &[&str]) -> Option<Parsed> {
     let any_of = words.iter().map(|word| (*word).to_owned()).collect();
-    Some(Parsed::Command(Command { verb, selector: Selector { any_of } }))
+    Some(Parsed::Command(Command { verb, selector: Selector { any_of }, sha: None }))
 }
 
 #[test]
@@ -30,6 +30,29 @@ fn commands_are_understood() {
         ("see\nterraplane apply", command(Verb::Apply, &[])),
     ] {
         assert_eq!(one(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn a_plan_may_name_the_commit_that_is_meant() {
+    let sha = "0123456789abcdef0123456789abcdef01234567";
+    for text in ["plan --sha {}", "plan --sha={}", "plan prod --sha `{}`", "plan --sha {} prod"] {
+        let Some(Parsed::Command(command)) = one(&format!("terraplane {}", text.replace("{}", sha))) else {
+            panic!("{text}")
+        };
+        assert_eq!(command.sha.as_ref().map(|sha| sha.as_str()), Some(sha), "{text}");
+        assert_eq!(command.selector.any_of, ["prod"].repeat(usize::from(text.contains("prod"))), "{text}");
+    }
+    for text in [
+        "plan --sha",
+        "plan --sha 0123456",
+        "plan --sha=main",
+        "plan --sha {} --sha {}",
+        "apply --sha {}",
+        "plan --shar {}",
+    ] {
+        let parsed = one(&format!("terraplane {}", text.replace("{}", sha)));
+        assert!(matches!(parsed, Some(Parsed::BadArgument { .. })), "{text}: {parsed:?}");
     }
 }
 

@@ -128,6 +128,14 @@ fn a_problem_fails_both() {
 }
 
 #[test]
+fn a_fork_that_nobody_has_vouched_for_can_t_be_merged_by_the_statuses_and_has_not_failed() {
+    insta::assert_snapshot!(told(&with_problem(Problem::ForkWaits { head: sha('8') })), @r"
+    8 plan Pending: From a fork: waits for somebody with write permission to ask for a plan
+    8 apply Pending: From a fork: waits for somebody with write permission to ask for a plan
+    ");
+}
+
+#[test]
 fn after_the_merge_the_outcome_is_on_the_merge_commit_too() {
     insta::assert_snapshot!(told(&merged_state(vec![applying(RunState::Running, None)])), @r"
     8 plan Success: 1 project: +2 −1
