@@ -219,6 +219,20 @@ pub(crate) fn duration(node: &Node, faults: &mut Faults) -> Option<Duration> {
     })
 }
 
+/// `512MiB`, `4GiB`: bytes, at least a mebibyte.
+pub(crate) fn size(node: &Node, faults: &mut Faults) -> Option<u64> {
+    checked(node, "a size such as `512MiB` or `4GiB` (at least 1MiB)", faults, |text| {
+        let (number, shift) = match (text.strip_suffix("MiB"), text.strip_suffix("GiB"), text.strip_suffix("TiB")) {
+            (Some(number), ..) => (number, 20),
+            (_, Some(number), _) => (number, 30),
+            (.., Some(number)) => (number, 40),
+            _ => return None,
+        };
+        let number: u64 = number.trim().parse().ok()?;
+        (1..=1 << 20).contains(&number).then_some(number << shift)
+    })
+}
+
 /// A list; from an environment variable, its items are separated by commas.
 pub(crate) fn list<T>(
     node: &Node,

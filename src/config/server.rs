@@ -2,11 +2,13 @@
 
 mod forge;
 mod policy;
+mod sandbox;
 
 pub use forge::{GithubAuth, GithubConfig};
 pub use policy::{Phase, RepoPolicy};
+pub use sandbox::{Confinement, Sandbox};
 
-use super::decode::{Fields, address, checked, duration, list, one_of, text};
+use super::decode::{Fields, address, checked, duration, list, text};
 use super::environment::{Environment, overlay};
 use super::error::{ConfigErrors, Faults, quoted};
 use super::repo::version_constraint;
@@ -52,35 +54,6 @@ pub enum Database {
     Sqlite(PathBuf),
     /// The URL, which may hold a password.
     Postgres(SecretString),
-}
-
-/// What separates runs from the host and from each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sandbox {
-    /// The least level that is accepted. Only `off` can be had in this version; whoever asks for more is refused at
-    /// the start, instead of being left in the belief that there is a cage.
-    pub require: SandboxLevel,
-}
-
-/// How well a run is caged, weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SandboxLevel {
-    Off,
-    Weak,
-    Reduced,
-    Full,
-}
-
-impl SandboxLevel {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Weak => "weak",
-            Self::Reduced => "reduced",
-            Self::Full => "full",
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +189,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
     let repos = fields.optional("repos", faults, |node, faults| {
         list(node, faults, |item, f| policy::repo(item, &path, host.as_deref(), secrets, f))
     });
-    let sandbox = fields.below("sandbox", faults).and_then(|fields| sandbox(fields, faults));
+    let sandbox = fields.below("sandbox", faults).map(|fields| sandbox::sandbox(fields, faults));
     let concurrency = fields.below("concurrency", faults).and_then(|fields| concurrency(fields, faults));
     let terraform = fields.below("terraform", faults).map(|fields| terraform(fields, faults));
     let grace_period = fields.optional("grace_period", faults, duration);
@@ -231,7 +204,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         encryption_key,
         github: github?,
         repos: repos.unwrap_or_default(),
-        sandbox: sandbox.unwrap_or(Sandbox { require: SandboxLevel::Off }),
+        sandbox: sandbox.unwrap_or_default(),
         concurrency: concurrency.unwrap_or(Concurrency { runs: NonZeroUsize::new(4).expect("4 is not 0") }),
         terraform: terraform.unwrap_or_default(),
         grace_period: grace_period.unwrap_or(Duration::from_secs(10 * 60)),
@@ -283,24 +256,6 @@ fn database_of(node: &Node, data_dir: &Path, secrets: &Secrets<'_>, faults: &mut
         "write `sqlite`, `postgres://user@host/name`, or `env:NAME` of a variable with such an address",
     );
     None
-}
-
-fn sandbox(mut fields: Fields<'_>, faults: &mut Faults) -> Option<Sandbox> {
-    let levels = [SandboxLevel::Full, SandboxLevel::Reduced, SandboxLevel::Weak, SandboxLevel::Off];
-    let words = levels.map(|level| (level.as_str(), level));
-    let require = fields.optional("require", faults, |node, faults| {
-        let level = one_of(node, &words, faults)?;
-        if level != SandboxLevel::Off {
-            faults.add_help(
-                &node.place,
-                "this version has no sandbox",
-                "write `off`, or leave it out, if everybody who may open a pull request may run code on this host",
-            );
-        }
-        Some(level)
-    });
-    fields.finish(faults);
-    require.map(|require| Sandbox { require })
 }
 
 fn concurrency(mut fields: Fields<'_>, faults: &mut Faults) -> Option<Concurrency> {

@@ -41,3 +41,71 @@ impl Level {
         }
     }
 }
+
+/// What can be reached from inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// Nothing.
+    None,
+    /// The names that are listed, through the server's proxy.
+    Allow,
+    /// What the host reaches, its loopback included.
+    Host,
+}
+
+impl Network {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Allow => "allow",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// What may be used up. Time and output are bounded elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of memory of all processes together. In a cgroup where one can be had, and then the bytes that are written
+    /// at [`Level::Full`] count; otherwise watched, and bounded per process.
+    pub memory: u64,
+    /// Processes and threads at a time.
+    pub processes: u64,
+    /// Open files per process.
+    pub open_files: u64,
+    /// Bytes of one file.
+    pub file_size: u64,
+    /// Bytes written in the work tree and beside it together.
+    pub disk: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 4 << 30, processes: 1024, open_files: 4096, file_size: 1 << 30, disk: 1 << 30 }
+    }
+}
+
+/// The limit that ended a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    Memory,
+    Processes,
+    FileSize,
+    Disk,
+}
+
+impl Limit {
+    /// Its key below `sandbox.limits`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Processes => "processes",
+            Self::FileSize => "file_size",
+            Self::Disk => "disk",
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The `repos` part: which repositories are served, what holds for them, and which variables terraform may see.
 
 use super::ServerConfig;
+use super::sandbox::{self, Partial};
 use crate::config::decode::{Fields, checked, list};
 use crate::config::error::{Faults, quoted};
 use crate::config::repo::RepoConfig;
@@ -41,6 +42,7 @@ pub struct RepoPolicy {
     pub defaults: RepoConfig,
     /// Stronger than the repository's file.
     pub enforce: RepoConfig,
+    pub(super) sandbox: Partial,
     grants: Vec<Grant>,
 }
 
@@ -80,6 +82,7 @@ impl ServerConfig {
             exactly: stronger.exactly,
             defaults: weaker.defaults.overlaid(&stronger.defaults),
             enforce: weaker.enforce.overlaid(&stronger.enforce),
+            sandbox: weaker.sandbox.overlaid(&stronger.sandbox),
             grants: weaker.grants.into_iter().chain(stronger.grants).collect(),
         })
     }
@@ -121,9 +124,10 @@ pub(super) fn repo(
     let grants = fields
         .optional("env", faults, |node, faults| list(node, faults, |item, f| grant(item, &path, secrets, f)))
         .unwrap_or_default();
+    let sandbox = fields.below("sandbox", faults).map(|fields| sandbox::of_repo(fields, faults)).unwrap_or_default();
     fields.finish(faults);
     let (matches, exactly) = matches?;
-    Some(RepoPolicy { matches, exactly, defaults, enforce, grants })
+    Some(RepoPolicy { matches, exactly, defaults, enforce, sandbox, grants })
 }
 
 fn repo_glob(node: &Node, host: Option<&str>, faults: &mut Faults) -> Option<(GlobMatcher, Option<RepoName>)> {

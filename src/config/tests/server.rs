@@ -1,9 +1,10 @@
 //! What a server file and the environment come to mean.
 
 use super::*;
-use crate::config::{Database, GithubAuth, Phase, SandboxLevel};
+use crate::config::{Database, GithubAuth, Phase};
 use crate::domain::id::RepoName;
 use crate::domain::project::{ApplyMode, Project, StateKind};
+use crate::domain::sandbox::{Level, Limits, Network};
 use secrecy::ExposeSecret as _;
 use std::path::Path;
 use std::time::Duration;
@@ -38,7 +39,8 @@ fn a_short_file_gets_the_documented_defaults() {
     assert_eq!(config.encryption_key_path(), Path::new("/var/lib/terraplane/key"));
     assert_eq!(config.github.api_url.as_str(), "https://api.github.com/");
     assert_eq!(config.github.host(), "github.com");
-    assert_eq!(config.sandbox.require, SandboxLevel::Off);
+    assert_eq!(config.sandbox.require, Level::Reduced);
+    assert_eq!(config.sandbox.users, 900_000..900_064);
     assert_eq!(config.concurrency.runs.get(), 4);
     assert_eq!(config.terraform.init_timeout, Duration::from_secs(600));
     assert_eq!(config.terraform.plan_timeout, Duration::from_secs(1800));
@@ -117,7 +119,7 @@ fn every_key_can_be_set_by_environment_alone() {
     assert!(matches!(config.database, Database::Postgres(_)));
     assert!(matches!(config.github.auth, GithubAuth::App { app_id: 7, .. }));
     assert_eq!(config.github.host(), "127.0.0.1:8080");
-    assert_eq!(config.sandbox.require, SandboxLevel::Off);
+    assert_eq!(config.sandbox.require, Level::Off);
     assert_eq!(config.concurrency.runs.get(), 2);
     assert_eq!(config.terraform.binaries, [Path::new("/opt/terraform"), Path::new("/opt/tofu")]);
     assert_eq!(config.terraform.default_version.as_deref(), Some("~> 1.10"));
@@ -137,15 +139,69 @@ fn the_environment_wins_over_the_file_and_an_empty_variable_is_none() {
         .variable("TERRAPLANE_CONCURRENCY__RUNS", "")
         .load();
     assert_eq!(config.name, "fromenv");
-    assert_eq!(config.sandbox.require, SandboxLevel::Off);
+    assert_eq!(config.sandbox.require, Level::Off);
     assert_eq!(config.concurrency.runs.get(), 8);
 }
 
 #[test]
-fn a_sandbox_that_this_version_does_not_have_is_not_promised() {
-    let errors = Server::with("sandbox: {require: reduced}\n").errors().to_string();
-    assert!(errors.contains("this version has no sandbox"), "{errors}");
-    assert!(errors.contains("write `off`"), "{errors}");
+fn a_repository_may_reach_more_and_use_more_than_the_server_says_for_all() {
+    let config = Server::with(
+        "sandbox:
+  require: full
+  users: 700000-700007
+  egress: [api.example.com]
+  limits: {memory: 2GiB, processes: 256}
+repos:
+  - match: github.com/acme/**
+    sandbox:
+      egress: {plan: ['*.example.org'], apply: [state.internal:8080], init: ['tcp://git.internal:9418']}
+      limits: {memory: 8GiB, disk: 512MiB}
+  - match: github.com/acme/lab
+    sandbox: {network: host}
+",
+    )
+    .load();
+    assert_eq!((config.sandbox.require, config.sandbox.users.clone()), (Level::Full, 700_000..700_008));
+    let infra = config.confinement(&repo_name("github.com/acme/infra"));
+    assert_eq!(infra.network, Network::Allow);
+    let usual = Limits::default();
+    assert_eq!(infra.limits, Limits { memory: 8 << 30, processes: 256, disk: 512 << 20, ..usual });
+    let shown =
+        |rules: Vec<crate::domain::egress::Rule>| rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    assert_eq!(shown(infra.egress_of_init()), "api.example.com tcp://git.internal:9418");
+    assert_eq!(shown(infra.egress(Phase::Plan)), "api.example.com *.example.org");
+    assert_eq!(shown(infra.egress(Phase::Apply)), "api.example.com state.internal:8080");
+    let lab = config.confinement(&repo_name("github.com/acme/lab"));
+    assert_eq!((lab.network, lab.limits), (Network::Host, infra.limits));
+    let other = config.confinement(&repo_name("github.com/other/infra"));
+    assert_eq!(other.limits, Limits { memory: 2 << 30, processes: 256, ..usual });
+}
+
+#[test]
+fn what_is_wrong_with_a_sandbox_is_said_with_what_to_write() {
+    let errors = Server::with(
+        "sandbox:
+  require: fully
+  users: 0-10
+  network: host
+  egress: [https://api.example.com, 10.0.0.7]
+  limits: {memory: 4GB, cpus: 2}
+repos: [{match: github.com/acme/infra, sandbox: {require: off}}]
+",
+    )
+    .errors();
+    for said in [
+        "`fully` is not one of `full`, `reduced`, `weak`, `off`",
+        "did you mean `full`?",
+        "`0-10` is not a range of user ids above 999",
+        "`https://api.example.com` is a URL: write the host's name",
+        "`10.0.0.7` is an address",
+        "`4GB` is not a size such as `512MiB` or `4GiB`",
+        "unknown key `cpus` in `limits`",
+        "unknown key `require` in `sandbox`",
+    ] {
+        assert!(errors.contains(said), "{said}: {errors}");
+    }
 }
 
 #[test]

@@ -1,0 +1,188 @@
+//! The `sandbox` part: how well code has to be held, what it may reach, and what it may use up; for the whole server, and
+//! for some repositories besides.
+
+use super::{Phase, ServerConfig};
+use crate::config::decode::{Fields, checked, list, one_of, parsed, size};
+use crate::config::error::Faults;
+use crate::config::yaml::{Node, Value};
+use crate::domain::egress::Rule;
+use crate::domain::id::RepoName;
+use crate::domain::sandbox::{Level, Limits, Network};
+use std::ops::Range;
+
+/// Where a root server's host users begin, and how many there are: above what distributions give to people and services.
+const FIRST_USER: u32 = 900_000;
+const USERS: u32 = 64;
+
+/// What separates runs from the host and from each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sandbox {
+    /// The least level that is accepted. Default `reduced`.
+    pub require: Level,
+    /// The host's users that a server which runs as root gives to its runs, each one of its own.
+    pub users: Range<u32>,
+    of_all: Partial,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self { require: Level::Reduced, users: FIRST_USER..FIRST_USER + USERS, of_all: Partial::default() }
+    }
+}
+
+/// What holds for the runs of one repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confinement {
+    pub network: Network,
+    pub limits: Limits,
+    egress: Vec<(Option<Step>, Rule)>,
+}
+
+/// Steps may reach different names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Init,
+    Plan,
+    Apply,
+}
+
+impl Confinement {
+    /// What `init` may reach beside the registries.
+    #[must_use]
+    pub fn egress_of_init(&self) -> Vec<Rule> {
+        self.egress_of(Step::Init)
+    }
+
+    #[must_use]
+    pub fn egress(&self, phase: Phase) -> Vec<Rule> {
+        self.egress_of(match phase {
+            Phase::Plan => Step::Plan,
+            Phase::Apply => Step::Apply,
+        })
+    }
+
+    fn egress_of(&self, step: Step) -> Vec<Rule> {
+        let counts = |of: &Option<Step>| of.is_none_or(|of| of == step);
+        self.egress.iter().filter(|(of, _)| counts(of)).map(|(_, rule)| rule.clone()).collect()
+    }
+}
+
+/// What one place of the configuration says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Partial {
+    network: Option<Network>,
+    /// For a step, or for all of them.
+    egress: Vec<(Option<Step>, Rule)>,
+    memory: Option<u64>,
+    processes: Option<u64>,
+    open_files: Option<u64>,
+    file_size: Option<u64>,
+    disk: Option<u64>,
+}
+
+impl Partial {
+    /// What a more particular place says over this.
+    pub(super) fn overlaid(mut self, particular: &Self) -> Self {
+        self.egress.extend(particular.egress.iter().cloned());
+        Self {
+            network: particular.network.or(self.network),
+            egress: self.egress,
+            memory: particular.memory.or(self.memory),
+            processes: particular.processes.or(self.processes),
+            open_files: particular.open_files.or(self.open_files),
+            file_size: particular.file_size.or(self.file_size),
+            disk: particular.disk.or(self.disk),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// The server's words with those of every entry that matches; of two on one key the later counts, and names to be
+    /// reached add up.
+    #[must_use]
+    pub fn confinement(&self, repo: &RepoName) -> Confinement {
+        let of_repo = self.policy(repo).map(|policy| policy.sandbox).unwrap_or_default();
+        let said = self.sandbox.of_all.clone().overlaid(&of_repo);
+        let usual = Limits::default();
+        Confinement {
+            network: said.network.unwrap_or(Network::Allow),
+            egress: said.egress,
+            limits: Limits {
+                memory: said.memory.unwrap_or(usual.memory),
+                processes: said.processes.unwrap_or(usual.processes),
+                open_files: said.open_files.unwrap_or(usual.open_files),
+                file_size: said.file_size.unwrap_or(usual.file_size),
+                disk: said.disk.unwrap_or(usual.disk),
+            },
+        }
+    }
+}
+
+pub(super) fn sandbox(mut fields: Fields<'_>, faults: &mut Faults) -> Sandbox {
+    let usual = Sandbox::default();
+    let levels = Level::ALL.map(|level| (level.as_str(), level));
+    let require = fields.optional("require", faults, |node, faults| one_of(node, &levels, faults));
+    let users = fields.optional("users", faults, users);
+    let of_all = partial(&mut fields, faults);
+    fields.finish(faults);
+    Sandbox { require: require.unwrap_or(usual.require), users: users.unwrap_or(usual.users), of_all }
+}
+
+/// What a repository may say of its own: everything but what concerns the host.
+pub(super) fn of_repo(mut fields: Fields<'_>, faults: &mut Faults) -> Partial {
+    let partial = partial(&mut fields, faults);
+    fields.finish(faults);
+    partial
+}
+
+fn partial(fields: &mut Fields<'_>, faults: &mut Faults) -> Partial {
+    let networks = [Network::None, Network::Allow, Network::Host].map(|network| (network.as_str(), network));
+    let network = fields.optional("network", faults, |node, faults| one_of(node, &networks, faults));
+    let path = fields.path_of("egress");
+    let egress = fields.optional("egress", faults, |node, faults| egress(node, &path, faults)).unwrap_or_default();
+    let mut said = Partial { network, egress, ..Partial::default() };
+    if let Some(mut limits) = fields.below("limits", faults) {
+        said.memory = limits.optional("memory", faults, size);
+        said.processes = limits.optional("processes", faults, number);
+        said.open_files = limits.optional("open_files", faults, number);
+        said.file_size = limits.optional("file_size", faults, size);
+        said.disk = limits.optional("disk", faults, size);
+        limits.finish(faults);
+    }
+    said
+}
+
+/// A list for every step, or a mapping of lists.
+fn egress(node: &Node, path: &[String], faults: &mut Faults) -> Option<Vec<(Option<Step>, Rule)>> {
+    let rules = |node: &Node, step: Option<Step>, faults: &mut Faults| -> Vec<(Option<Step>, Rule)> {
+        let rules = list(node, faults, parsed::<Rule>).unwrap_or_default();
+        rules.into_iter().map(|rule| (step, rule)).collect()
+    };
+    if !matches!(node.value, Value::Map(_)) {
+        return Some(rules(node, None, faults));
+    }
+    let mut fields = Fields::item(node, path, faults)?;
+    let mut all = Vec::new();
+    for (key, step) in [("init", Step::Init), ("plan", Step::Plan), ("apply", Step::Apply)] {
+        if let Some(node) = fields.get(key) {
+            all.extend(rules(node, Some(step), faults));
+        }
+    }
+    fields.finish(faults);
+    Some(all)
+}
+
+fn number(node: &Node, faults: &mut Faults) -> Option<u64> {
+    checked(node, "a number from 16 to 1000000", faults, |text| {
+        text.parse().ok().filter(|number| (16..=1_000_000).contains(number))
+    })
+}
+
+/// `900000-900063`. Not root and not what people log in as.
+fn users(node: &Node, faults: &mut Faults) -> Option<Range<u32>> {
+    checked(node, "a range of user ids above 999, such as `900000-900063`", faults, |text| {
+        let (first, last) = text.split_once('-')?;
+        let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (first > 999 && first <= last && last < u32::MAX - 1).then(|| first..last + 1)
+    })
+}
