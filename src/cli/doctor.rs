@@ -203,7 +203,7 @@ fn git_version(what: &str, text: &str) -> Finding {
 /// A configuration that asks for more than there is does not load, so this is for the operator's eyes only.
 fn sandbox() -> Finding {
     let advice = "let only people open pull requests who may run code on this host".to_owned();
-    Finding { advice, ..good(format!("sandbox: {}", Level::Off.banner())) }
+    Finding { advice, ..good(format!("sandbox: {}", Level::Off.banner().unwrap_or(Level::Off.as_str()))) }
 }
 
 async fn forge(config: &ServerConfig) -> Vec<Finding> {

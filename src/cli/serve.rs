@@ -29,7 +29,9 @@ pub async fn serve(config: Option<&Path>, out: &mut (dyn Write + Send)) -> anyho
         TcpListener::bind(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
     let server = Server::start(config, listener, &environment).await?;
     tracing::info!(address = %server.address, "terraplane is up");
-    tracing::warn!("{}", Level::Off.banner());
+    if let Some(banner) = Level::Off.banner() {
+        tracing::warn!("{banner}");
+    }
     stop.await;
     tracing::info!(grace_s = grace.as_secs(), "draining: no new run begins, running ones may finish");
     let finished = server.drain(grace).await;

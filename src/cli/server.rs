@@ -97,7 +97,7 @@ async fn assemble(config: ServerConfig, address: SocketAddr, environment: &Envir
         running: Running::default(),
         pace: Pace::default(),
         surveys: Surveys::default(),
-        server: report::Server { name: config.name.clone(), banner: Some(Level::Off.banner().to_owned()) },
+        server: report::Server { name: config.name.clone(), banner: Level::Off.banner().map(str::to_owned) },
         state_base: format!("http://{}", loopback(address)),
         path,
         wake: Arc::new(Notify::new()),

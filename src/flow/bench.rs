@@ -128,7 +128,9 @@ impl Flow {
         let path = self.archive.create_log(run.id).await.map_err(FlowError::from)?;
         let log = LogWriter::open(&path, Redactor::new(&granted), LONGEST_LOG)
             .map_err(|error| FlowError::disk(&path, error))?;
-        log.line(Level::Off.banner());
+        if let Some(banner) = Level::Off.banner() {
+            log.line(banner);
+        }
         Ok(log)
     }
 

@@ -90,7 +90,7 @@ async fn show(web: &Web, run: &Run, log: &RunLog) -> Result<crate::render::page:
         run,
         pull: pull.as_ref(),
         reviewed: reviewed.as_ref(),
-        banner: Some(Level::Off.banner()),
+        banner: Level::Off.banner(),
         now: now(),
         log_bytes: log.length(),
         log_left_out: log.left_out(),
