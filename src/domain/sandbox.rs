@@ -2,6 +2,7 @@
 //! the comment share.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What holds code that runs. Ordered: more is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +40,12 @@ impl Level {
             Self::Weak => Some("WEAK SANDBOX: TERRAFORM CAN REACH SOCKETS AND ADDRESSES OF THE SERVER'S HOST"),
             Self::Reduced | Self::Full => None,
         }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -106,6 +113,17 @@ impl Limit {
             Self::Processes => "processes",
             Self::FileSize => "file_size",
             Self::Disk => "disk",
+        }
+    }
+
+    /// What happened, as the end of a sentence.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Memory => "it took more memory than a run may take",
+            Self::Processes => "it started more processes than a run may have",
+            Self::FileSize => "it wrote a larger file than a run may write",
+            Self::Disk => "it wrote more to disk than a run may write",
         }
     }
 }

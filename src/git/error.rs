@@ -50,6 +50,7 @@ impl GitError {
             End::Signal(signal) => format!("signal {signal}"),
             End::TimedOut => "out of time".to_owned(),
             End::Cancelled => "cancelled".to_owned(),
+            End::Limit(limit) => limit.sentence().to_owned(),
         };
         Self::Other { command, end, said: said(stderr) }
     }

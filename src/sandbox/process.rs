@@ -5,22 +5,26 @@
 //! 2. The end. A child is the leader of a process group. On its deadline, or when it is cancelled, the group gets
 //!    SIGINT (Terraform then stops in order and frees its state lock), then SIGKILL. When the leader is gone, so are
 //!    those it left behind, and one of them that still holds a pipe cannot keep the server waiting. A process that
-//!    has moved to a session of its own escapes the group; the cage will hold it.
+//!    has moved to a session of its own escapes the group; a [`super::Cage`] holds it.
 //! 3. The output. It is read all the time, bounded, and masked where it becomes readable.
 
+use super::level::Level;
+use super::policy::Limit;
 use super::sink::{Captured, Collector, Sink};
 use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 /// How long the pipes are read after the leader is gone and its group is killed. All that was written by then is read
@@ -111,6 +115,8 @@ pub enum End {
     Signal(i32),
     TimedOut,
     Cancelled,
+    /// It failed, or was killed, because it met this limit of its cage.
+    Limit(Limit),
 }
 
 impl End {
@@ -127,6 +133,17 @@ pub struct Outcome {
     pub stdout: Captured,
     pub stderr: Captured,
     pub elapsed: Duration,
+    /// What held the program.
+    pub level: Level,
+    /// Addresses that it tried to reach and that were refused within the cage. What the proxy refused is not among them.
+    pub refused: Vec<String>,
+}
+
+impl Outcome {
+    pub(super) fn not_started(end: End, level: Level) -> Self {
+        let (stdout, stderr) = (Captured::default(), Captured::default());
+        Self { end, stdout, stderr, elapsed: Duration::ZERO, level, refused: Vec::new() }
+    }
 }
 
 /// The program could not be started.
@@ -152,40 +169,52 @@ pub struct SpawnError {
     )
 )]
 pub async fn run(spec: Spec) -> Result<Outcome, SpawnError> {
-    let Spec { program, args, dir, env, secret_env, stdin, stdout, stderr, deadline, grace, cancel } = spec;
-    let failed = |source| SpawnError { program: program.clone(), dir: dir.clone(), source };
-    let started = Instant::now();
-    if cancel.is_cancelled() {
-        let (stdout, stderr) = (Captured::default(), Captured::default());
-        return Ok(Outcome { end: End::Cancelled, stdout, stderr, elapsed: Duration::ZERO });
+    if spec.cancel.is_cancelled() {
+        return Ok(Outcome::not_started(End::Cancelled, Level::Off));
     }
-    let mut out = Collector::open(stdout).map_err(failed)?;
-    let mut err = Collector::open(stderr).map_err(failed)?;
-
+    let (feed, stdin) = Feed::open(spec.stdin).map_err(failed(&spec.program, &spec.dir))?;
+    let streams = Streams::open(spec.stdout, spec.stderr).map_err(failed(&spec.program, &spec.dir))?;
     #[expect(clippy::disallowed_methods, reason = "this is the one place; the environment is cleared right here")]
-    let mut command = Command::new(&program);
+    let mut command = Command::new(&spec.program);
     command
-        .args(args)
-        .current_dir(&dir)
+        .args(spec.args)
+        .current_dir(&spec.dir)
         .env_clear()
-        .envs(env)
-        .envs(secret_env.iter().map(|(name, value)| (name, value.expose_secret())))
-        .stdin(if matches!(stdin, Stdin::Closed) { Stdio::null() } else { Stdio::piped() })
+        .envs(spec.env)
+        .envs(spec.secret_env.iter().map(|(name, value)| (name, value.expose_secret())))
+        .stdin(stdin.map_or_else(Stdio::null, Stdio::from))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    let mut child = command.spawn().map_err(failed)?;
-    let group = Group::led_by(&child);
+    let child = command.spawn().map_err(failed(&spec.program, &spec.dir))?;
+    // It holds our end of the child's input.
+    drop(command);
+    Ok(attend(child, feed, streams, (spec.deadline, spec.grace), &spec.cancel, Level::Off).await)
+}
 
-    let (input, out_pipe, err_pipe) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+pub(super) fn failed<'s>(program: &'s Path, dir: &'s Path) -> impl Fn(io::Error) -> SpawnError + Copy + 's {
+    |source| SpawnError { program: program.to_owned(), dir: dir.to_owned(), source }
+}
+
+/// Sees a child to its end: a leader of its process group, with piped output.
+pub(super) async fn attend(
+    mut child: Child,
+    feed: Feed,
+    mut streams: Streams,
+    (deadline, grace): (Duration, Duration),
+    cancel: &CancellationToken,
+    level: Level,
+) -> Outcome {
+    let started = Instant::now();
+    let group = Group::led_by(&child);
+    let (out, err) = (child.stdout.take(), child.stderr.take());
     let end = {
         let mut pipes = pin!(async {
-            let out_pipe = out_pipe.expect("stdout is piped");
-            let err_pipe = err_pipe.expect("stderr is piped");
-            tokio::join!(feed(input, stdin), out.drain(out_pipe), err.drain(err_pipe))
+            let (out, err) = (out.expect("stdout is piped"), err.expect("stderr is piped"));
+            tokio::join!(feed.run(), streams.drain(out, err))
         });
-        let mut life = pin!(live(&mut child, group, deadline, grace, &cancel));
+        let mut life = pin!(live(&mut child, group, deadline, grace, cancel));
         let mut drained = false;
         let end = loop {
             tokio::select! {
@@ -199,7 +228,8 @@ pub async fn run(spec: Spec) -> Result<Outcome, SpawnError> {
         }
         end
     };
-    Ok(Outcome { end, stdout: out.finish(), stderr: err.finish(), elapsed: started.elapsed() })
+    let (stdout, stderr) = streams.finish();
+    Outcome { end, stdout, stderr, elapsed: started.elapsed(), level, refused: Vec::new() }
 }
 
 /// Waits for the leader; stops the group when it must. When the leader is gone, so is the group.
@@ -229,10 +259,43 @@ fn ended(status: io::Result<ExitStatus>) -> End {
     }
 }
 
-async fn feed(pipe: Option<ChildStdin>, stdin: Stdin) {
-    if let (Some(mut pipe), Stdin::Bytes(bytes)) = (pipe, stdin) {
-        // A program may end without reading all of it; its exit code says whether that is an error.
-        let _ = pipe.write_all(&bytes).await;
+/// What a program is given to read, on its way.
+pub(super) struct Feed(Option<(pipe::Sender, Vec<u8>)>);
+
+impl Feed {
+    /// With the program's end of the pipe; `None` where it gets nothing.
+    pub(super) fn open(stdin: Stdin) -> io::Result<(Self, Option<OwnedFd>)> {
+        let Stdin::Bytes(bytes) = stdin else { return Ok((Self(None), None)) };
+        let (theirs, ours) = io::pipe()?;
+        let ours = pipe::Sender::from_owned_fd(ours.into())?;
+        Ok((Self(Some((ours, bytes))), Some(theirs.into())))
+    }
+
+    pub(super) async fn run(self) {
+        if let Some((mut pipe, bytes)) = self.0 {
+            // A program may end without reading all of it; its exit code says whether that is an error.
+            let _ = pipe.write_all(&bytes).await;
+        }
+    }
+}
+
+/// Where the two streams of a program's output go.
+pub(super) struct Streams {
+    out: Collector,
+    err: Collector,
+}
+
+impl Streams {
+    pub(super) fn open(stdout: Sink, stderr: Sink) -> io::Result<Self> {
+        Ok(Self { out: Collector::open(stdout)?, err: Collector::open(stderr)? })
+    }
+
+    pub(super) async fn drain(&mut self, out: impl AsyncRead + Unpin, err: impl AsyncRead + Unpin) {
+        tokio::join!(self.out.drain(out), self.err.drain(err));
+    }
+
+    pub(super) fn finish(self) -> (Captured, Captured) {
+        (self.out.finish(), self.err.finish())
     }
 }
 

@@ -10,6 +10,7 @@ use super::words::{plain, tail};
 use crate::domain::id::Workspace;
 use crate::domain::run::{Failure, ResourceOutcome, StateMark, Step};
 use crate::sandbox::log::LogWriter;
+use crate::sandbox::policy::Limit;
 use crate::sandbox::process::{self, End, Outcome, Spec};
 use crate::sandbox::sink::Sink;
 use secrecy::SecretString;
@@ -107,6 +108,8 @@ pub enum StepFailureKind {
     Signal(i32),
     TimedOut,
     Cancelled,
+    /// It met a limit of its cage.
+    Limit(Limit),
     /// It worked, and its result is too large, or not what it should be.
     Unusable,
 }
@@ -338,6 +341,7 @@ impl Steps {
                 (StepFailureKind::TimedOut, format!("{name} was stopped: it had run for {minutes:.1} minutes."))
             }
             End::Cancelled => (StepFailureKind::Cancelled, format!("{name} was cancelled.")),
+            End::Limit(limit) => (StepFailureKind::Limit(limit), format!("{name} was stopped: {}.", limit.sentence())),
         };
         let errors = plain(&outcome.stderr.bytes);
         let words = if errors.is_empty() { plain(&outcome.stdout.bytes) } else { errors };

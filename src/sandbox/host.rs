@@ -1,0 +1,205 @@
+//! What this host can do, found out once, and the door to every cage.
+
+use super::cage::Cage;
+use super::level::Level;
+use super::policy::Policy;
+use super::probe;
+use super::process::{self, Feed, Outcome, SpawnError, Spec, Stdin, Streams};
+use super::session::{self, Session};
+use super::users::{Lease, Users};
+use super::wire::{Ask, Plan, Say, Step};
+use secrecy::ExposeSecret as _;
+use std::io;
+use std::net::TcpListener;
+use std::ops::Range;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Opens cages. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    setup: Setup,
+    level: Level,
+    findings: Vec<Finding>,
+    /// Only where the server is root.
+    users: Option<Users>,
+    cgroups: Vec<PathBuf>,
+    opened: AtomicU64,
+}
+
+/// How the sandbox is set up.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The `terraplane` binary, which is its own helper.
+    pub helper: PathBuf,
+    /// A directory like those that cages will work in: the probe makes its own in it.
+    pub work: PathBuf,
+    /// Levels above are not tried.
+    pub at_most: Level,
+    /// The host's users that a server which is root runs its cages as.
+    pub users: Range<u32>,
+}
+
+impl Setup {
+    /// This very program as the helper, the best level there is, and 64 users from 900000.
+    ///
+    /// # Errors
+    /// When the program's own file cannot be found.
+    pub fn new(work: PathBuf) -> io::Result<Self> {
+        Ok(Self { helper: std::env::current_exe()?, work, at_most: Level::Full, users: 900_000..900_064 })
+    }
+}
+
+/// Why a level does not hold on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub level: Level,
+    /// A sentence.
+    pub why: String,
+    /// What to do about it, as a sentence.
+    pub advice: String,
+}
+
+/// A cage could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum CageError {
+    #[error("this host can only give a sandbox of level `{have}`, and `{least}` is required")]
+    Level { have: Level, least: Level },
+    #[error("all of the {0} users for sandboxes are taken")]
+    NoUser(usize),
+    #[error("the sandbox could not be built: {doing}")]
+    Setup { doing: String, source: io::Error },
+}
+
+impl Sandbox {
+    /// Finds out what holds on this host, by trying to break out of it: well under a second.
+    pub async fn probe(setup: Setup) -> Self {
+        let users = rustix::process::geteuid().is_root().then(|| Users::new(setup.users.clone()));
+        let cgroups = probe::cgroups();
+        let inner = |level, findings| Inner {
+            setup: setup.clone(),
+            level,
+            findings,
+            users: users.clone(),
+            cgroups: cgroups.clone(),
+            opened: AtomicU64::new(0),
+        };
+        let candidate = |level| Self { inner: Arc::new(inner(level, Vec::new())) };
+        let (level, findings) = probe::best(&setup, candidate).await;
+        Self { inner: Arc::new(inner(level, findings)) }
+    }
+
+    /// No sandbox: every cage is one in name only.
+    #[must_use]
+    pub fn off() -> Self {
+        let setup = Setup { helper: PathBuf::new(), work: PathBuf::new(), at_most: Level::Off, users: 0..0 };
+        let (findings, cgroups) = (Vec::new(), Vec::new());
+        let opened = AtomicU64::new(0);
+        Self { inner: Arc::new(Inner { setup, level: Level::Off, findings, users: None, cgroups, opened }) }
+    }
+
+    /// The best level that holds.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.inner.level
+    }
+
+    /// Per better level that was tried, why it does not hold; the best first.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.inner.findings
+    }
+
+    /// Opens a cage. May be done ahead of time: the tree, the scratch directory and all paths of the policy must exist,
+    /// and what is written to them from outside afterwards is seen inside (but at [`Level::Full`], not reliably where
+    /// files that are there already are changed). Where the server is root, all that is in the tree and in the scratch
+    /// directory *at this time* is given to the cage's user; what comes later must be readable for it.
+    ///
+    /// # Errors
+    /// When this host has less than the policy requires, or the cage cannot be built.
+    pub async fn open(&self, policy: Policy) -> Result<Cage, CageError> {
+        let inner = &*self.inner;
+        let (have, least) = (inner.level, policy.least);
+        if have < least {
+            return Err(CageError::Level { have, least });
+        }
+        let roots = [policy.tree.clone(), policy.scratch.clone()];
+        if have == Level::Off {
+            return Ok(Cage::new(have, roots, None, None));
+        }
+        let user = self.user()?;
+        let plan = self.plan(policy, user.as_ref(), false);
+        let failed = |(doing, source)| CageError::Setup { doing, source };
+        let (session, listener) = Session::open(&inner.setup.helper, &plan, user).await.map_err(failed)?;
+        Ok(Cage::new(have, roots, Some(session), listener.map(TcpListener::from)))
+    }
+
+    /// Runs one program that is to be trusted more than its input is, such as git on a mirror: Landlock and seccomp as at
+    /// [`Level::Weak`], with the server's own user, no limits but of time and output, and no process beside it. Takes
+    /// about a millisecond more than without. With [`super::policy::Network::None`] it has no sockets at all.
+    ///
+    /// # Errors
+    /// When it could not be started or shut in.
+    pub async fn run_light(&self, policy: &Policy, spec: Spec) -> Result<Outcome, SpawnError> {
+        if self.inner.level == Level::Off {
+            return process::run(spec).await;
+        }
+        let level = Level::Weak;
+        if spec.cancel.is_cancelled() {
+            return Ok(Outcome::not_started(process::End::Cancelled, level));
+        }
+        let failed = process::failed(&spec.program, &spec.dir);
+        let has_stdin = !matches!(spec.stdin, Stdin::Closed);
+        let (feed, stdin) = Feed::open(spec.stdin).map_err(failed)?;
+        let streams = Streams::open(spec.stdout, spec.stderr).map_err(failed)?;
+        let piped = Stdio::piped;
+        let (child, mut channel) =
+            session::start_helper(&self.inner.setup.helper, piped(), piped(), true).map_err(failed)?;
+        let plain = spec.env.iter().map(|(name, value)| session::variable(name, value));
+        let secret = spec.secret_env.iter().map(|(name, value)| session::variable(name, value.expose_secret()));
+        let step = Step {
+            number: 1,
+            program: spec.program.clone(),
+            args: spec.args,
+            dir: spec.dir.clone(),
+            env: plain.chain(secret).collect(),
+            stdin: has_stdin,
+        };
+        let descriptors: Vec<BorrowedFd<'_>> = stdin.iter().map(OwnedFd::as_fd).collect();
+        channel.send(&self.plan(policy.clone(), None, true), &[]).await.map_err(failed)?;
+        channel.send(&Ask::Run(step), &descriptors).await.map_err(failed)?;
+        drop(stdin);
+        // The socket closes when the helper becomes the program.
+        match channel.receive_or_end().await.map_err(failed)? {
+            None => Ok(process::attend(child, feed, streams, (spec.deadline, spec.grace), &spec.cancel, level).await),
+            Some(Say::NotStarted { error, .. }) => Err(failed(io::Error::from_raw_os_error(error))),
+            Some(Say::Failed { doing, why }) => Err(failed(io::Error::other(format!("{doing}: {why}")))),
+            Some(other) => Err(failed(io::Error::other(format!("unexpected answer {other:?}")))),
+        }
+    }
+
+    fn user(&self) -> Result<Option<Lease>, CageError> {
+        let Some(users) = &self.inner.users else { return Ok(None) };
+        users.take().map(Some).ok_or_else(|| CageError::NoUser(self.inner.setup.users.len()))
+    }
+
+    fn plan(&self, policy: Policy, user: Option<&Lease>, light: bool) -> Plan {
+        let number = self.inner.opened.fetch_add(1, Ordering::Relaxed);
+        Plan {
+            level: self.inner.level,
+            policy,
+            run_as: user.map(|lease| lease.user),
+            cgroups: self.inner.cgroups.clone(),
+            name: format!("terraplane-{}-{number}", std::process::id()),
+            light,
+        }
+    }
+}
