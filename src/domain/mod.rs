@@ -8,6 +8,7 @@
 
 pub mod command;
 pub mod decide;
+pub mod egress;
 pub mod event;
 pub mod fingerprint;
 pub mod id;

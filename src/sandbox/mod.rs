@@ -4,8 +4,10 @@
 //!    it and its children when its time is over.
 //! 2. [`sink`] is where a program's output goes: bounded, and always read to its end.
 //! 3. [`log`] and [`redact`] write the log of a run without the secrets that the run was given.
-//! 4. [`Level`] says how well the host is protected from what runs. There is no cage yet, and every run says so.
+//! 4. [`egress`] is the proxy through which a program reaches what it may reach, and nothing else.
+//! 5. [`Level`] says how well the host is protected from what runs. There is no cage yet, and every run says so.
 
+pub mod egress;
 pub mod log;
 pub mod process;
 pub mod redact;
