@@ -44,6 +44,7 @@ pub const DELIVERIES: &str = "terraplane_deliveries_total";
 /// Jobs in the queue, by `kind` and `state` (`queued`, `leased`).
 pub const JOBS: &str = "terraplane_jobs";
 /// 1 if the database answered when the metrics were read.
+pub const SANDBOX_LEVEL: &str = "terraplane_sandbox_level";
 pub const DATABASE_UP: &str = "terraplane_database_up";
 /// How long HTTP requests took, by `method`, `route` and `status`.
 pub const HTTP_SECONDS: &str = "terraplane_http_request_seconds";
@@ -93,6 +94,7 @@ fn collect() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()?;
     describe_counter!(DELIVERIES, "Webhook requests by forge and result");
     describe_gauge!(JOBS, "Jobs in the queue by kind and state");
+    describe_gauge!(SANDBOX_LEVEL, "1 for the level of the sandbox that holds runs");
     describe_gauge!(DATABASE_UP, "1 if the database answered");
     describe_histogram!(HTTP_SECONDS, Unit::Seconds, "HTTP requests by method, route and status");
     describe_histogram!(RUN_SECONDS, Unit::Seconds, "Runs by kind and the state that they ended in");

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use terraplane::cli::Server;
+use terraplane::cli::{Server, find_sandbox};
 use terraplane::config::{Environment, ServerConfig};
 use terraplane::demo::state::{Change, State};
 use terraplane::demo::world::{Hook, NewPull};
@@ -122,7 +122,9 @@ impl Served {
         let text = yaml(data.path(), &address.to_string(), world.api_url().as_str(), token.expose_secret(), &repo)?;
         std::fs::write(&file, text)?;
         let config = ServerConfig::load(Some(&file), &Environment::new()).map_err(|e| anyhow::anyhow!("{e}"))?;
-        let server = Server::start(config, listener, &Environment::from([("PATH".to_owned(), path())])).await?;
+        let sandbox = find_sandbox(&config, Some(env!("CARGO_BIN_EXE_terraplane").into())).await?;
+        let server =
+            Server::start(config, listener, &Environment::from([("PATH".to_owned(), path())]), sandbox).await?;
         let url = format!("http://{address}/webhooks/github").parse()?;
         Ok(Self { server, hook: Hook { url, secret: WEBHOOK_SECRET.into() }, _data: data })
     }

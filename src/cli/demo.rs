@@ -1,8 +1,8 @@
 //! `terraplane demo`: the server and a small local forge in one process. The server does what it does for GitHub, through
 //! the very same adapter and signed webhooks.
 
-use super::Server;
 use super::serve::asked_to_stop;
+use super::{Server, find_sandbox};
 use crate::config::{Environment, ServerConfig, process_environment};
 use crate::demo::script::ScriptError;
 use crate::demo::world::{Hook, World};
@@ -38,7 +38,8 @@ pub async fn demo(script: bool, out: &mut (dyn Write + Send)) -> anyhow::Result<
     let secret = new_secret();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let config = configuration(&world, listener.local_addr()?, &secret, data.path())?;
-    let server = Server::start(config, listener, &environment).await?;
+    let sandbox = find_sandbox(&config, None).await?;
+    let server = Server::start(config, listener, &environment, sandbox).await?;
     server.flow.tools.choose(None::<&str>).await.context("the demo needs terraform or tofu on the PATH")?;
     let url = format!("http://{}/webhooks/github", server.address).parse()?;
     world.set_hook(Hook { url, secret });

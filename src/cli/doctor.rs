@@ -2,6 +2,7 @@
 //!
 //! Each thing is looked at as the server itself would use it, so that what is fine here is fine there.
 
+use super::find_sandbox;
 use crate::config::{Environment, GithubAuth as Auth, GithubConfig, ServerConfig};
 use crate::forge::{Finding, Forge, Github, GithubAuth, GithubSettings, SetupError};
 use crate::git::Git;
@@ -14,7 +15,7 @@ use semver::Version;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[cfg(test)]
@@ -25,13 +26,14 @@ const LEAST_GIT: Version = Version::new(2, 38, 0);
 /// How long the database and the server's own address may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Looks at everything and prints it. The exit code: 0; 1 if something is not in order; 2 if the configuration is wrong.
+/// Looks at everything and prints it. `helper`: the `terraplane` binary, if it is not this program. The exit code: 0; 1 if something is not in order; 2 if the configuration is wrong.
 ///
 /// # Errors
 /// When the output cannot be written, or there is no place for temporary files.
 pub async fn doctor(
     file: Option<&Path>,
     environment: &Environment,
+    helper: Option<PathBuf>,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<u8> {
     let config = match ServerConfig::load(file, environment) {
@@ -51,7 +53,9 @@ pub async fn doctor(
         chart.add(&finding)?;
     }
     chart.add(&git(path, scratch.path()).await)?;
-    chart.add(&sandbox())?;
+    for finding in sandbox(&config, helper).await {
+        chart.add(&finding)?;
+    }
     for finding in forge(&config).await {
         chart.add(&finding)?;
     }
@@ -200,10 +204,37 @@ fn git_version(what: &str, text: &str) -> Finding {
     }
 }
 
-/// A configuration that asks for more than there is does not load, so this is for the operator's eyes only.
-fn sandbox() -> Finding {
-    let advice = "let only people open pull requests who may run code on this host".to_owned();
-    Finding { advice, ..good(format!("sandbox: {}", Level::Off.banner().unwrap_or_default())) }
+/// What holds is what the server would find; why no better level holds is told where it matters.
+async fn sandbox(config: &ServerConfig, helper: Option<PathBuf>) -> Vec<Finding> {
+    let required = config.sandbox.require;
+    let sandbox = match find_sandbox(config, helper).await {
+        Ok(sandbox) => sandbox,
+        Err(error) => return vec![bad("sandbox: its level can be found out", format!("{error:#}"))],
+    };
+    let level = sandbox.level();
+    let what = format!("sandbox: level `{level}` holds, `{required}` is required");
+    let said = match level.banner() {
+        Some(banner) => format!("{what}; {banner}"),
+        None => what,
+    };
+    let mut findings = Vec::new();
+    if level < required {
+        findings
+            .push(bad(said, "runs are refused until a better level holds, or less is required (`sandbox.require`)"));
+    } else {
+        findings.push(good(said));
+    }
+    findings.extend(sandbox.findings().iter().map(|finding| {
+        let what = format!("sandbox: level `{}` does not hold: {}", finding.level, finding.why);
+        // Worse than what is there is a matter of taste; worse than what is required is not.
+        let ok = finding.level > required || level >= required;
+        Finding { what, ok, advice: finding.advice.clone() }
+    }));
+    if level < Level::Full {
+        let advice = "pull requests from forks are refused below level `full`".to_owned();
+        findings.push(Finding { advice, ..good("sandbox: forks") });
+    }
+    findings
 }
 
 async fn forge(config: &ServerConfig) -> Vec<Finding> {

@@ -6,7 +6,7 @@ pub mod doctor;
 pub mod serve;
 mod server;
 
-pub use server::Server;
+pub use server::{Server, find_sandbox};
 
 use crate::config::process_environment;
 use clap::{Parser, Subcommand};
@@ -63,7 +63,9 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Serve { config } => serve::serve(config.as_deref(), &mut out).await,
             Command::Demo { script } => demo::demo(script, &mut out).await,
             Command::Check { path } => check::check(&path, &mut out),
-            Command::Doctor { config } => doctor::doctor(config.as_deref(), &process_environment(), &mut out).await,
+            Command::Doctor { config } => {
+                doctor::doctor(config.as_deref(), &process_environment(), None, &mut out).await
+            }
         }
     });
     match ended {

@@ -1,6 +1,6 @@
 //! `terraplane serve`: the server, until it is told to stop.
 
-use super::Server;
+use super::{Server, find_sandbox};
 use crate::config::{ServerConfig, process_environment};
 use crate::telemetry::{self, LogFormat};
 use anyhow::Context as _;
@@ -26,11 +26,9 @@ pub async fn serve(config: Option<&Path>, out: &mut (dyn Write + Send)) -> anyho
     let grace = config.grace_period;
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
-    let server = Server::start(config, listener, &environment).await?;
+    let sandbox = find_sandbox(&config, None).await?;
+    let server = Server::start(config, listener, &environment, sandbox).await?;
     tracing::info!(address = %server.address, "terraplane is up");
-    if let Some(banner) = server.flow.server.level.banner() {
-        tracing::warn!("{banner}");
-    }
     stop.await;
     tracing::info!(grace_s = grace.as_secs(), "draining: no new run begins, running ones may finish");
     let finished = server.drain(grace).await;

@@ -9,16 +9,16 @@ use crate::flow::tokens::Tokens;
 use crate::flow::{Flow, Pace, Running, Surveys, Worker, clear_work, open_archive};
 use crate::git::{Git, Mirrors};
 use crate::render::Renderer;
-use crate::sandbox::{Level, process};
+use crate::sandbox::{self, Sandbox, process};
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use crate::terraform::install::Tools;
 use crate::web::{self, Hook, WebState};
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,14 +43,20 @@ pub struct Server {
 
 impl Server {
     /// Opens the store and the archive, starts the worker and serves on `listener`. Of the environment only `PATH` and
-    /// what git's network needs is used.
+    /// what git's network needs is used. Runs are held by `sandbox` (see [`find_sandbox`]).
     ///
     /// # Errors
     /// When the data directory can't be written, the database can't be opened, git is missing,
     /// or the encryption key is gone although something was encrypted with it.
-    pub async fn start(config: ServerConfig, listener: TcpListener, environment: &Environment) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: ServerConfig,
+        listener: TcpListener,
+        environment: &Environment,
+        sandbox: Sandbox,
+    ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
-        let flow = Arc::new(assemble(config, address, environment).await?);
+        show_level(&sandbox, &config);
+        let flow = Arc::new(assemble(config, address, environment, sandbox).await?);
         clear_work(&flow)?;
         let draining = Arc::new(AtomicBool::new(false));
         let closed = CancellationToken::new();
@@ -74,7 +80,43 @@ impl Server {
     }
 }
 
-async fn assemble(config: ServerConfig, address: SocketAddr, environment: &Environment) -> anyhow::Result<Flow> {
+/// The best sandbox that holds on this host, found by trying to break out of it. `helper`: the `terraplane` binary, if it
+/// is not this program.
+///
+/// # Errors
+/// When the data directory can't be written, or this program's own file can't be found.
+pub async fn find_sandbox(config: &ServerConfig, helper: Option<PathBuf>) -> anyhow::Result<Sandbox> {
+    let work = config.data_dir.join("probe");
+    std::fs::create_dir_all(&work).with_context(|| format!("can't create {}", work.display()))?;
+    let mut setup = sandbox::Setup::new(work).context("this program's own file can't be found")?;
+    setup.users = config.sandbox.users.clone();
+    setup.helper = helper.unwrap_or(setup.helper);
+    Ok(Sandbox::probe(setup).await)
+}
+
+/// Says how well runs are held, where operators look.
+fn show_level(sandbox: &Sandbox, config: &ServerConfig) {
+    let (level, required) = (sandbox.level(), config.sandbox.require);
+    for known in sandbox::Level::ALL {
+        metrics::gauge!(telemetry::SANDBOX_LEVEL, "level" => known.as_str()).set(f64::from(u8::from(known == level)));
+    }
+    tracing::info!(%level, %required, "sandbox");
+    for finding in sandbox.findings() {
+        tracing::info!(level = %finding.level, why = finding.why, advice = finding.advice, "a better sandbox does not hold");
+    }
+    if level < required {
+        tracing::error!(%level, %required, "every run is refused: `terraplane doctor` says how to mend it");
+    } else if let Some(banner) = level.banner() {
+        tracing::warn!("{banner}");
+    }
+}
+
+async fn assemble(
+    config: ServerConfig,
+    address: SocketAddr,
+    environment: &Environment,
+    sandbox: Sandbox,
+) -> anyhow::Result<Flow> {
     let path = environment.get("PATH").cloned().unwrap_or_default();
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("can't create `data_dir` {}", config.data_dir.display()))?;
@@ -97,7 +139,8 @@ async fn assemble(config: ServerConfig, address: SocketAddr, environment: &Envir
         running: Running::default(),
         pace: Pace::default(),
         surveys: Surveys::default(),
-        server: report::Server { name: config.name.clone(), level: Level::Off },
+        server: report::Server { name: config.name.clone(), level: sandbox.level() },
+        sandbox,
         state_base: format!("http://{}", loopback(address)),
         path,
         wake: Arc::new(Notify::new()),

@@ -67,10 +67,14 @@ impl Flow {
         asked_for: Option<&Sha>,
         attempt: u32,
     ) -> Result<Finding, FlowError> {
+        let (have, required) = (self.sandbox.level(), self.config.sandbox.require);
+        if have < required {
+            return Ok(Finding::problem(Problem::Sandbox { have, required }));
+        }
         if pull.fork {
             let known = self.store.pull_state(&pull.id).await?.map(|state| state.record);
             let seen = known.as_ref().and_then(|record| record.affected.as_ref());
-            if let Err(problem) = admit(pull, seen, asked_for, self.server.level) {
+            if let Err(problem) = admit(pull, seen, asked_for, have) {
                 return Ok(Finding::problem(problem));
             }
         }

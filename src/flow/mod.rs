@@ -39,6 +39,7 @@ use crate::domain::report::Server;
 use crate::forge::Forge;
 use crate::git::Mirrors;
 use crate::render::Renderer;
+use crate::sandbox::Sandbox;
 use crate::store::Store;
 use crate::terraform::install::Tools;
 use links::Links;
@@ -67,6 +68,8 @@ pub struct Flow {
     /// Runs of this process that can be told to stop.
     pub running: Running,
     pub pace: Pace,
+    /// What holds the code of pull requests.
+    pub sandbox: Sandbox,
     /// What was read of trees lately.
     pub surveys: Surveys,
     /// Rung whenever work was queued.

@@ -10,8 +10,10 @@
 //!    sure to be rid of it and its children when its time is over.
 //! 5. [`sink`] is where a program's output goes: bounded, and always read to its end. [`log`] and [`redact`] write the
 //!    log of a run without the secrets that the run was given.
+//! 6. [`egress`] is the proxy through which a cage reaches what it may reach, and nothing else.
 
 mod cage;
+pub mod egress;
 pub mod helper;
 mod host;
 mod level;

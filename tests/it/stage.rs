@@ -9,7 +9,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use terraplane::cli::Server;
 use terraplane::config::{Environment, ServerConfig};
+use terraplane::sandbox::{self, Level, Sandbox};
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
 use url::Url;
 
 /// How long running work may go on at the end of a scenario.
@@ -26,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) app: bool,
     /// The `match` of the `repos` entry; `None`: the world's repository.
     pub(crate) matches: Option<String>,
+    /// The sandbox is no better than this; `None`: as good as this host has it.
+    pub(crate) at_most: Option<Level>,
     /// Its programs come before those of the real `PATH`.
     pub(crate) programs: Option<PathBuf>,
 }
@@ -105,6 +109,22 @@ pub(crate) async fn idle(server: &Server) {
     }
 }
 
+/// Found out once for each level: what holds on this host does not change between scenarios.
+pub(crate) async fn sandbox(at_most: Option<Level>) -> Sandbox {
+    static FOUND: [OnceCell<Sandbox>; 4] = [const { OnceCell::const_new() }; 4];
+    let at_most = at_most.unwrap_or(Level::Full);
+    let found = &FOUND[Level::ALL.iter().position(|level| *level == at_most).unwrap()];
+    let probe = || async {
+        // Kept until the process ends: it is all of a work directory's life.
+        let work = tempfile::tempdir().unwrap().keep();
+        let mut setup = sandbox::Setup::new(work).unwrap();
+        setup.helper = env!("CARGO_BIN_EXE_terraplane").into();
+        setup.at_most = at_most;
+        Sandbox::probe(setup).await
+    };
+    found.get_or_init(probe).await.clone()
+}
+
 async fn start(world: &World, data: &Path, setup: &Setup) -> Server {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -114,7 +134,7 @@ async fn start(world: &World, data: &Path, setup: &Setup) -> Server {
     let path = std::env::var("PATH").unwrap();
     let path = setup.programs.iter().map(|dir| format!("{}:", dir.display())).collect::<String>() + &path;
     let environment = Environment::from([("PATH".to_owned(), path)]);
-    let server = Server::start(config, listener, &environment).await.unwrap();
+    let server = Server::start(config, listener, &environment, sandbox(setup.at_most).await).await.unwrap();
     world.connect(&format!("http://{address}/").parse().unwrap());
     server
 }

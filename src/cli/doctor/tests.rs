@@ -54,7 +54,7 @@ impl Host {
     /// The exit code and what is printed.
     async fn examined(&self) -> (u8, String) {
         let mut out = Vec::new();
-        let code = doctor(None, &self.environment, &mut out).await.unwrap();
+        let code = doctor(None, &self.environment, Some("/nowhere/terraplane".into()), &mut out).await.unwrap();
         (code, String::from_utf8(out).unwrap())
     }
 }
@@ -67,9 +67,15 @@ fn lines<'t>(text: &'t str, mark: &str) -> Vec<&'t str> {
 async fn a_host_in_order_is_called_so_and_the_forge_that_is_not_is_named() {
     let (code, text) = Host::new().await.examined().await;
     let fine = lines(&text, "ok");
-    for part in
-        ["configuration:", "data_dir:", "database: SQLite", "terraform:", "git:", "sandbox: NOT SANDBOXED", "webhooks:"]
-    {
+    for part in [
+        "configuration:",
+        "data_dir:",
+        "database: SQLite",
+        "terraform:",
+        "git:",
+        "sandbox: level `off` holds, `off` is required; NOT SANDBOXED",
+        "webhooks:",
+    ] {
         assert!(fine.iter().any(|line| line[7..].starts_with(part)), "{part} in:\n{text}");
     }
     let wrong = lines(&text, "WRONG");

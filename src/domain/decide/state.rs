@@ -5,6 +5,7 @@ use crate::domain::lock::Lock;
 use crate::domain::project::{Project, Target};
 use crate::domain::pull::Pull;
 use crate::domain::run::{Outcome, Run, RunState};
+use crate::domain::sandbox::Level;
 use serde::{Deserialize, Serialize};
 
 /// A pull request as it is stored.
@@ -61,6 +62,8 @@ pub enum Problem {
     /// The head comes from another repository: somebody with write permission has to ask for a plan of exactly this
     /// commit.
     ForkWaits { head: Sha },
+    /// This server's sandbox is less than its operator demands: nothing is run for anybody.
+    Sandbox { have: Level, required: Level },
     /// Head and base can't be merged.
     Conflict { files: Vec<String> },
     /// `terraplane.yaml` can't be used: the rendered errors, with file, line and snippet.
@@ -77,6 +80,9 @@ impl Problem {
             Self::Fork => "pull requests from forks are refused",
             Self::ForkWaits { .. } => {
                 "its head is in a fork: read the changes, then ask for a plan of this very commit, as the live comment says"
+            }
+            Self::Sandbox { .. } => {
+                "this server's sandbox is not good enough for its operator: nothing is run until that is mended"
             }
             Self::Conflict { .. } => "it conflicts with the base branch: resolve that, and push",
             Self::Configuration { .. } => {

@@ -56,6 +56,8 @@ pub(super) fn hints(state: &PullState, name: &str) -> Vec<Hint> {
     if let Some(problem) = &state.record.problem {
         return match problem {
             Problem::Fork => Vec::new(),
+            Problem::Sandbox { .. } if state.pull().is_open() => vec![Hint::Plan { command: format!("{name} plan") }],
+            Problem::Sandbox { .. } => vec![Hint::Apply { command: format!("{name} apply"), requires: vec![] }],
             Problem::ForkWaits { head } => vec![Hint::PlanFork { command: format!("{name} plan --sha {head}") }],
             Problem::Conflict { .. } => vec![Hint::Resolve],
             Problem::Configuration { .. } => vec![Hint::Check],

@@ -68,6 +68,7 @@ fn problem_verdict(problem: &Problem) -> Verdict {
     let text = match problem {
         Problem::Fork => "Refused: the head is in a fork".into(),
         Problem::ForkWaits { .. } => "From a fork: waits for somebody with write permission to ask for a plan".into(),
+        Problem::Sandbox { .. } => "Not planned: the server's sandbox is not good enough".into(),
         Problem::Conflict { files } => {
             format!("Not planned: conflicts with the base branch ({})", count(files.len(), "file"))
         }
