@@ -10,6 +10,7 @@ pub mod command;
 pub mod decide;
 pub mod event;
 pub mod fingerprint;
+pub mod grant;
 pub mod id;
 pub mod impact;
 pub mod lock;

@@ -17,10 +17,15 @@ use crate::sandbox::redact::Redactor;
 use crate::store::StoreError;
 use crate::terraform::install::Tool;
 use crate::terraform::managed::{self, ManagedState};
+use crate::terraform::snapshot::{self, LOCK_FILE, Snapshot, SnapshotError};
 use crate::terraform::steps::{Limits, StepFailure, StepSettings, Steps};
+use crate::terraform::untrusted;
 use secrecy::SecretString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
+
+/// Why files of a commit are not in its work tree, as the log says it.
+const LEFT_OUT: &str = "it is terraform's own, or a link that leads out of the repository";
 
 /// A run's log is cut at this many bytes.
 const LONGEST_LOG: u64 = 64 << 20;
@@ -103,7 +108,9 @@ impl Flow {
         for dir in [bench.tree(), bench.scratch()] {
             std::fs::create_dir(&dir).map_err(|error| FlowError::disk(&dir, error))?;
         }
-        mirror.checkout(tree, &bench.tree()).await?;
+        for path in mirror.checkout(tree, &bench.tree()).await? {
+            bench.say(&format!("`{}` is left out of the work tree: {}.", path.display(), LEFT_OUT));
+        }
         if !bench.dir().is_dir() {
             return Err(not_prepared(format!("the directory `{}` is not there at this commit", run.project.key.dir)));
         }
@@ -191,7 +198,37 @@ impl Bench<'_> {
         }))
     }
 
+    /// Runs `init` with a phase's environment, and notes the configuration before any code of the pull request runs.
+    /// With `readonly_lock`, providers must be those of the lock file.
+    pub(super) async fn init(&self, phase: Phase, readonly_lock: bool) -> Result<Snapshot, Stop> {
+        self.steps(phase).await?.init(readonly_lock).await?;
+        let (root, dir, tool) = (self.tree(), self.dir(), self.tool.clone());
+        let noted = tokio::task::spawn_blocking(move || {
+            let removed = snapshot::remove_outward_links(&root, &dir)?;
+            Ok::<_, SnapshotError>((removed, Snapshot::take(&root, &dir, &tool)?))
+        });
+        let noted = noted.await.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked).into()));
+        let (removed, snapshot) = noted.map_err(|error| Stop::Failed(failure(Step::Init, error)))?;
+        for path in removed {
+            self.say(&format!("`{}` was removed: the link leads out of the work tree.", path.display()));
+        }
+        Ok(snapshot)
+    }
+
+    /// Puts a plan's bytes where terraform reads them, in the place of whatever is there.
+    pub(super) fn restore_plan(&self, plan: &[u8]) -> Result<(), Stop> {
+        put(&self.plan_path(), plan)
+    }
+
+    pub(super) fn restore_lock(&self, lock: &[u8]) -> Result<(), Stop> {
+        put(&self.dir().join(LOCK_FILE), lock)
+    }
+
     pub(super) fn say(&self, line: &str) {
         self.log.line(line);
     }
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Stop> {
+    untrusted::replace(path, bytes).map_err(|error| FlowError::disk(path, error).into())
 }

@@ -6,6 +6,7 @@
 //! 3. [`log`] and [`redact`] write the log of a run without the secrets that the run was given.
 //! 4. [`Level`] says how well the host is protected from what runs. There is no cage yet, and every run says so.
 
+pub mod links;
 pub mod log;
 pub mod process;
 pub mod redact;

@@ -7,13 +7,17 @@
 //! source ──▶ domain::impact        which projects a change concerns
 //! install (version) ──▶ Tool ─┐
 //! managed, environment ───────┴──▶ steps ──▶ sandbox::process ──▶ events, words, plan_file
+//!                             init ─┴─▶ snapshot ──▶ integrity ◀── plan ┘
 //! ```
 
 pub mod environment;
 mod events;
 pub mod install;
+pub mod integrity;
 pub mod managed;
 pub mod plan_file;
+mod plan_zip;
+pub mod snapshot;
 pub mod source;
 pub mod steps;
 #[cfg(test)]
