@@ -4,7 +4,7 @@ mod forge;
 mod policy;
 
 pub use forge::{GithubAuth, GithubConfig};
-pub use policy::{Phase, RepoPolicy};
+pub use policy::{ModulesAccess, Phase, RepoPolicy};
 
 use super::decode::{Fields, address, checked, duration, list, one_of, text};
 use super::environment::{Environment, overlay};

@@ -17,6 +17,7 @@ use crate::sandbox::redact::Redactor;
 use crate::store::StoreError;
 use crate::terraform::install::Tool;
 use crate::terraform::managed::{self, ManagedState};
+use crate::terraform::private_modules::PrivateModules;
 use crate::terraform::snapshot::{self, LOCK_FILE, Snapshot, SnapshotError};
 use crate::terraform::steps::{Limits, StepFailure, StepSettings, Steps};
 use crate::terraform::untrusted;
@@ -127,16 +128,22 @@ impl Flow {
 
     /// What the run is granted never stands in its log.
     async fn open_log(&self, run: &Run) -> Result<LogWriter, Stop> {
-        let granted: Vec<SecretString> = [Phase::Plan, Phase::Apply]
+        let granted = [Phase::Init, Phase::Plan, Phase::Apply]
             .into_iter()
             .flat_map(|phase| self.config.env_for(&run.pull.repo, &run.project, phase))
-            .map(|(_, value)| value)
-            .collect();
+            .map(|(_, value)| value);
+        let modules = self.private_modules(run);
+        let granted: Vec<SecretString> = granted.chain(modules.iter().flat_map(PrivateModules::secrets)).collect();
         let path = self.archive.create_log(run.id).await.map_err(FlowError::from)?;
         let log = LogWriter::open(&path, Redactor::new(&granted), LONGEST_LOG)
             .map_err(|error| FlowError::disk(&path, error))?;
         log.line(Level::Off.banner());
         Ok(log)
+    }
+
+    fn private_modules(&self, run: &Run) -> Option<PrivateModules> {
+        let access = self.config.modules_for(&run.pull.repo)?;
+        Some(PrivateModules { hosts: access.hosts, token: access.token })
     }
 
     /// Where managed state is reached; a saved plan holds it.
@@ -171,12 +178,13 @@ impl Bench<'_> {
     /// Terraform for a phase, with that phase's environment and its right to managed state.
     pub(super) async fn steps(&self, phase: Phase) -> Result<Steps, Stop> {
         let flow = self.flow;
-        let mut env = flow.config.env_for(&self.run.pull.repo, &self.run.project, phase);
+        let env_for = |phase| flow.config.env_for(&self.run.pull.repo, &self.run.project, phase);
+        let mut managed = None;
         if let Some(address) = flow.state_address(self.run).await? {
             let right = if phase == Phase::Apply { Right::Write } else { Right::Read };
             let state = flow.store.state_id(&self.run.pull.repo, &self.run.project.key).await?;
             let token = flow.tokens.issue(self.run.id, &state.to_string(), right);
-            env.extend(ManagedState { address, run: self.run.id.to_string(), token }.environment());
+            managed = Some(ManagedState { address, run: self.run.id.to_string(), token });
         }
         let limits = &flow.config.terraform;
         Ok(Steps::new(StepSettings {
@@ -186,7 +194,10 @@ impl Bench<'_> {
             workspace: self.run.project.key.workspace.clone(),
             path: flow.path.clone(),
             cli_config: flow.config.terraform.cli_config.clone(),
-            env,
+            env: env_for(phase),
+            init_env: env_for(Phase::Init),
+            modules: flow.private_modules(self.run),
+            state: managed,
             log: self.log.clone(),
             cancel: self.cancel.clone(),
             limits: Limits {

@@ -126,6 +126,16 @@ impl Flow {
             add(&name);
             add(value.expose_secret());
         }
+        // What `init` alone is granted decides which backend and modules there are. The token for modules does not: what it
+        // fetched is compared itself, and a token may be short-lived.
+        let of_init = self.config.env_for(&run.pull.repo, &run.project, Phase::Init);
+        if !of_init.is_empty() {
+            add("init");
+        }
+        for (name, value) in of_init {
+            add(&name);
+            add(value.expose_secret());
+        }
         add("var files");
         run.project.var_files.iter().for_each(|file| add(file));
         hex::encode(hash.finalize().into_bytes())
