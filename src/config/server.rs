@@ -5,7 +5,7 @@ mod policy;
 mod sandbox;
 
 pub use forge::{GithubAuth, GithubConfig};
-pub use policy::{Phase, RepoPolicy};
+pub use policy::{ModulesAccess, Phase, RepoPolicy};
 pub use sandbox::{Confinement, Sandbox};
 
 use super::decode::{Fields, address, checked, duration, list, text};

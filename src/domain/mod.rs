@@ -11,6 +11,7 @@ pub mod decide;
 pub mod egress;
 pub mod event;
 pub mod fingerprint;
+pub mod grant;
 pub mod id;
 pub mod impact;
 pub mod lock;

@@ -3,10 +3,14 @@
 //! The saved plan runs if code, state, terraform and variables are what they were when it was made. Otherwise a new
 //! plan is made and compared with the reviewed one by fingerprint: equal, it runs; different, or never reviewed, nothing
 //! runs, and the difference waits for `approve`.
+//!
+//! Whichever plan runs comes from the archive, and into a work tree in which no code of the pull request has run yet: what
+//! planning left in its own (providers, the lock file, the plan) may be anybody's. The archive's encryption is
+//! authenticated and bound to the run, so a plan that decrypts is the plan that was kept; no other hash is compared.
 
-use super::bench::{Bench, Stop, not_prepared};
+use super::bench::{Stop, not_prepared};
 use super::find::extent;
-use super::plan::{LOCK_FILE, same_state};
+use super::plan::same_state;
 use super::{Flow, FlowError};
 use crate::archive::RunFile;
 use crate::config::Phase;
@@ -15,8 +19,8 @@ use crate::domain::project::Target;
 use crate::domain::pull::{Phase as PullPhase, Pull};
 use crate::domain::run::{Applied, ApplyOrder, Differs, Outcome, Planned, Run};
 use crate::git::{Merge, Mirror, Want};
+use crate::terraform::integrity;
 use crate::terraform::steps::ApplyReport;
-use crate::terraform::untrusted;
 use tokio_util::sync::CancellationToken;
 
 /// What an apply comes to, and the commit of the base branch that it was made at.
@@ -43,7 +47,10 @@ impl Flow {
         let code = self.code(run, &pull, &mirror).await?;
         let saved = match self.saved_plan(run, order, &code).await? {
             Ok(saved) => match self.apply_saved(run, &mirror, &saved, cancel).await? {
-                Ok(outcome) => return Ok(Done { outcome, commit: code.commit }),
+                Ok(report) => {
+                    let outcome = outcome(report, &saved.1.fingerprint, true);
+                    return Ok(Done { outcome, commit: code.commit });
+                }
                 Err(because) => because,
             },
             Err(because) => because,
@@ -161,7 +168,7 @@ impl Flow {
         mirror: &Mirror,
         (plan, planned): &(RunId, Planned),
         cancel: &CancellationToken,
-    ) -> Result<Result<Outcome, String>, Stop> {
+    ) -> Result<Result<ApplyReport, String>, Stop> {
         let file = match self.load(*plan, RunFile::Plan).await {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(Err("The saved plan is no longer kept.".to_owned())),
@@ -175,9 +182,20 @@ impl Flow {
             return Ok(Err(format!("It was planned with {}.", planned.identity.terraform)));
         }
         let lock = self.load(*plan, RunFile::LockFile).await?;
-        restore(&bench, &file, lock.as_deref())?;
+        if let Some(lock) = &lock {
+            bench.restore_lock(lock)?;
+        }
+        let snapshot = bench.init(Phase::Apply, lock.is_some()).await?;
+        let verified = {
+            let file = file.clone();
+            tokio::task::spawn_blocking(move || integrity::verify(&file, &snapshot).is_ok()).await.unwrap_or(false)
+        };
+        // The tree is the planned one, so it is a module from elsewhere: its files are read again by an apply.
+        if !verified {
+            return Ok(Err("A module that is fetched from elsewhere has changed since it was planned.".to_owned()));
+        }
+        bench.restore_plan(&file)?;
         let steps = bench.steps(Phase::Apply);
-        steps.init(lock.is_some()).await?;
         if !same_state(&planned.identity.state, &steps.state_pull().await?) {
             return Ok(Err("The state has changed since it was planned.".to_owned()));
         }
@@ -189,7 +207,7 @@ impl Flow {
         {
             return Ok(Err("The state has changed since it was planned.".to_owned()));
         }
-        Ok(Ok(outcome(report, &planned.fingerprint, true)))
+        Ok(Ok(report))
     }
 
     /// Plans anew and compares.
@@ -204,8 +222,8 @@ impl Flow {
     ) -> Result<Outcome, Stop> {
         let bench = self.bench(run, mirror, &code.tree, cancel).await?;
         bench.say(&format!("A new plan is made. {because}"));
-        bench.steps(Phase::Plan).init(false).await?;
-        let planned = self.make_plan(&bench, &code.tree, &code.inputs).await?;
+        let snapshot = bench.init(Phase::Plan, false).await?;
+        let planned = self.make_plan(&bench, snapshot, &code.tree, &code.inputs).await?;
         if order.reviewed.as_ref() != Some(&planned.fingerprint) {
             // What changes nothing needs nobody's eyes.
             if planned.summary.is_empty() {
@@ -215,22 +233,18 @@ impl Flow {
             return Ok(Outcome::Differs(Differs { because, planned }));
         }
         bench.say("The new plan is equal to the reviewed one.");
-        let report = bench.steps(Phase::Apply).apply(&bench.plan_path()).await?;
-        Ok(outcome(report, &planned.fingerprint, false))
+        drop(bench);
+        let made = (run.id, planned);
+        match self.apply_saved(run, mirror, &made, cancel).await? {
+            Ok(report) => Ok(outcome(report, &made.1.fingerprint, false)),
+            Err(because) => Err(not_prepared(format!("The new plan could not be applied either. {because}"))),
+        }
     }
 }
 
 fn wanted(run: &Run, pull: &Pull) -> Vec<Want> {
     let commits = [&run.target.head, &run.target.base].into_iter().chain(pull.merge_commit());
     commits.cloned().map(Want::Commit).chain([Want::Branch(pull.base_branch.clone())]).collect()
-}
-
-fn restore(bench: &Bench<'_>, plan: &[u8], lock: Option<&[u8]>) -> Result<(), Stop> {
-    let write = |path: std::path::PathBuf, bytes: &[u8]| {
-        untrusted::replace(&path, bytes).map_err(|error| Stop::from(FlowError::disk(&path, error)))
-    };
-    write(bench.plan_path(), plan)?;
-    lock.map_or(Ok(()), |lock| write(bench.dir().join(LOCK_FILE), lock))
 }
 
 fn outcome(mut report: ApplyReport, fingerprint: &Fingerprint, used_saved_plan: bool) -> Outcome {

@@ -16,10 +16,16 @@ use crate::sandbox::redact::Redactor;
 use crate::store::{StateId, StoreError};
 use crate::terraform::install::Tool;
 use crate::terraform::managed::{self, ManagedState};
+use crate::terraform::private_modules::PrivateModules;
+use crate::terraform::snapshot::{self, LOCK_FILE, Snapshot, SnapshotError};
 use crate::terraform::steps::{Limits, StepFailure, StepSettings, Steps};
+use crate::terraform::untrusted;
 use secrecy::SecretString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
+
+/// Why files of a commit are not in its work tree, as the log says it.
+const LEFT_OUT: &str = "it is terraform's own, or a link that leads out of the repository";
 
 /// A run's log is cut at this many bytes.
 const LONGEST_LOG: u64 = 64 << 20;
@@ -104,7 +110,9 @@ impl Flow {
         for dir in [bench.tree(), bench.scratch()] {
             std::fs::create_dir(&dir).map_err(|error| FlowError::disk(&dir, error))?;
         }
-        mirror.checkout(tree, &bench.tree()).await?;
+        for path in mirror.checkout(tree, &bench.tree()).await? {
+            bench.say(&format!("`{}` is left out of the work tree: {}.", path.display(), LEFT_OUT));
+        }
         if !bench.dir().is_dir() {
             return Err(not_prepared(format!("the directory `{}` is not there at this commit", run.project.key.dir)));
         }
@@ -121,11 +129,12 @@ impl Flow {
 
     /// What the run is granted never stands in its log.
     async fn open_log(&self, run: &Run) -> Result<LogWriter, Stop> {
-        let granted: Vec<SecretString> = [Phase::Plan, Phase::Apply]
+        let granted = [Phase::Init, Phase::Plan, Phase::Apply]
             .into_iter()
             .flat_map(|phase| self.config.env_for(&run.pull.repo, &run.project, phase))
-            .map(|(_, value)| value)
-            .collect();
+            .map(|(_, value)| value);
+        let modules = self.private_modules(run);
+        let granted: Vec<SecretString> = granted.chain(modules.iter().flat_map(PrivateModules::secrets)).collect();
         let path = self.archive.create_log(run.id).await.map_err(FlowError::from)?;
         let log = LogWriter::open(&path, Redactor::new(&granted), LONGEST_LOG)
             .map_err(|error| FlowError::disk(&path, error))?;
@@ -133,6 +142,11 @@ impl Flow {
             log.line(banner);
         }
         Ok(log)
+    }
+
+    fn private_modules(&self, run: &Run) -> Option<PrivateModules> {
+        let access = self.config.modules_for(&run.pull.repo)?;
+        Some(PrivateModules { hosts: access.hosts, token: access.token })
     }
 
     /// The state that Terraplane keeps for the project; `None` if it keeps none.
@@ -171,12 +185,13 @@ impl Bench<'_> {
     /// Terraform for a phase, with that phase's environment and its right to managed state.
     pub(super) fn steps(&self, phase: Phase) -> Steps {
         let flow = self.flow;
-        let mut env = flow.config.env_for(&self.run.pull.repo, &self.run.project, phase);
+        let env_for = |phase| flow.config.env_for(&self.run.pull.repo, &self.run.project, phase);
+        let mut managed = None;
         if let Some(state) = self.managed {
             let right = if phase == Phase::Apply { Right::Write } else { Right::Read };
             let token = flow.tokens.issue(self.run.id, &state.to_string(), right);
             let address = flow.state_address(state);
-            env.extend(ManagedState { address, run: self.run.id.to_string(), token }.environment());
+            managed = Some(ManagedState { address, run: self.run.id.to_string(), token });
         }
         let limits = &flow.config.terraform;
         Steps::new(StepSettings {
@@ -186,7 +201,10 @@ impl Bench<'_> {
             workspace: self.run.project.key.workspace.clone(),
             path: flow.path.clone(),
             cli_config: flow.config.terraform.cli_config.clone(),
-            env,
+            env: env_for(phase),
+            init_env: env_for(Phase::Init),
+            modules: flow.private_modules(self.run),
+            state: managed,
             log: self.log.clone(),
             cancel: self.cancel.clone(),
             limits: Limits {
@@ -198,7 +216,37 @@ impl Bench<'_> {
         })
     }
 
+    /// Runs `init` with a phase's environment, and notes the configuration before any code of the pull request runs.
+    /// With `readonly_lock`, providers must be those of the lock file.
+    pub(super) async fn init(&self, phase: Phase, readonly_lock: bool) -> Result<Snapshot, Stop> {
+        self.steps(phase).init(readonly_lock).await?;
+        let (root, dir, tool) = (self.tree(), self.dir(), self.tool.clone());
+        let noted = tokio::task::spawn_blocking(move || {
+            let removed = snapshot::remove_outward_links(&root, &dir)?;
+            Ok::<_, SnapshotError>((removed, Snapshot::take(&root, &dir, &tool)?))
+        });
+        let noted = noted.await.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked).into()));
+        let (removed, snapshot) = noted.map_err(|error| Stop::Failed(failure(Step::Init, error)))?;
+        for path in removed {
+            self.say(&format!("`{}` was removed: the link leads out of the work tree.", path.display()));
+        }
+        Ok(snapshot)
+    }
+
+    /// Puts a plan's bytes where terraform reads them, in the place of whatever is there.
+    pub(super) fn restore_plan(&self, plan: &[u8]) -> Result<(), Stop> {
+        put(&self.plan_path(), plan)
+    }
+
+    pub(super) fn restore_lock(&self, lock: &[u8]) -> Result<(), Stop> {
+        put(&self.dir().join(LOCK_FILE), lock)
+    }
+
     pub(super) fn say(&self, line: &str) {
         self.log.line(line);
     }
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Stop> {
+    untrusted::replace(path, bytes).map_err(|error| FlowError::disk(path, error).into())
 }

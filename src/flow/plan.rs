@@ -9,17 +9,15 @@ use crate::domain::id::{Fingerprint, RunId, TreeId, Workspace};
 use crate::domain::plan::{self, PlanSummary, PlanView};
 use crate::domain::run::{Outcome, PlanIdentity, Planned, Run, StateMark, Step};
 use crate::git::Want;
-use crate::terraform::{plan_file, untrusted};
+use crate::terraform::snapshot::Snapshot;
+use crate::terraform::{integrity, plan_file};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
 use sha2::Sha256;
-use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 /// Nothing that is larger is kept or read back.
 const LARGEST: usize = 256 << 20;
-const LARGEST_LOCK_FILE: u64 = 1 << 20;
-pub(super) const LOCK_FILE: &str = ".terraform.lock.hcl";
 
 impl Flow {
     pub(super) async fn plan(&self, run: &Run, cancel: &CancellationToken) -> Result<Outcome, Stop> {
@@ -30,31 +28,47 @@ impl Flow {
             mirror.merge(&run.target.base, &run.target.head).await?;
         }
         let bench = self.bench(run, &mirror, &run.target.tree, cancel).await?;
-        bench.steps(Phase::Plan).init(false).await?;
-        let planned = self.make_plan(&bench, &run.target.tree, &run.target.inputs).await?;
+        let snapshot = bench.init(Phase::Plan, false).await?;
+        let planned = self.make_plan(&bench, snapshot, &run.target.tree, &run.target.inputs).await?;
         Ok(Outcome::Planned(planned))
     }
 
-    /// Plans in a work tree that is initialised, and puts everything into the archive under the run's id.
-    pub(super) async fn make_plan(&self, bench: &Bench<'_>, tree: &TreeId, inputs: &str) -> Result<Planned, Stop> {
+    /// Plans in a work tree that is initialised, and puts everything into the archive under the run's id. Planning runs
+    /// the pull request's code: from then on nothing in the work tree is believed. The plan file is read once and
+    /// compared with `snapshot`, and what was compared is what is shown and kept.
+    pub(super) async fn make_plan(
+        &self,
+        bench: &Bench<'_>,
+        snapshot: Snapshot,
+        tree: &TreeId,
+        inputs: &str,
+    ) -> Result<Planned, Stop> {
         let run = bench.run;
         let steps = bench.steps(Phase::Plan);
         let path = bench.plan_path();
         steps.plan(&path, &run.project.var_files).await?;
+        let (file, snapshot) = {
+            let path = path.clone();
+            off_the_async_threads(move || {
+                let file = plan_file::read(&path).map_err(unreadable)?;
+                integrity::verify(&file, &snapshot).map_err(refused)?;
+                Ok((file, snapshot))
+            })
+            .await?
+        };
+        bench.restore_plan(&file)?;
         let json = steps.show_json(&path).await?;
         let made = Made {
             json,
-            path,
-            lock_path: bench.dir().join(LOCK_FILE),
+            file,
             workspace: run.project.key.workspace.clone(),
-            backend: backend(bench)?,
-            inputs: inputs.to_owned(),
+            backend: backend(bench, &snapshot),
+            inputs: snapshot.fetched().map_or_else(|| inputs.to_owned(), |fetched| format!("{inputs} {fetched}")),
             key: self.archive.hmac_key(),
         };
         // Seconds of work, if the plan is large.
-        let read = tokio::task::spawn_blocking(|| made.read()).await;
-        let Read { json, file, lock, view, summary, fingerprint, state } =
-            read.unwrap_or_else(|_| Err(unreadable("reading it was interrupted")))?;
+        let Read { json, file, view, summary, fingerprint, state } = off_the_async_threads(|| made.read()).await?;
+        let lock = snapshot.lock;
         let identity = PlanIdentity {
             terraform: bench.tool.identity(),
             workspace: run.project.key.workspace.to_string(),
@@ -102,6 +116,16 @@ impl Flow {
             add(&name);
             add(value.expose_secret());
         }
+        // What `init` alone is granted decides which backend and modules there are. The token for modules does not: what it
+        // fetched is compared itself, and a token may be short-lived.
+        let of_init = self.config.env_for(&run.pull.repo, &run.project, Phase::Init);
+        if !of_init.is_empty() {
+            add("init");
+        }
+        for (name, value) in of_init {
+            add(&name);
+            add(value.expose_secret());
+        }
         add("var files");
         run.project.var_files.iter().for_each(|file| add(file));
         hex::encode(hash.finalize().into_bytes())
@@ -111,8 +135,7 @@ impl Flow {
 /// What terraform has made, and what else its fingerprint depends on.
 struct Made {
     json: Vec<u8>,
-    path: PathBuf,
-    lock_path: PathBuf,
+    file: Vec<u8>,
     workspace: Workspace,
     backend: String,
     inputs: String,
@@ -123,7 +146,6 @@ struct Made {
 struct Read {
     json: Vec<u8>,
     file: Vec<u8>,
-    lock: Option<Vec<u8>>,
     view: Vec<u8>,
     summary: PlanSummary,
     fingerprint: Fingerprint,
@@ -133,16 +155,14 @@ struct Read {
 impl Made {
     fn read(self) -> Result<Read, Stop> {
         let facts = plan::read(&self.json).map_err(unreadable)?;
-        let file = plan_file::read(&self.path).map_err(unreadable)?;
         let context = FingerprintContext { workspace: &self.workspace, backend: &self.backend, inputs: &self.inputs };
         Ok(Read {
             fingerprint: fingerprint(&facts.raw, &context, &self.key),
             view: serde_json::to_vec(&facts.view).expect("a view is plain data"),
-            lock: untrusted::read(&self.lock_path, LARGEST_LOCK_FILE).map_err(unreadable)?,
-            state: plan_file::state_mark(&file).map_err(unreadable)?,
+            state: plan_file::state_mark(&self.file).map_err(unreadable)?,
             summary: facts.summary,
             json: self.json,
-            file,
+            file: self.file,
         })
     }
 }
@@ -151,15 +171,21 @@ impl Made {
 const KEPT_FOR_MS: i64 = 10 * 24 * 3600 * 1000;
 
 /// Which backend the plan was made with: managed state by its id, for its address may change; any other as `init` wrote
-/// it down, with its whole configuration.
-fn backend(bench: &Bench<'_>) -> Result<String, Stop> {
-    if let Some(state) = bench.managed {
-        return Ok(format!("managed {state}"));
-    }
-    let path = bench.dir().join(".terraform/terraform.tfstate");
-    let written = untrusted::read(&path, LARGEST_LOCK_FILE).map_err(unreadable)?.unwrap_or_default();
-    let written: serde_json::Value = serde_json::from_slice(&written).unwrap_or_default();
-    Ok(written["backend"].to_string())
+/// it down.
+fn backend(bench: &Bench<'_>, snapshot: &Snapshot) -> String {
+    bench.managed.map_or_else(|| snapshot.backend.clone(), |state| format!("managed {state}"))
+}
+
+async fn off_the_async_threads<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Stop> + Send + 'static,
+) -> Result<T, Stop> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(unreadable("reading it was interrupted")))
+}
+
+/// The plan is not what it claims to be: it is neither shown nor kept.
+fn refused(error: integrity::Tampered) -> Stop {
+    Stop::Failed(failure(Step::Plan, error))
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Stop {

@@ -5,9 +5,10 @@ use super::command::{Call, INDEX};
 use super::error::GitError;
 use super::mirror::Mirror;
 use crate::domain::id::TreeId;
+use crate::sandbox::links;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl Mirror {
     /// Writes the tree's files into `dir`, an empty directory. No hook, no filter, no submodule. Afterwards removed, at
@@ -15,11 +16,15 @@ impl Mirror {
     ///
     /// - `.terraform`: a committed one would decide which modules and providers are used;
     /// - `terraform.tfstate*` and `.terraform.tfstate*`: state comes from the backend, and from nowhere else;
-    /// - symbolic links that do not end at something inside `dir`: the server writes files of its own in there.
+    /// - `terraform.d`: terraform runs providers that it finds in its `plugins`, unless its configuration says otherwise;
+    /// - symbolic links that do not end at something inside `dir`: neither the server, which writes files of its own in
+    ///   there, nor terraform, which loads what is called `*.auto.tfvars`, follows one to somebody else's file.
+    ///
+    /// Returns the paths of what was removed, from `dir`.
     ///
     /// # Errors
     /// When the tree is not there, or the files cannot be written.
-    pub async fn checkout(&self, tree: &TreeId, dir: &Path) -> Result<(), GitError> {
+    pub async fn checkout(&self, tree: &TreeId, dir: &Path) -> Result<Vec<PathBuf>, GitError> {
         let doing = || format!("writing the files of a commit into `{}`", dir.display());
         let dir = fs::canonicalize(dir).map_err(GitError::io(doing()))?;
         let index = self.git().scratch().join(format!("{INDEX}{}", uuid::Uuid::now_v7().as_simple()));
@@ -38,32 +43,36 @@ impl Mirror {
     }
 }
 
-fn clean(root: &Path) -> io::Result<()> {
-    let mut links = Vec::new();
+/// What was removed, by its path from `root`.
+fn clean(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let (mut removed, mut found) = (Vec::new(), Vec::new());
     let mut dirs = vec![root.to_owned()];
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(&dir)? {
             let entry = entry?;
             let (path, kind) = (entry.path(), entry.file_type()?);
             if is_left_over(&entry.file_name().to_string_lossy()) {
-                if kind.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+                if kind.is_dir() {
+                    fs::remove_dir_all(&path)?
+                } else {
+                    fs::remove_file(&path)?
+                }
+                removed.push(path.strip_prefix(root).map(Path::to_owned).unwrap_or(path));
             } else if kind.is_dir() {
                 dirs.push(path);
             } else if kind.is_symlink() {
-                links.push(path);
+                found.push(path);
             }
         }
     }
     // After everything else, so that a link to something that has been removed is seen to lead nowhere.
-    for link in links {
-        if !fs::canonicalize(&link).is_ok_and(|end| end.starts_with(root)) {
-            tracing::warn!(link = %link.display(), "git.checkout.link_removed: it leads out of the work tree");
-            fs::remove_file(link)?;
-        }
-    }
-    Ok(())
+    removed.extend(links::remove_outward(root, found)?);
+    removed.sort();
+    Ok(removed)
 }
 
 fn is_left_over(name: &str) -> bool {
-    name == ".terraform" || name.starts_with("terraform.tfstate") || name.starts_with(".terraform.tfstate")
+    matches!(name, ".terraform" | "terraform.d")
+        || name.starts_with("terraform.tfstate")
+        || name.starts_with(".terraform.tfstate")
 }

@@ -17,6 +17,7 @@ pub mod egress;
 pub mod helper;
 mod host;
 mod level;
+pub mod links;
 pub mod log;
 pub mod policy;
 mod probe;

@@ -2,6 +2,7 @@
 //! nothing of the server's.
 
 use super::untrusted;
+use crate::domain::grant::refusal;
 use crate::domain::id::Workspace;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -13,32 +14,12 @@ use std::path::{Path, PathBuf};
 /// from `terraform.d/plugins` in the work tree, that is, execute a binary that a pull request brought along.
 const CLI_CONFIG: &str = "disable_checkpoint = true\nprovider_installation {\n  direct {}\n}\n";
 
-/// Names that are ours to set or to leave unset; a granted value for one of them is not used.
-const RESERVED: [&str; 10] = [
-    "CHECKPOINT_DISABLE",
-    "TERRAFORM_CONFIG",
-    "TF_CLI_CONFIG_FILE",
-    "TF_DATA_DIR",
-    "TF_INPUT",
-    "TF_IN_AUTOMATION",
-    "TF_LOG_PATH",
-    "TF_PLUGIN_CACHE_DIR",
-    "TF_REATTACH_PROVIDERS",
-    "TF_WORKSPACE",
-];
-
-/// Whether an operator cannot grant this variable: steps would no longer mean what they say.
-#[must_use]
-pub fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name) || name.starts_with("TF_CLI_ARGS")
-}
-
 /// The variables of one run's processes.
 #[derive(Debug, Clone)]
 pub(super) struct Environment {
     pub(super) plain: Vec<(String, String)>,
     pub(super) granted: Vec<(String, SecretString)>,
-    /// Names of granted variables that are reserved.
+    /// Names of granted variables that are not passed on.
     pub(super) refused: Vec<String>,
     home: PathBuf,
     tmp: PathBuf,
@@ -71,20 +52,22 @@ impl Environment {
             ("TF_IN_AUTOMATION", "1".to_owned()),
             ("TMPDIR", shown(&tmp)),
         ];
-        let (refused, granted): (Vec<_>, Vec<_>) = granted.into_iter().partition(|(name, _)| is_reserved(name));
-        let granted: BTreeMap<String, SecretString> = granted.into_iter().collect();
+        let (granted, refused) = permitted(granted);
         Self {
-            plain: ours
-                .into_iter()
-                .filter(|(name, _)| !granted.contains_key(*name))
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-            granted: granted.into_iter().collect(),
-            refused: refused.into_iter().map(|(name, _)| name).collect(),
+            plain: ours.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            granted,
+            refused,
             home,
             tmp,
             own_config,
         }
+    }
+
+    /// Adds what the server itself must tell the steps; no grant can take its place.
+    pub(super) fn own(mut self, own: Vec<(String, SecretString)>) -> Self {
+        self.granted.retain(|(name, _)| !own.iter().any(|(ours, _)| ours == name));
+        self.granted.extend(own);
+        self
     }
 
     /// `default` is left unset: an HCP workspace that the code names would contradict it.
@@ -105,6 +88,14 @@ impl Environment {
             None => Ok(()),
         }
     }
+}
+
+/// Divides grants into those that are passed on, by name, and the names of the others. The configuration refuses them
+/// already; this holds wherever a grant comes from.
+pub(super) fn permitted(granted: Vec<(String, SecretString)>) -> (Vec<(String, SecretString)>, Vec<String>) {
+    let (granted, refused): (Vec<_>, Vec<_>) = granted.into_iter().partition(|(name, _)| refusal(name).is_none());
+    let granted: BTreeMap<String, SecretString> = granted.into_iter().collect();
+    (granted.into_iter().collect(), refused.into_iter().map(|(name, _)| name).collect())
 }
 
 #[cfg(test)]
@@ -142,12 +133,19 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_may_replace_home_and_path_and_not_what_gives_the_steps_their_meaning() {
-        let granted = ["HOME", "TF_CLI_ARGS_plan", "TF_DATA_DIR", "TF_CLI_CONFIG_FILE", "TF_WORKSPACE"];
+    fn a_grant_replaces_nothing_that_gives_the_steps_their_meaning() {
+        let granted = ["HOME", "TF_CLI_ARGS_plan", "TF_DATA_DIR", "TF_CLI_CONFIG_FILE", "TF_WORKSPACE", "LD_PRELOAD"];
         let environment = Environment::new(Path::new("/scratch"), "/usr/bin", None, grant(&granted));
-        assert_eq!(environment.refused, granted[1..]);
-        assert_eq!(names(&environment).iter().filter(|name| **name == "HOME").count(), 1);
-        assert_eq!(environment.granted.len(), 1);
+        assert_eq!(environment.refused, granted);
+        assert!(environment.granted.is_empty());
+    }
+
+    #[test]
+    fn what_the_server_tells_the_steps_stands_over_every_grant() {
+        let environment = Environment::new(Path::new("/scratch"), "", None, grant(&["A", "B"]));
+        let environment = environment.own(vec![("A".into(), "ours".into()), ("TF_HTTP_ADDRESS".into(), "ours".into())]);
+        let granted: Vec<_> = environment.granted.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(granted, ["B", "A", "TF_HTTP_ADDRESS"]);
     }
 
     #[test]

@@ -6,14 +6,19 @@
 //! ```text
 //! source ──▶ domain::impact        which projects a change concerns
 //! install (version) ──▶ Tool ─┐
-//! managed, environment ───────┴──▶ steps ──▶ sandbox::process ──▶ events, words, plan_file
+//! managed, private_modules ───┴──▶ steps ──▶ sandbox::process ──▶ events, words, plan_file
+//!                             init ─┴─▶ snapshot ──▶ integrity ◀── plan ┘
 //! ```
 
 pub mod environment;
 mod events;
 pub mod install;
+pub mod integrity;
 pub mod managed;
 pub mod plan_file;
+mod plan_zip;
+pub mod private_modules;
+pub mod snapshot;
 pub mod source;
 pub mod steps;
 #[cfg(test)]

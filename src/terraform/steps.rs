@@ -1,10 +1,12 @@
 //! The steps of a run: init, plan, show, state pull, apply. Each is one process with the same surroundings; its exit code
 //! says whether it worked, and its output goes to the run's log.
 
-use super::environment::Environment;
+use super::environment::{Environment, permitted};
 use super::events::Events;
 use super::install::Tool;
+use super::managed::ManagedState;
 use super::plan_file::read_mark;
+use super::private_modules::{self, PrivateModules};
 use super::untrusted::{self, UntrustedFile};
 use super::words::{plain, tail};
 use crate::domain::id::Workspace;
@@ -47,8 +49,12 @@ pub struct StepSettings {
     pub path: String,
     /// Terraform's CLI configuration file (mirrors, for example); `None`: one of ours, which knows the registries only.
     pub cli_config: Option<PathBuf>,
-    /// What the operator grants, and what [`super::managed::ManagedState`] needs.
+    /// What the operator grants.
     pub env: Vec<(String, SecretString)>,
+    /// What is granted to `init` besides, and to nothing after it.
+    pub init_env: Vec<(String, SecretString)>,
+    pub modules: Option<PrivateModules>,
+    pub state: Option<ManagedState>,
     pub log: LogWriter,
     pub cancel: CancellationToken,
     pub limits: Limits,
@@ -158,6 +164,8 @@ impl ApplyReport {
 pub struct Steps {
     settings: StepSettings,
     environment: Environment,
+    /// On top of it, for `init`.
+    init_env: Vec<(String, SecretString)>,
 }
 
 impl Steps {
@@ -166,11 +174,14 @@ impl Steps {
     pub fn new(mut settings: StepSettings) -> Self {
         let granted = std::mem::take(&mut settings.env);
         let environment = Environment::new(&settings.scratch, &settings.path, settings.cli_config.as_deref(), granted)
+            .own(settings.state.as_ref().map(ManagedState::environment).unwrap_or_default())
             .workspace(&settings.workspace);
-        for name in &environment.refused {
+        let (mut init_env, refused) = permitted(std::mem::take(&mut settings.init_env));
+        init_env.extend(private_modules::environment(settings.modules.take().as_ref()));
+        for name in environment.refused.iter().chain(&refused) {
             settings.log.line(&format!("The variable {name} is not passed on: terraform's steps depend on it."));
         }
-        Self { settings, environment }
+        Self { settings, environment, init_env }
     }
 
     /// With `readonly_lock`, the lock file is as it was when the plan was made, and providers must be those in it.
@@ -184,6 +195,8 @@ impl Steps {
             self.spec(Step::Init, args.into_iter().map(OsString::from).collect(), self.settings.limits.init)?;
         let (name, value) = INIT_GARBAGE;
         spec.env.push((name.to_owned(), value.to_owned()));
+        spec.secret_env.retain(|(name, _)| !self.init_env.iter().any(|(over, _)| over == name));
+        spec.secret_env.extend(self.init_env.iter().cloned());
         self.logged(Step::Init, spec).await
     }
 

@@ -1,6 +1,8 @@
 //! A project on disk with the real tool, for the tests of this folder.
 
 use super::install::{Product, Tool, Tools};
+use super::managed::ManagedState;
+use super::private_modules::PrivateModules;
 use super::steps::{Limits, StepSettings, Steps};
 use crate::domain::id::Workspace;
 use crate::sandbox::log::LogWriter;
@@ -55,6 +57,9 @@ pub(super) struct Project {
     root: TempDir,
     pub(super) tool: Tool,
     pub(super) env: Vec<(String, SecretString)>,
+    pub(super) init_env: Vec<(String, SecretString)>,
+    pub(super) modules: Option<PrivateModules>,
+    pub(super) state: Option<ManagedState>,
     pub(super) workspace: Workspace,
     pub(super) cli_config: Option<PathBuf>,
     pub(super) limits: Limits,
@@ -72,6 +77,9 @@ impl Project {
             root,
             tool,
             env: vec![],
+            init_env: vec![],
+            modules: None,
+            state: None,
             workspace: Workspace::default(),
             cli_config: None,
             limits: Limits::default(),
@@ -107,7 +115,9 @@ impl Project {
     }
 
     pub(super) fn steps(&self) -> Steps {
-        let redactor = Redactor::new(self.env.iter().map(|(_, value)| value));
+        let modules = self.modules.iter().flat_map(PrivateModules::secrets).collect::<Vec<_>>();
+        let granted = self.env.iter().chain(&self.init_env).map(|(_, value)| value);
+        let redactor = Redactor::new(granted.chain(&modules));
         Steps::new(StepSettings {
             tool: self.tool.clone(),
             dir: self.dir(),
@@ -116,6 +126,9 @@ impl Project {
             path: path_variable().into_string().unwrap(),
             cli_config: self.cli_config.clone(),
             env: self.env.clone(),
+            init_env: self.init_env.clone(),
+            modules: self.modules.clone(),
+            state: self.state.clone(),
             log: LogWriter::open(&self.root().join("log"), redactor, 256 << 20).unwrap(),
             cancel: self.cancel.clone(),
             limits: self.limits.clone(),

@@ -8,25 +8,13 @@ use crate::config::repo::RepoConfig;
 use crate::config::rules::Match;
 use crate::config::secret::{Secrets, is_reference};
 use crate::config::yaml::{Node, Value};
+use crate::domain::grant::refusal;
 use crate::domain::id::RepoName;
 use crate::domain::project::{Project, glob};
 use globset::GlobMatcher;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
-
-/// Variables that belong to the steps themselves: a granted one would change what was planned, or where.
-const OWN_VARIABLES: [&str; 10] = [
-    "HOME",
-    "LANG",
-    "PATH",
-    "TMPDIR",
-    "TF_CLI_CONFIG_FILE",
-    "TF_DATA_DIR",
-    "TF_INPUT",
-    "TF_IN_AUTOMATION",
-    "TF_PLUGIN_CACHE_DIR",
-    "TF_WORKSPACE",
-];
+use url::{Position, Url};
 
 /// Characters that make a pattern of a name.
 const PATTERN: [char; 4] = ['*', '?', '[', '{'];
@@ -44,12 +32,30 @@ pub struct RepoPolicy {
     pub enforce: RepoConfig,
     pub(super) sandbox: Partial,
     grants: Vec<Grant>,
+    modules: Option<ModulesPolicy>,
+}
+
+/// A token for private modules, as it is written.
+#[derive(Debug, Clone)]
+struct ModulesPolicy {
+    token: SecretString,
+    /// `None`: the host of the repository.
+    hosts: Option<Vec<String>>,
+}
+
+/// What `terraform init` may show to hosts that have private modules.
+#[derive(Debug, Clone)]
+pub struct ModulesAccess {
+    pub token: SecretString,
+    /// `HOST` or `HOST:PORT`.
+    pub hosts: Vec<String>,
 }
 
 /// Variables for some projects.
 #[derive(Debug, Clone)]
 struct Grant {
     matches: Match,
+    init: Vec<(String, SecretString)>,
     plan: Vec<(String, SecretString)>,
     apply: Vec<(String, SecretString)>,
 }
@@ -57,6 +63,8 @@ struct Grant {
 /// What a run is about to do: an apply may be granted more than a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// `terraform init`, which runs none of the pull request's code. It is granted this besides what it is a part of.
+    Init,
     Plan,
     Apply,
 }
@@ -84,7 +92,15 @@ impl ServerConfig {
             enforce: weaker.enforce.overlaid(&stronger.enforce),
             sandbox: weaker.sandbox.overlaid(&stronger.sandbox),
             grants: weaker.grants.into_iter().chain(stronger.grants).collect(),
+            modules: stronger.modules.or(weaker.modules),
         })
+    }
+
+    /// The token for a repository's private modules, if there is one; the last entry that has one counts.
+    #[must_use]
+    pub fn modules_for(&self, repo: &RepoName) -> Option<ModulesAccess> {
+        let ModulesPolicy { token, hosts } = self.policy(repo)?.modules?;
+        Some(ModulesAccess { token, hosts: hosts.unwrap_or_else(|| vec![repo.host().to_owned()]) })
     }
 
     /// The variables that terraform may see, by name; of several grants of one variable the last wins. The project's
@@ -95,6 +111,7 @@ impl ServerConfig {
         for grant in self.repos.iter().filter(|policy| policy.matches(repo)).flat_map(|policy| &policy.grants) {
             if grant.matches.matches(project) {
                 let variables = match phase {
+                    Phase::Init => &grant.init,
                     Phase::Plan => &grant.plan,
                     Phase::Apply => &grant.apply,
                 };
@@ -125,9 +142,26 @@ pub(super) fn repo(
         .optional("env", faults, |node, faults| list(node, faults, |item, f| grant(item, &path, secrets, f)))
         .unwrap_or_default();
     let sandbox = fields.below("sandbox", faults).map(|fields| sandbox::of_repo(fields, faults)).unwrap_or_default();
+    let modules = fields.below("modules", faults).map(|fields| modules(fields, secrets, faults));
     fields.finish(faults);
     let (matches, exactly) = matches?;
-    Some(RepoPolicy { matches, exactly, defaults, enforce, sandbox, grants })
+    Some(RepoPolicy { matches, exactly, defaults, enforce, sandbox, grants, modules: modules.flatten() })
+}
+
+fn modules(mut fields: Fields<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<ModulesPolicy> {
+    let advice = "write `env:NAME` of a variable with a token that can read the modules, and nothing else";
+    let token = fields.required("token", advice, faults, |node, faults| secrets.secret(node, faults));
+    let hosts = fields.optional("hosts", faults, |node, faults| list(node, faults, module_host));
+    fields.finish(faults);
+    Some(ModulesPolicy { token: token?, hosts })
+}
+
+/// A host as it stands in an address, with its port if that is not the usual one; no pattern, for a token is shown to it.
+fn module_host(node: &Node, faults: &mut Faults) -> Option<String> {
+    checked(node, "the name of a host, such as `github.com`", faults, |text| {
+        let url = Url::parse(&format!("https://{text}/")).ok()?;
+        (url[Position::BeforeHost..Position::BeforePath] == *text && !text.contains(PATTERN)).then(|| text.to_owned())
+    })
 }
 
 fn repo_glob(node: &Node, host: Option<&str>, faults: &mut Faults) -> Option<(GlobMatcher, Option<RepoName>)> {
@@ -158,9 +192,9 @@ fn grant(node: &Node, path: &[String], secrets: &Secrets<'_>, faults: &mut Fault
     let mut variables = |key, faults: &mut Faults| {
         fields.optional(key, faults, |node, faults| variables(node, secrets, faults)).unwrap_or_default()
     };
-    let (plan, apply) = (variables("plan", faults), variables("apply", faults));
+    let (init, plan, apply) = (variables("init", faults), variables("plan", faults), variables("apply", faults));
     fields.finish(faults);
-    Some(Grant { matches: matches?, plan, apply })
+    Some(Grant { matches: matches?, init, plan, apply })
 }
 
 fn variables(node: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Vec<(String, SecretString)>> {
@@ -182,8 +216,8 @@ fn variables(node: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<
             && !name.is_empty();
         if !sound {
             faults.add(&key.place, format!("{} is not the name of a variable", quoted(name)));
-        } else if OWN_VARIABLES.contains(&name) || name.starts_with("TF_HTTP_") || name.starts_with("LD_") {
-            faults.add(&key.place, format!("{} is set by the server itself", quoted(name)));
+        } else if let Some(why) = refusal(name) {
+            faults.add_help(&key.place, format!("{} cannot be granted", quoted(name)), why);
         } else if let Some(value) = secrets.value(value, faults) {
             variables.push((name.to_owned(), value));
         }

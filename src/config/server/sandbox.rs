@@ -35,34 +35,14 @@ impl Default for Sandbox {
 pub struct Confinement {
     pub network: Network,
     pub limits: Limits,
-    egress: Vec<(Option<Step>, Rule)>,
-}
-
-/// Steps may reach different names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Init,
-    Plan,
-    Apply,
+    egress: Vec<(Option<Phase>, Rule)>,
 }
 
 impl Confinement {
-    /// What `init` may reach beside the registries.
-    #[must_use]
-    pub fn egress_of_init(&self) -> Vec<Rule> {
-        self.egress_of(Step::Init)
-    }
-
+    /// What may be reached in a phase; by `init` beside the registries.
     #[must_use]
     pub fn egress(&self, phase: Phase) -> Vec<Rule> {
-        self.egress_of(match phase {
-            Phase::Plan => Step::Plan,
-            Phase::Apply => Step::Apply,
-        })
-    }
-
-    fn egress_of(&self, step: Step) -> Vec<Rule> {
-        let counts = |of: &Option<Step>| of.is_none_or(|of| of == step);
+        let counts = |of: &Option<Phase>| of.is_none_or(|of| of == phase);
         self.egress.iter().filter(|(of, _)| counts(of)).map(|(_, rule)| rule.clone()).collect()
     }
 }
@@ -71,8 +51,8 @@ impl Confinement {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Partial {
     network: Option<Network>,
-    /// For a step, or for all of them.
-    egress: Vec<(Option<Step>, Rule)>,
+    /// For a phase, or for all of them.
+    egress: Vec<(Option<Phase>, Rule)>,
     memory: Option<u64>,
     processes: Option<u64>,
     open_files: Option<u64>,
@@ -152,20 +132,20 @@ fn partial(fields: &mut Fields<'_>, faults: &mut Faults) -> Partial {
     said
 }
 
-/// A list for every step, or a mapping of lists.
-fn egress(node: &Node, path: &[String], faults: &mut Faults) -> Option<Vec<(Option<Step>, Rule)>> {
-    let rules = |node: &Node, step: Option<Step>, faults: &mut Faults| -> Vec<(Option<Step>, Rule)> {
+/// A list for every phase, or a mapping of lists.
+fn egress(node: &Node, path: &[String], faults: &mut Faults) -> Option<Vec<(Option<Phase>, Rule)>> {
+    let rules = |node: &Node, phase: Option<Phase>, faults: &mut Faults| -> Vec<(Option<Phase>, Rule)> {
         let rules = list(node, faults, parsed::<Rule>).unwrap_or_default();
-        rules.into_iter().map(|rule| (step, rule)).collect()
+        rules.into_iter().map(|rule| (phase, rule)).collect()
     };
     if !matches!(node.value, Value::Map(_)) {
         return Some(rules(node, None, faults));
     }
     let mut fields = Fields::item(node, path, faults)?;
     let mut all = Vec::new();
-    for (key, step) in [("init", Step::Init), ("plan", Step::Plan), ("apply", Step::Apply)] {
+    for (key, phase) in [("init", Phase::Init), ("plan", Phase::Plan), ("apply", Phase::Apply)] {
         if let Some(node) = fields.get(key) {
-            all.extend(rules(node, Some(step), faults));
+            all.extend(rules(node, Some(phase), faults));
         }
     }
     fields.finish(faults);

@@ -168,7 +168,7 @@ repos:
     assert_eq!(infra.limits, Limits { memory: 8 << 30, processes: 256, disk: 512 << 20, ..usual });
     let shown =
         |rules: Vec<crate::domain::egress::Rule>| rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    assert_eq!(shown(infra.egress_of_init()), "api.example.com tcp://git.internal:9418");
+    assert_eq!(shown(infra.egress(Phase::Init)), "api.example.com tcp://git.internal:9418");
     assert_eq!(shown(infra.egress(Phase::Plan)), "api.example.com *.example.org");
     assert_eq!(shown(infra.egress(Phase::Apply)), "api.example.com state.internal:8080");
     let lab = config.confinement(&repo_name("github.com/acme/lab"));

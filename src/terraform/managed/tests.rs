@@ -110,7 +110,7 @@ impl StateServer {
 
 impl Project {
     fn reach_state(&mut self, address: &str, run: &str, token: &str) {
-        self.env = ManagedState { address: address.into(), run: run.into(), token: token.into() }.environment();
+        self.state = Some(ManagedState { address: address.into(), run: run.into(), token: token.into() });
     }
 }
 

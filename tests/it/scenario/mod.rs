@@ -3,6 +3,7 @@
 mod commands;
 mod discovery;
 mod merge;
+mod modules;
 mod pages;
 mod plan;
 mod props;

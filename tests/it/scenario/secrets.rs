@@ -15,7 +15,7 @@ use terraplane::demo::state::{Change, Content};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// A secret as it would be found: as it is, and within base64 at each of the three ways it can lie in it.
-fn traces(secret: &str) -> Vec<String> {
+pub(super) fn traces(secret: &str) -> Vec<String> {
     let shifted = |shift: usize| {
         let text = STANDARD_NO_PAD.encode(format!("{}{secret}", "x".repeat(shift)));
         // What the bytes before and after it share a digit with is not its own.
@@ -25,7 +25,7 @@ fn traces(secret: &str) -> Vec<String> {
 }
 
 /// Files below the directory that hold one of the texts.
-fn files_with(dir: &Path, texts: &[String]) -> Vec<PathBuf> {
+pub(super) fn files_with(dir: &Path, texts: &[String]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();
@@ -207,7 +207,7 @@ async fn terraform_sees_nothing_of_the_server_s_environment() {
     // Those of managed state hold the token of the run. The shell of the stand-in adds `PWD`.
     let of_managed_state = |name: &&str| name.starts_with("TF_HTTP_");
     names.retain(|name| !of_managed_state(name) && *name != "PWD");
-    let wanted = "CHECKPOINT_DISABLE GOGC GRANTED HOME LANG PATH TF_CLI_CONFIG_FILE TF_INPUT TF_IN_AUTOMATION TMPDIR";
+    let wanted = "CHECKPOINT_DISABLE GIT_ALLOW_PROTOCOL GIT_TERMINAL_PROMPT GOGC GRANTED HOME LANG PATH TF_CLI_CONFIG_FILE TF_INPUT TF_IN_AUTOMATION TMPDIR";
     assert_eq!(names.join(" "), wanted);
     assert!(seen.contains("GRANTED=to-plans") && !seen.contains("to-applies"), "{seen}");
     assert!(std::env::var("CARGO_MANIFEST_DIR").is_ok(), "the server has variables of its own to keep");

@@ -33,6 +33,7 @@ impl StandIn {
 echo "begin $1 ${PWD##*/}" >> DIR/notes
 { printf '%s\n' "$0" "$@"; } >> DIR/arguments
 tr '\0' '\n' < /proc/self/environ >> DIR/environment
+tr '\0' '\n' < /proc/self/environ >> DIR/environment-$1
 times=0
 while [ -e "DIR/hold/$1-${PWD##*/}" ] && [ $times -lt 1200 ]; do sleep 0.05; times=$((times + 1)); done
 REAL "$@"
@@ -128,6 +129,11 @@ exec REAL "$@"
     /// The environments of all calls, one variable a line; of git's, without those that are given a token.
     pub(super) fn environment(&self) -> String {
         self.read("environment")
+    }
+
+    /// The environments of terraform's calls of one step.
+    pub(super) fn environment_of(&self, step: &str) -> String {
+        self.read(&format!("environment-{step}"))
     }
 
     pub(super) fn environment_of_fetches(&self) -> String {

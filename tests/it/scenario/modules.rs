@@ -1,0 +1,96 @@
+//! Modules from elsewhere: who may fetch them with which token, and what becomes of them between plan and apply.
+
+use super::secrets::{files_with, traces};
+use super::stand_in::StandIn;
+use super::{MANAGED, resource};
+use crate::stage::{Setup, Stage};
+use crate::world::REPO;
+use std::fs;
+use std::path::{Path, PathBuf};
+use terraplane::demo::state::Change;
+
+/// A project that uses the module `shared` of its own, private, repository over http.
+async fn with_a_private_module(setup: Setup) -> (Stage, String) {
+    let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", ""), ("shared/main.tf", &resource("shared", "one"))];
+    let stage = Stage::set(&files, setup).await;
+    let host = stage.world.forge.host().to_owned();
+    let code = format!("module \"shared\" {{\n  source = \"git::http://{host}/{REPO}.git//shared?ref=main\"\n}}\n");
+    (stage, code)
+}
+
+/// Below the directory, what is called so.
+fn found(dir: &Path, name: &str) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        if entry.file_name() == name {
+            all.push(entry.path());
+        } else if entry.file_type().unwrap().is_dir() {
+            all.extend(found(&entry.path(), name));
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn the_token_for_private_modules_reaches_init_and_nothing_after_it() {
+    let terraform = StandIn::terraform();
+    let repo = "    modules: {token: file:token}\n    env:\n      - match: prod\n        init: {GRANTED: to-init}\n";
+    let setup = Setup { repo: repo.into(), ..terraform.setup(4) };
+    let (stage, code) = with_a_private_module(setup).await;
+    let traces = traces(&fs::read_to_string(stage.data.path().join("token")).unwrap());
+    let data = stage.data.path().join("data");
+    terraform.hold("prod");
+    let pull = stage.world.open_pull("Module").changing("prod/main.tf", &code).await;
+    terraform.await_noted("begin plan", 1).await;
+    let clones = found(&data.join("work"), ".git");
+    assert_eq!(clones.len(), 1, "the module was cloned into the work tree: {clones:?}");
+    let left = files_with(&data, &traces);
+    assert!(left.is_empty(), "when the code of the pull request begins to run: {left:?}");
+    terraform.release("prod");
+    pull.live_comment().await_containing("module.shared.terraform_data.shared").await;
+    pull.merge("ana").await;
+    let result = pull.next_comment().await;
+    assert!(result.contains("✅ Applied") && result.contains("the reviewed plan"), "{result}");
+    stage.settled().await;
+
+    let of_init = terraform.environment_of("init");
+    assert!(traces.iter().any(|trace| of_init.contains(trace)) && of_init.contains("GRANTED=to-init"), "{of_init}");
+    for step in ["plan", "show", "state", "apply"] {
+        let of_step = terraform.environment_of(step);
+        assert!(of_step.contains("TF_IN_AUTOMATION=1"), "`{step}` was run");
+        assert!(!traces.iter().any(|trace| of_step.contains(trace)), "{step}: {of_step}");
+        assert!(!of_step.contains("GRANTED") && !of_step.contains("GIT_CONFIG"), "{step}: {of_step}");
+    }
+    assert!(!traces.iter().any(|trace| terraform.arguments().contains(trace)), "{}", terraform.arguments());
+    let left = files_with(&data, &traces);
+    assert!(left.is_empty(), "afterwards, logs and all: {left:?}");
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn without_a_token_for_its_host_a_private_module_is_not_fetched() {
+    for repo in ["", "    modules: {token: file:token, hosts: [example.com]}\n"] {
+        let (stage, code) = with_a_private_module(Setup { repo: repo.into(), ..Setup::default() }).await;
+        let pull = stage.world.open_pull("Module").changing("prod/main.tf", &code).await;
+        let text = pull.live_comment().await_containing("plan failed").await;
+        assert!(text.contains("Failed to download module"), "{text}");
+        stage.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_module_that_moved_since_the_plan_is_planned_anew_and_waits_for_approval() {
+    let setup = Setup { repo: "    modules: {token: file:token}\n".into(), ..Setup::default() };
+    let (stage, code) = with_a_private_module(setup).await;
+    let pull = stage.world.open_pull("Module").changing("prod/main.tf", &code).await;
+    pull.await_status("terraplane/plan", "success").await;
+    // Of the plan this changes nothing that can be seen: a provisioner is in no plan.
+    let provisioner = "resource \"terraform_data\" \"shared\" {\n  input = \"one\"\n  provisioner \"local-exec\" {\n    \
+                       command = \"true\"\n  }\n}\n";
+    let change = [Change::write("shared/main.tf", provisioner)];
+    stage.world.forge.push(REPO, "main", "kim", "Another module", &change).await.unwrap();
+    pull.merge("ana").await;
+    let result = pull.next_comment().await;
+    assert!(result.contains("A module that is fetched from elsewhere has changed"), "{result}");
+    stage.finish().await;
+}
