@@ -38,6 +38,7 @@ use crate::domain::egress::Refusal;
 use connection::{Gate, serve};
 use ledger::Ledger;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -109,6 +110,14 @@ impl Egress {
     pub fn traffic(&self) -> Traffic {
         self.shared.ledger.traffic()
     }
+}
+
+/// By which variables a program finds the proxy at this address. Some programs read the names in capitals, some in small
+/// letters. Go programs, so Terraform, use no proxy for loopback addresses and for `localhost`, whatever these say.
+#[must_use]
+pub fn variables(proxy: SocketAddr) -> Vec<(String, String)> {
+    let names = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
+    names.iter().map(|name| ((*name).to_owned(), format!("http://{proxy}"))).collect()
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
