@@ -78,6 +78,6 @@ mod tests {
     #[test]
     fn what_was_asked_for_cannot_break_a_line_or_a_page() {
         let refusal = Ledger::default().refuse("a\r\nb: \u{1b}[31m\u{202e}`<i>](x)::1", 1, Reason::NotListed);
-        assert_eq!(refusal.host, "a??b:??31m???i???x?::1");
+        assert_eq!(refusal.host, "a??b:???31m???i???x?::1");
     }
 }

@@ -3,12 +3,12 @@
 //! A cage has no network of its own. What runs in it finds the proxy by `HTTPS_PROXY` and `HTTP_PROXY`, and reaches names
 //! that are listed ([`Rules`]), nothing else:
 //!
-//! 1. [`head`] reads what is asked for: a tunnel (`CONNECT`), or a plain request, which [`body`] knows the end of.
-//! 2. [`rules`] judges host and port. A number is never a host.
-//! 3. [`outside`] resolves the name and connects to an address that [`address`] admits, or asks the operator's own proxy
-//!    ([`upstream`]).
-//! 4. [`tunnel`] sees to it that TLS is for that very name ([`hello`]); [`forward`] writes a plain request anew.
-//! 5. [`ledger`] keeps what was refused, for the run's page and for the comment.
+//! 1. `head` reads what is asked for: a tunnel (`CONNECT`), or a plain request, which `body` knows the end of.
+//! 2. `rules` judges host and port. A number is never a host.
+//! 3. `outside` resolves the name and connects to an address that `address` admits, or asks the operator's own proxy
+//!    (`upstream`).
+//! 4. `tunnel` sees to it that TLS is for that very name (`hello`); `forward` writes a plain request anew.
+//! 5. `ledger` keeps what was refused, for the run's page and for the comment.
 //!
 //! What it does not do: it cannot see into TLS, so whoever may be reached may also be told things, and a host that serves
 //! several names may be asked for another one inside the connection.
