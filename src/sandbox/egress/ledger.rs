@@ -30,8 +30,9 @@ pub struct Traffic {
 impl Ledger {
     /// Records it, and gives what to tell about it.
     pub(super) fn refuse(&self, host: &str, port: u16, reason: Reason) -> Refusal {
-        let visible = |c: char| if c.is_ascii_graphic() { c } else { '?' };
-        let refusal = Refusal { host: host.chars().take(253).map(visible).collect(), port, reason, count: 1 };
+        // An address that is none can be any text, and it will stand in comments, pages and status lines.
+        let plain = |c: char| if c.is_ascii_alphanumeric() || ".:-_".contains(c) { c } else { '?' };
+        let refusal = Refusal { host: host.chars().take(253).map(plain).collect(), port, reason, count: 1 };
         tracing::debug!(%refusal, "refused");
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |known: &&mut Refusal| {
@@ -75,8 +76,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_cannot_break_a_line() {
-        let refusal = Ledger::default().refuse("a\r\nSet-Cookie: b\u{1b}[31m\u{202e}", 1, Reason::NotListed);
-        assert_eq!(refusal.host, "a??Set-Cookie:?b?[31m?");
+    fn what_was_asked_for_cannot_break_a_line_or_a_page() {
+        let refusal = Ledger::default().refuse("a\r\nb: \u{1b}[31m\u{202e}`<i>](x)::1", 1, Reason::NotListed);
+        assert_eq!(refusal.host, "a??b:???31m???i???x?::1");
     }
 }

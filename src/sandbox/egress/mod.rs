@@ -3,12 +3,12 @@
 //! A cage has no network of its own. What runs in it finds the proxy by `HTTPS_PROXY` and `HTTP_PROXY`, and reaches names
 //! that are listed ([`Rules`]), nothing else:
 //!
-//! 1. [`head`] reads what is asked for: a tunnel (`CONNECT`), or a plain request, which [`body`] knows the end of.
-//! 2. [`rules`] judges host and port. A number is never a host.
-//! 3. [`outside`] resolves the name and connects to an address that [`address`] admits, or asks the operator's own proxy
-//!    ([`upstream`]).
-//! 4. [`tunnel`] sees to it that TLS is for that very name ([`hello`]); [`forward`] writes a plain request anew.
-//! 5. [`ledger`] keeps what was refused, for the run's page and for the comment.
+//! 1. `head` reads what is asked for: a tunnel (`CONNECT`), or a plain request, which `body` knows the end of.
+//! 2. `rules` judges host and port. A number is never a host.
+//! 3. `outside` resolves the name and connects to an address that `address` admits, or asks the operator's own proxy
+//!    (`upstream`).
+//! 4. `tunnel` sees to it that TLS is for that very name (`hello`); `forward` writes a plain request anew.
+//! 5. `ledger` keeps what was refused, for the run's page and for the comment.
 //!
 //! What it does not do: it cannot see into TLS, so whoever may be reached may also be told things, and a host that serves
 //! several names may be asked for another one inside the connection.
@@ -38,6 +38,7 @@ use crate::domain::egress::Refusal;
 use connection::{Gate, serve};
 use ledger::Ledger;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -109,6 +110,14 @@ impl Egress {
     pub fn traffic(&self) -> Traffic {
         self.shared.ledger.traffic()
     }
+}
+
+/// By which variables a program finds the proxy at this address. Some programs read the names in capitals, some in small
+/// letters. Go programs, so Terraform, use no proxy for loopback addresses and for `localhost`, whatever these say.
+#[must_use]
+pub fn variables(proxy: SocketAddr) -> Vec<(String, String)> {
+    let names = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
+    names.iter().map(|name| ((*name).to_owned(), format!("http://{proxy}"))).collect()
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {

@@ -7,7 +7,7 @@ mod tunnels;
 
 use super::*;
 use crate::domain::egress::Reason;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
