@@ -8,7 +8,7 @@ use crate::stage::{Setup, Stage};
 use crate::world::REPO;
 use std::fs;
 use std::path::{Path, PathBuf};
-use terraplane::demo::state::Change;
+use terraplane::demo::state::{Change, Content};
 
 /// A project that uses the module `shared` of its own, private, repository over http.
 async fn with_a_private_module(setup: Setup) -> (Stage, String) {
@@ -111,7 +111,7 @@ async fn a_plan_whose_configuration_was_changed_while_it_was_made_is_neither_kep
     let pull = stage.world.open_pull("Two").changing("prod/main.tf", &resource("web", "two")).await;
     let text = pull.live_comment().await_containing("plan failed").await;
     assert!(text.contains("does not hold the commit's configuration"), "{text}");
-    assert!(text.contains("m-/web_override.tf"), "{text}");
+    assert!(text.contains("override.tf"), "{text}");
     pull.await_status("terraplane/plan", "failure").await;
     pull.merge("ana").await;
     stage.settled().await;
@@ -142,5 +142,15 @@ async fn what_planning_leaves_in_the_work_tree_is_not_there_when_a_new_plan_is_a
     stage.settled().await;
     assert!(left.exists(), "there was a new plan");
     assert!(!seen.exists(), "the apply saw what it left");
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_a_link_is_an_error_and_not_an_absent_one() {
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))]).await;
+    let link = Change { path: "terraplane.yaml".into(), to: Content::Link("prod/rules.yaml".into()) };
+    let pull = stage.world.open_pull("Link").changing("prod/rules.yaml", MANAGED).with(link).await;
+    let text = pull.live_comment().await_containing("a link, which is not followed").await;
+    assert!(text.contains("terraplane.yaml"), "{text}");
     stage.finish().await;
 }
