@@ -60,7 +60,7 @@ impl Flow {
             return Ok(known);
         }
         let entries = mirror.entries(tree).await?;
-        let is_config = |entry: &&Entry| entry.path == REPO_FILE && entry.kind == EntryKind::Blob;
+        let is_config = |entry: &&Entry| entry.path == REPO_FILE && entry.kind != EntryKind::Tree;
         let config = entries.iter().find(is_config);
         let sources: Vec<&Entry> = entries
             .iter()
@@ -78,6 +78,8 @@ impl Flow {
         });
         let modules = source::modules(files);
         let config = config.map(|entry| match contents.get(&entry.object) {
+            // A link is followed nowhere, and is not nothing: the parser refuses this too.
+            _ if entry.kind != EntryKind::Blob => "(a link, which is not followed)".to_owned(),
             Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             // Not as if it were not there, for then it would have no rules: the parser refuses this for its size.
             None => "#".repeat(RepoConfig::MAX_BYTES + 1),

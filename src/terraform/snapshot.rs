@@ -7,7 +7,7 @@
 
 use super::install::{Product, Tool};
 use super::source::is_source;
-use super::untrusted::{self, UntrustedFile};
+use super::untrusted;
 use crate::sandbox::links;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -41,8 +41,10 @@ pub enum SnapshotError {
     FileOutside(String),
     #[error("a file in `{0}` has a name that is not UTF-8")]
     Name(String),
-    #[error(transparent)]
-    Unread(#[from] UntrustedFile),
+    #[error("`{LOCK_FILE}` is a link: commit the file itself")]
+    LockIsLink,
+    #[error("`{0}` cannot be read: it is no regular file, or too large")]
+    Unread(String),
     #[error("the configuration cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -110,8 +112,11 @@ impl Snapshot {
             let files = files(&root, &found, &module_dir, tool)?;
             modules.insert(key, Module { source, version, dir: module_dir, files });
         }
-        let lock = untrusted::read(&dir.join(LOCK_FILE), LARGEST_LOCK_FILE)?;
-        let record = untrusted::read(&dir.join(".terraform/terraform.tfstate"), LARGEST_RECORD)?;
+        if fs::symlink_metadata(dir.join(LOCK_FILE)).is_ok_and(|found| found.is_symlink()) {
+            return Err(SnapshotError::LockIsLink);
+        }
+        let lock = read(dir, LOCK_FILE, LARGEST_LOCK_FILE)?;
+        let record = read(dir, ".terraform/terraform.tfstate", LARGEST_RECORD)?;
         let record: serde_json::Value =
             record.map_or(Ok(serde_json::Value::Null), |json| serde_json::from_slice(&json))?;
         Ok(Self { modules, lock, backend: record["backend"].to_string() })
@@ -173,7 +178,7 @@ fn records(dir: &Path) -> Result<Vec<Record>, SnapshotError> {
     struct Manifest {
         modules: Vec<Record>,
     }
-    let manifest = untrusted::read(&dir.join(".terraform/modules/modules.json"), LARGEST_RECORD)?;
+    let manifest = read(dir, ".terraform/modules/modules.json", LARGEST_RECORD)?;
     // Without modules, `init` writes none.
     let mut records = match manifest {
         Some(manifest) => serde_json::from_slice::<Manifest>(&manifest)?.modules,
@@ -207,10 +212,16 @@ fn files(root: &Path, module: &Path, shown: &str, tool: &Tool) -> Result<BTreeMa
         if !end.starts_with(root) {
             return Err(SnapshotError::FileOutside(shown()));
         }
-        let bytes = untrusted::read(&end, LARGEST_SOURCE)?.ok_or_else(|| SnapshotError::FileOutside(shown()))?;
+        let bytes =
+            untrusted::read(&end, LARGEST_SOURCE).ok().flatten().ok_or_else(|| SnapshotError::Unread(shown()))?;
         marks.insert(name.to_owned(), FileMark::of(&bytes));
     }
     Ok(marks)
+}
+
+/// A file of the project's directory. An error names it without the server's own path, for people read it.
+fn read(dir: &Path, name: &str, max: u64) -> Result<Option<Vec<u8>>, SnapshotError> {
+    untrusted::read(&dir.join(name), max).map_err(|_| SnapshotError::Unread(name.to_owned()))
 }
 
 /// Which of a directory's Terraform files the tool loads.

@@ -56,7 +56,7 @@ fn the_documentation_names_every_key() {
     let below = |key: &str| format!("{key}: {{{level}}}\n");
     let levels: String = ["github", "sandbox", "concurrency", "terraform", "commands"].map(below).concat();
     let layer = format!("{{{level}, projects: [{{{level}}}], rules: [{{{level}}}]}}");
-    let repos = format!("repos: [{{{level}, env: [{{{level}}}], enforce: {layer}}}]\n");
+    let repos = format!("repos: [{{{level}, env: [{{{level}}}], modules: {{{level}}}, enforce: {layer}}}]\n");
     let errors = Server::file(&format!("{level}\n{levels}{repos}")).errors();
     let known: Vec<&str> = errors
         .lines()
@@ -286,11 +286,12 @@ repos:
     11 |         plan: {OK: [hidden], 1BAD: [hidden], TF_WORKSPACE: [hidden], TOKEN: 'file:none'}
        |                              ^^^^
 
-    error: `TF_WORKSPACE` is set by the server itself
+    error: `TF_WORKSPACE` cannot be granted
       --> server.yaml:11:32
        |
     11 |         plan: {OK: [hidden], 1BAD: [hidden], TF_WORKSPACE: [hidden], TOKEN: 'file:none'}
        |                                              ^^^^^^^^^^^^
+       = it is set by the server itself: a project's `workspace` says which one it is
 
     error: cannot read `none`: No such file or directory (os error 2)
       --> server.yaml:11:59
@@ -372,4 +373,55 @@ repos:
     assert_eq!(granted(acme, &project("staging/app", &[]), Phase::Plan), "PROFILE=none REGION=eu");
     assert_eq!(granted(acme, &project("staging/app", &[]), Phase::Apply), "PROFILE=staging REGION=eu");
     assert_eq!(granted("github.com/other/infra", &prod, Phase::Apply), "");
+}
+
+#[test]
+fn what_init_is_granted_is_granted_to_nothing_else() {
+    let yaml = "repos:\n  - match: github.com/acme/*\n    env: [{match: '*', init: {A: init}, plan: {A: plan}}]\n";
+    let config = Server::with(yaml).load();
+    let of = |phase| {
+        let granted = config.env_for(&repo_name("github.com/acme/infra"), &project("prod", &[]), phase);
+        granted.into_iter().map(|(_, value)| value.expose_secret().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of(Phase::Init), of(Phase::Plan), of(Phase::Apply)),
+        (vec!["init".into()], vec!["plan".into()], vec![])
+    );
+}
+
+#[test]
+fn a_token_for_modules_is_shown_to_the_hosts_that_are_named() {
+    let server = Server::with(
+        "\
+repos:
+  - match: github.com/**
+    modules: {token: env:WEAK}
+  - match: github.com/acme/*
+    modules: {token: env:MODULES, hosts: [github.com, 'git.acme.example:8443']}
+  - match: github.com/acme/plain
+",
+    );
+    let config = server.variable("WEAK", "weak-hunter2").variable("MODULES", "modules-hunter2").load();
+    let of = |repo: &str| {
+        let access = config.modules_for(&repo_name(repo))?;
+        Some((access.token.expose_secret().to_owned(), access.hosts.join(" ")))
+    };
+    let acme = Some(("modules-hunter2".to_owned(), "github.com git.acme.example:8443".to_owned()));
+    assert_eq!(of("github.com/acme/infra"), acme);
+    assert_eq!(of("github.com/acme/plain"), acme, "an entry that says nothing changes nothing");
+    assert_eq!(of("github.com/other/infra"), Some(("weak-hunter2".to_owned(), "github.com".to_owned())));
+    assert_eq!(of("ghe.example/other/infra"), None);
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_token_for_modules_is_a_reference_and_its_hosts_are_no_patterns() {
+    let modules =
+        |text: &str| Server::with(&format!("repos: [{{match: github.com/acme/*, modules: {text}}}]\n")).errors();
+    assert!(modules("{token: hunter2}").contains("a secret must not be written into this file"));
+    assert!(modules("{hosts: [github.com]}").contains("`token` is missing"), "{}", modules("{hosts: [github.com]}"));
+    for host in ["'*.com'", "https://github.com", "github.com/acme", "x@github.com", "''"] {
+        let errors = modules(&format!("{{token: env:X, hosts: [{host}]}}"));
+        assert!(errors.contains("is not the name of a host"), "{host}: {errors}");
+    }
 }

@@ -94,10 +94,14 @@ async fn what_terraform_left_in_a_repository_is_not_checked_out() {
         ("prod/terraform.tfstate.backup", File::Text("{}")),
         ("prod/terraform.tfstate.d/x/terraform.tfstate", File::Text("{}")),
         ("prod/.terraform.tfstate.lock.info", File::Text("{}")),
+        ("prod/modules/x/.terraform/environment", File::Text("staging")),
+        ("prod/terraform.d/plugins/localhost/acme/fake/1.0.0/linux_amd64/terraform-provider-fake", File::Text("")),
         ("prod/main.tf", File::Text("")),
     ];
     let dir = checked_out(&forge, &forge.commit("main", None, &files).await).await;
     assert_eq!(names(dir.path()), [".terraform.lock.hcl", "main.tf", "prod"]);
+    assert_eq!(names(&dir.path().join("prod/modules/x")), [] as [&str; 0]);
+    std::fs::remove_dir_all(dir.path().join("prod/modules")).unwrap();
     assert_eq!(names(&dir.path().join("prod")), ["main.tf"]);
 }
 
@@ -115,6 +119,8 @@ async fn links_that_lead_out_are_removed_and_what_they_lead_to_is_left_alone() {
         ("absolute", File::Link(&absolute)),
         ("up", File::Link("../../outside")),
         ("chain", File::Link("absolute/precious")),
+        ("prod/key.auto.tfvars", File::Link("../../../outside/precious")),
+        ("prod/same.auto.tfvars", File::Link("main.tf")),
         ("later", File::Link("/nowhere/yet")),
         ("self", File::Link("self")),
         (".terraform", File::Link(&absolute)),
@@ -123,5 +129,6 @@ async fn links_that_lead_out_are_removed_and_what_they_lead_to_is_left_alone() {
     let dir = checked_out(&forge, &forge.commit("main", None, &files).await).await;
     assert_eq!(names(dir.path()), ["in", "prod"]);
     assert_eq!(names(&dir.path().join("in")), ["dir", "file"]);
+    assert_eq!(names(&dir.path().join("prod")), ["main.tf", "same.auto.tfvars"]);
     assert_eq!(std::fs::read_to_string(outside.join("precious")).unwrap(), "kept");
 }

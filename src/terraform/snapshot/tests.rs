@@ -90,3 +90,11 @@ fn links_in_fetched_modules_do_not_lead_out() {
     assert!(module.join("in.tf").exists());
     assert!(root.path().join("secret.tf").exists());
 }
+
+#[test]
+fn a_lock_file_that_is_a_link_is_refused_with_a_way_out() {
+    let root = tree(&[("shared.hcl", "")]);
+    symlink("shared.hcl", root.path().join("tree/project/.terraform.lock.hcl")).unwrap();
+    let error = take(root.path()).unwrap_err().to_string();
+    assert_eq!(error, "`.terraform.lock.hcl` is a link: commit the file itself");
+}

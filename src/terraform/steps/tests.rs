@@ -9,6 +9,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+mod surroundings;
+
 for_both_tools!(
     init_runs_without_the_hosts_configuration_and_without_warnings,
     a_plan_with_changes_is_in_the_log_and_in_json,

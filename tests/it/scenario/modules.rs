@@ -1,4 +1,5 @@
-//! Modules from elsewhere: who may fetch them with which token, and what becomes of them between plan and apply.
+//! The configuration that a plan holds: what code at plan time cannot change, and modules from elsewhere, with the token
+//! that fetches them.
 
 use super::secrets::{files_with, traces};
 use super::stand_in::StandIn;
@@ -7,7 +8,7 @@ use crate::stage::{Setup, Stage};
 use crate::world::REPO;
 use std::fs;
 use std::path::{Path, PathBuf};
-use terraplane::demo::state::Change;
+use terraplane::demo::state::{Change, Content};
 
 /// A project that uses the module `shared` of its own, private, repository over http.
 async fn with_a_private_module(setup: Setup) -> (Stage, String) {
@@ -92,5 +93,64 @@ async fn a_module_that_moved_since_the_plan_is_planned_anew_and_waits_for_approv
     pull.merge("ana").await;
     let result = pull.next_comment().await;
     assert!(result.contains("A module that is fetched from elsewhere has changed"), "{result}");
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_plan_whose_configuration_was_changed_while_it_was_made_is_neither_kept_nor_applied() {
+    let terraform = StandIn::terraform();
+    let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))];
+    let stage = Stage::set(&files, terraform.setup(4)).await;
+    let trap = stage.data.path().join("trap");
+    // What a data source or a provider could do: the plan's own files show nothing of a provisioner.
+    let override_file = format!(
+        "resource \"terraform_data\" \"web\" {{\n  provisioner \"local-exec\" {{\n    command = \"touch {}\"\n  }}\n}}\n",
+        trap.display()
+    );
+    terraform.before("plan", &format!("cat > web_override.tf <<'END'\n{override_file}END\n"));
+    let pull = stage.world.open_pull("Two").changing("prod/main.tf", &resource("web", "two")).await;
+    let text = pull.live_comment().await_containing("plan failed").await;
+    assert!(text.contains("does not hold the commit's configuration"), "{text}");
+    assert!(text.contains("override.tf"), "{text}");
+    pull.await_status("terraplane/plan", "failure").await;
+    pull.merge("ana").await;
+    stage.settled().await;
+    assert_eq!(found(&stage.data.path().join("data"), "plan.bin"), [] as [PathBuf; 0]);
+    assert_eq!(terraform.count("begin apply"), 0);
+    assert!(!trap.exists());
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn what_planning_leaves_in_the_work_tree_is_not_there_when_a_new_plan_is_applied() {
+    let terraform = StandIn::terraform();
+    let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))];
+    let stage = Stage::set(&files, terraform.setup(4)).await;
+    let (left, seen) = (stage.data.path().join("left"), stage.data.path().join("seen"));
+    let code = resource("web", "two").replace("input", "triggers_replace");
+    let first = stage.world.open_pull("Other").changing("prod/other.tf", &resource("other", "one")).await;
+    first.await_status("terraplane/plan", "success").await;
+    let pull = stage.world.open_pull("Two").changing("prod/main.tf", &code).await;
+    pull.await_status("terraplane/plan", "success").await;
+    // The state moves on, so the second pull request is planned anew when it is applied.
+    first.merge("ana").await;
+    first.next_comment().await;
+    terraform.before("plan", &format!("touch tainted {}\n", left.display()));
+    terraform.before("apply", &format!("[ ! -e tainted ] || touch {}\n", seen.display()));
+    pull.merge("ana").await;
+    pull.next_comment().await;
+    stage.settled().await;
+    assert!(left.exists(), "there was a new plan");
+    assert!(!seen.exists(), "the apply saw what it left");
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_a_link_is_an_error_and_not_an_absent_one() {
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))]).await;
+    let link = Change { path: "terraplane.yaml".into(), to: Content::Link("prod/rules.yaml".into()) };
+    let pull = stage.world.open_pull("Link").changing("prod/rules.yaml", MANAGED).with(link).await;
+    let text = pull.live_comment().await_containing("a link, which is not followed").await;
+    assert!(text.contains("terraplane.yaml"), "{text}");
     stage.finish().await;
 }

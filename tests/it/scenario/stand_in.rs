@@ -36,6 +36,7 @@ tr '\0' '\n' < /proc/self/environ >> DIR/environment
 tr '\0' '\n' < /proc/self/environ >> DIR/environment-$1
 times=0
 while [ -e "DIR/hold/$1-${PWD##*/}" ] && [ $times -lt 1200 ]; do sleep 0.05; times=$((times + 1)); done
+[ ! -e "DIR/before-$1" ] || . "DIR/before-$1"
 REAL "$@"
 code=$?
 echo "end $1 ${PWD##*/}" >> DIR/notes
@@ -105,6 +106,11 @@ exec REAL "$@"
 
     fn held(&self, step: &str, dir: &str) -> PathBuf {
         self.dir.path().join("hold").join(format!("{step}-{dir}"))
+    }
+
+    /// Shell commands that every such step runs first, in its directory.
+    pub(super) fn before(&self, step: &str, script: &str) {
+        fs::write(self.dir.path().join(format!("before-{step}")), script).unwrap();
     }
 
     /// How often this was noted: `begin plan prod`.
