@@ -9,6 +9,7 @@ use crate::flow::tokens::Tokens;
 use crate::flow::{Flow, Pace, Running, Surveys, Worker, clear_work, open_archive};
 use crate::git::{Git, Mirrors};
 use crate::render::Renderer;
+use crate::sandbox::egress::{Outside, Upstream};
 use crate::sandbox::{self, Sandbox, process};
 use crate::store::Store;
 use crate::telemetry::{self, Metrics};
@@ -141,7 +142,8 @@ async fn assemble(
         surveys: Surveys::default(),
         server: report::Server { name: config.name.clone(), level: sandbox.level() },
         sandbox,
-        state_base: format!("http://{}", loopback(address)),
+        address: loopback(address),
+        outside: outside(environment)?,
         path,
         wake: Arc::new(Notify::new()),
         store,
@@ -156,6 +158,13 @@ fn git_network(environment: &Environment) -> Vec<(String, String)> {
         ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"];
     let named = |name: &&str| Some(((*name).to_owned(), environment.get(*name)?.clone()));
     NAMES.iter().filter_map(named).collect()
+}
+
+/// Behind a proxy of the operator's, cages reach the outside through it too.
+fn outside(environment: &Environment) -> anyhow::Result<Outside> {
+    let proxy = ["HTTPS_PROXY", "https_proxy"].iter().find_map(|name| environment.get(*name)).filter(|v| !v.is_empty());
+    let upstream = proxy.map(|address| Upstream::parse(address)).transpose().context("HTTPS_PROXY")?;
+    Ok(Outside { upstream, ..Outside::default() })
 }
 
 /// How terraform on this host reaches the server, whatever address it listens on.

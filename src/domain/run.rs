@@ -7,6 +7,7 @@
 //!    └─ waiting ─▶ queued             (apply: another pull request holds the project)
 //! ```
 
+use super::egress::Refusal;
 use super::id::{Fingerprint, Login, PullId, RunId, Sha, Timestamp, TreeId};
 use super::plan::PlanSummary;
 use super::project::{Project, Target};
@@ -30,6 +31,9 @@ pub struct Run {
     /// What held it when it ran; `None` before.
     #[serde(default)]
     pub level: Option<Level>,
+    /// What it wanted to reach and was refused.
+    #[serde(default)]
+    pub blocked: Vec<Refusal>,
     /// What came of it; `None` until it ended (or superseded before it began).
     pub outcome: Option<Outcome>,
 }

@@ -8,7 +8,8 @@
 //! planning left in its own (providers, the lock file, the plan) may be anybody's. The archive's encryption is
 //! authenticated and bound to the run, so a plan that decrypts is the plan that was kept; no other hash is compared.
 
-use super::bench::{Stop, not_prepared};
+use super::bench::{Attempt, Stop, not_prepared};
+use super::cage::Part;
 use super::find::extent;
 use super::plan::same_state;
 use super::{Flow, FlowError};
@@ -21,7 +22,6 @@ use crate::domain::run::{Applied, ApplyOrder, Differs, Outcome, Planned, Run};
 use crate::git::{Merge, Mirror, Want};
 use crate::terraform::integrity;
 use crate::terraform::steps::ApplyReport;
-use tokio_util::sync::CancellationToken;
 
 /// What an apply comes to, and the commit of the base branch that it was made at.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ struct Code {
 }
 
 impl Flow {
-    pub(super) async fn apply(&self, run: &Run, cancel: &CancellationToken) -> Result<Done, Stop> {
+    pub(super) async fn apply(&self, attempt: Attempt<'_>) -> Result<Done, Stop> {
+        let run = attempt.run;
         let Some(order) = run.apply_order() else {
             return Err(not_prepared("this run is no apply"));
         };
@@ -46,7 +47,7 @@ impl Flow {
         let mirror = self.fetch(&run.pull.repo, &wanted(run, &pull)).await?;
         let code = self.code(run, &pull, &mirror).await?;
         let saved = match self.saved_plan(run, order, &code).await? {
-            Ok(saved) => match self.apply_saved(run, &mirror, &saved, cancel).await? {
+            Ok(saved) => match self.apply_saved(attempt, &mirror, &saved).await? {
                 Ok(report) => {
                     let outcome = outcome(report, &saved.1.fingerprint, true);
                     return Ok(Done { outcome, commit: code.commit });
@@ -55,7 +56,7 @@ impl Flow {
             },
             Err(because) => because,
         };
-        let outcome = self.apply_new(run, order, &mirror, &code, saved, cancel).await?;
+        let outcome = self.apply_new(attempt, order, &mirror, &code, saved).await?;
         Ok(Done { outcome, commit: code.commit })
     }
 
@@ -153,7 +154,7 @@ impl Flow {
             Some("The code has changed since it was planned.")
         } else if identity.workflow != self.workflow(run) {
             Some("The variables have changed since it was planned.")
-        } else if identity.state_address != self.managed_state(run).await?.map(|state| self.state_address(state)) {
+        } else if identity.state_address != self.managed_state(run).await?.map(|state| self.state_address(run, state)) {
             Some("The state is reached at another address since it was planned.")
         } else {
             None
@@ -164,20 +165,19 @@ impl Flow {
     /// Runs the saved plan in the planned tree; or says why it can't be used any more.
     async fn apply_saved(
         &self,
-        run: &Run,
+        attempt: Attempt<'_>,
         mirror: &Mirror,
         (plan, planned): &(RunId, Planned),
-        cancel: &CancellationToken,
     ) -> Result<Result<ApplyReport, String>, Stop> {
         let file = match self.load(*plan, RunFile::Plan).await {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(Err("The saved plan is no longer kept.".to_owned())),
             Err(error) => {
-                tracing::warn!(run = %run.id, error = %error.chain(), "a saved plan can't be read");
+                tracing::warn!(run = %attempt.run.id, error = %error.chain(), "a saved plan can't be read");
                 return Ok(Err("The saved plan can't be read any more.".to_owned()));
             }
         };
-        let bench = self.bench(run, mirror, &planned.tree, cancel).await?;
+        let bench = self.bench(attempt, mirror, &planned.tree).await?;
         if bench.tool.identity() != planned.identity.terraform {
             return Ok(Err(format!("It was planned with {}.", planned.identity.terraform)));
         }
@@ -196,31 +196,33 @@ impl Flow {
         }
         bench.restore_plan(&file)?;
         let steps = bench.steps(Phase::Apply);
-        if !same_state(&planned.identity.state, &steps.state_pull().await?) {
+        bench.hand_over(&steps)?;
+        let mut caged = bench.cage(Part::Apply).await?;
+        if !same_state(&planned.identity.state, &steps.state_pull(&mut caged.cage).await?) {
             return Ok(Err("The state has changed since it was planned.".to_owned()));
         }
-        let report = steps.apply(&bench.plan_path()).await?;
+        let report = steps.apply(&mut caged.cage, &bench.plan_path()).await?;
         // Somebody may have come between the look and the apply; terraform then refuses before it starts anything.
         if !report.succeeded()
             && !report.started_something()
-            && !same_state(&planned.identity.state, &steps.state_pull().await?)
+            && !same_state(&planned.identity.state, &steps.state_pull(&mut caged.cage).await?)
         {
             return Ok(Err("The state has changed since it was planned.".to_owned()));
         }
+        caged.close().await;
         Ok(Ok(report))
     }
 
     /// Plans anew and compares.
     async fn apply_new(
         &self,
-        run: &Run,
+        attempt: Attempt<'_>,
         order: &ApplyOrder,
         mirror: &Mirror,
         code: &Code,
         because: String,
-        cancel: &CancellationToken,
     ) -> Result<Outcome, Stop> {
-        let bench = self.bench(run, mirror, &code.tree, cancel).await?;
+        let bench = self.bench(attempt, mirror, &code.tree).await?;
         bench.say(&format!("A new plan is made. {because}"));
         let snapshot = bench.init(Phase::Plan, false).await?;
         let planned = self.make_plan(&bench, snapshot, &code.tree, &code.inputs).await?;
@@ -234,8 +236,8 @@ impl Flow {
         }
         bench.say("The new plan is equal to the reviewed one.");
         drop(bench);
-        let made = (run.id, planned);
-        match self.apply_saved(run, mirror, &made, cancel).await? {
+        let made = (attempt.run.id, planned);
+        match self.apply_saved(attempt, mirror, &made).await? {
             Ok(report) => Ok(outcome(report, &made.1.fingerprint, false)),
             Err(because) => Err(not_prepared(format!("The new plan could not be applied either. {because}"))),
         }

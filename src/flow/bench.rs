@@ -4,13 +4,16 @@
 //! the pull request and the project: plan and apply see the same path. The queue never gives out two runs of the same
 //! pull request and project at once. The directory is gone when the bench is dropped.
 
+use super::cage::{Blocked, Part};
 use super::tokens::Right;
 use super::{Flow, FlowError};
 use crate::config::Phase;
 use crate::domain::id::TreeId;
 use crate::domain::project::StateKind;
 use crate::domain::run::{Failure, Run, Step};
+use crate::domain::sandbox::Network;
 use crate::git::{GitError, Mirror, WorkDir};
+use crate::sandbox::Slot;
 use crate::sandbox::log::LogWriter;
 use crate::sandbox::redact::Redactor;
 use crate::store::{StateId, StoreError};
@@ -79,14 +82,25 @@ pub(super) fn failure(step: Step, message: impl ToString) -> Failure {
     }
 }
 
+/// One try to carry out a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    pub(super) run: &'a Run,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) blocked: &'a Blocked,
+}
+
 #[derive(Debug)]
 pub(super) struct Bench<'a> {
-    flow: &'a Flow,
+    pub(super) flow: &'a Flow,
     pub(super) run: &'a Run,
     pub(super) tool: Tool,
     pub(super) managed: Option<StateId>,
+    pub(super) blocked: Blocked,
+    pub(super) log: LogWriter,
+    /// Who the run's processes are on this host. Given back after the work tree is gone.
+    pub(super) slot: Slot,
     work: WorkDir,
-    log: LogWriter,
     cancel: CancellationToken,
 }
 
@@ -94,11 +108,11 @@ impl Flow {
     /// Prepares the work tree of `tree` for a run.
     pub(super) async fn bench<'a>(
         &'a self,
-        run: &'a Run,
+        attempt: Attempt<'a>,
         mirror: &Mirror,
         tree: &TreeId,
-        cancel: &CancellationToken,
     ) -> Result<Bench<'a>, Stop> {
+        let Attempt { run, cancel, blocked } = attempt;
         let log = self.open_log(run).await?;
         let default = self.config.terraform.default_version.as_deref();
         let wanted = run.project.terraform_version.as_deref().or(default);
@@ -106,7 +120,8 @@ impl Flow {
         let work = WorkDir::create(&self.work_root(), &format!("{} {}", run.pull, run.project.key))
             .map_err(|error| FlowError::disk(&self.work_root(), error))?;
         let managed = self.managed_state(run).await?;
-        let bench = Bench { flow: self, run, tool, managed, work, log, cancel: cancel.clone() };
+        let (blocked, slot, cancel) = (blocked.clone(), self.sandbox.slot().await, cancel.clone());
+        let bench = Bench { flow: self, run, tool, managed, blocked, log, slot, work, cancel };
         for dir in [bench.tree(), bench.scratch()] {
             std::fs::create_dir(&dir).map_err(|error| FlowError::disk(&dir, error))?;
         }
@@ -141,6 +156,9 @@ impl Flow {
         if let Some(banner) = self.server.level.banner() {
             log.line(banner);
         }
+        if self.network(run) == Some(Network::Host) {
+            log.line("THE RUN HAS THE NETWORK OF THE SERVER'S HOST");
+        }
         Ok(log)
     }
 
@@ -157,19 +175,19 @@ impl Flow {
         Ok(Some(self.store.state_id(&run.pull.repo, &run.project.key).await?))
     }
 
-    /// Where managed state is reached; a saved plan holds it.
-    pub(super) fn state_address(&self, state: StateId) -> String {
-        format!("{}/state/{state}", self.state_base)
+    /// Where a run reaches the managed state; a saved plan holds it.
+    pub(super) fn state_address(&self, run: &Run, state: StateId) -> String {
+        format!("{}/state/{state}", self.state_base(run))
     }
 }
 
 impl Bench<'_> {
-    fn tree(&self) -> PathBuf {
+    pub(super) fn tree(&self) -> PathBuf {
         self.work.path().join("tree")
     }
 
     /// The run's own directory outside of the code.
-    fn scratch(&self) -> PathBuf {
+    pub(super) fn scratch(&self) -> PathBuf {
         self.work.path().join("scratch")
     }
 
@@ -190,7 +208,7 @@ impl Bench<'_> {
         if let Some(state) = self.managed {
             let right = if phase == Phase::Apply { Right::Write } else { Right::Read };
             let token = flow.tokens.issue(self.run.id, &state.to_string(), right);
-            let address = flow.state_address(state);
+            let address = flow.state_address(self.run, state);
             managed = Some(ManagedState { address, run: self.run.id.to_string(), token });
         }
         let limits = &flow.config.terraform;
@@ -198,6 +216,7 @@ impl Bench<'_> {
             tool: self.tool.clone(),
             dir: self.dir(),
             scratch: self.scratch(),
+            results: self.work.path().to_owned(),
             workspace: self.run.project.key.workspace.clone(),
             path: flow.path.clone(),
             cli_config: flow.config.terraform.cli_config.clone(),
@@ -219,7 +238,12 @@ impl Bench<'_> {
     /// Runs `init` with a phase's environment, and notes the configuration before any code of the pull request runs.
     /// With `readonly_lock`, providers must be those of the lock file.
     pub(super) async fn init(&self, phase: Phase, readonly_lock: bool) -> Result<Snapshot, Stop> {
-        self.steps(phase).init(readonly_lock).await?;
+        let steps = self.steps(phase);
+        self.hand_over(&steps)?;
+        self.slot.own(&self.tree()).map_err(|error| FlowError::disk(&self.tree(), error))?;
+        let mut caged = self.cage(Part::Init).await?;
+        steps.init(&mut caged.cage, readonly_lock).await?;
+        caged.close().await;
         let (root, dir, tool) = (self.tree(), self.dir(), self.tool.clone());
         let noted = tokio::task::spawn_blocking(move || {
             let removed = snapshot::remove_outward_links(&root, &dir)?;
@@ -231,6 +255,13 @@ impl Bench<'_> {
             self.say(&format!("`{}` was removed: the link leads out of the work tree.", path.display()));
         }
         Ok(snapshot)
+    }
+
+    /// Makes what the steps need beside the work tree, and gives it to whoever the run's processes are.
+    pub(super) fn hand_over(&self, steps: &Steps) -> Result<(), Stop> {
+        let failed = |error| FlowError::disk(&self.scratch(), error);
+        steps.prepare().map_err(failed)?;
+        Ok(self.slot.own(&self.scratch()).map_err(failed)?)
     }
 
     /// Puts a plan's bytes where terraform reads them, in the place of whatever is there.

@@ -9,6 +9,7 @@
 mod access;
 mod apply;
 mod bench;
+mod cage;
 mod error;
 mod find;
 mod ingest;
@@ -16,6 +17,7 @@ pub mod links;
 mod pace;
 mod perform;
 mod plan;
+mod renew;
 mod run;
 mod running;
 mod start;
@@ -40,9 +42,11 @@ use crate::forge::Forge;
 use crate::git::Mirrors;
 use crate::render::Renderer;
 use crate::sandbox::Sandbox;
+use crate::sandbox::egress::Outside;
 use crate::store::Store;
 use crate::terraform::install::Tools;
 use links::Links;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokens::Tokens;
@@ -61,8 +65,8 @@ pub struct Flow {
     pub tokens: Tokens,
     /// What comments say of this server.
     pub server: Server,
-    /// Where this process serves managed state, for terraform on this host: `http://127.0.0.1:4141`.
-    pub state_base: String,
+    /// Where this process serves managed state, for terraform on this host.
+    pub address: SocketAddr,
     /// `PATH` for terraform's children: provisioners, and git for modules.
     pub path: String,
     /// Runs of this process that can be told to stop.
@@ -70,6 +74,8 @@ pub struct Flow {
     pub pace: Pace,
     /// What holds the code of pull requests.
     pub sandbox: Sandbox,
+    /// How the proxies of all cages reach what they may.
+    pub outside: Outside,
     /// What was read of trees lately.
     pub surveys: Surveys,
     /// Rung whenever work was queued.

@@ -1,6 +1,7 @@
 //! Makes a plan: init, plan, show; what came of it goes to the archive first and to the store after.
 
-use super::bench::{Bench, Stop, failure};
+use super::bench::{Attempt, Bench, Stop, failure};
+use super::cage::Part;
 use super::{Flow, FlowError};
 use crate::archive::{ArchiveName, RunFile};
 use crate::config::Phase;
@@ -14,20 +15,20 @@ use crate::terraform::{integrity, plan_file};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
 use sha2::Sha256;
-use tokio_util::sync::CancellationToken;
 
 /// Nothing that is larger is kept or read back.
 const LARGEST: usize = 256 << 20;
 
 impl Flow {
-    pub(super) async fn plan(&self, run: &Run, cancel: &CancellationToken) -> Result<Outcome, Stop> {
+    pub(super) async fn plan(&self, attempt: Attempt<'_>) -> Result<Outcome, Stop> {
+        let run = attempt.run;
         let wants = [Want::Commit(run.target.head.clone()), Want::Commit(run.target.base.clone())];
         let mirror = self.fetch(&run.pull.repo, &wants).await?;
         // The tree of the merge has no name in git, so an old one may have been tidied away: merging makes it again.
         if run.created_at.0 < super::now().0 - KEPT_FOR_MS {
             mirror.merge(&run.target.base, &run.target.head).await?;
         }
-        let bench = self.bench(run, &mirror, &run.target.tree, cancel).await?;
+        let bench = self.bench(attempt, &mirror, &run.target.tree).await?;
         let snapshot = bench.init(Phase::Plan, false).await?;
         let planned = self.make_plan(&bench, snapshot, &run.target.tree, &run.target.inputs).await?;
         Ok(Outcome::Planned(planned))
@@ -46,18 +47,24 @@ impl Flow {
         let run = bench.run;
         let steps = bench.steps(Phase::Plan);
         let path = bench.plan_path();
-        steps.plan(&path, &run.project.var_files).await?;
-        let (file, snapshot) = {
-            let path = path.clone();
-            off_the_async_threads(move || {
-                let file = plan_file::read(&path).map_err(unreadable)?;
-                integrity::verify(&file, &snapshot).map_err(refused)?;
-                Ok((file, snapshot))
-            })
-            .await?
-        };
+        bench.set_aside()?;
+        bench.hand_over(&steps)?;
+        let mut caged = bench.cage(Part::Plan).await?;
+        steps.plan(&mut caged.cage, &path, &run.project.var_files).await?;
+        let file = caged.cage.take(&path, LARGEST as u64).await.map_err(unreadable)?;
+        let file = file.ok_or_else(|| unreadable("terraform has written none"))?;
+        caged.close().await;
+        let (file, snapshot) = off_the_async_threads(move || {
+            integrity::verify(&file, &snapshot).map_err(refused)?;
+            Ok((file, snapshot))
+        })
+        .await?;
+        bench.renew()?;
         bench.restore_plan(&file)?;
-        let json = steps.show_json(&path).await?;
+        bench.hand_over(&steps)?;
+        let mut caged = bench.cage(Part::Show).await?;
+        let json = steps.show_json(&mut caged.cage, &path).await?;
+        caged.close().await;
         let made = Made {
             json,
             file,
@@ -73,7 +80,7 @@ impl Flow {
             terraform: bench.tool.identity(),
             workspace: run.project.key.workspace.to_string(),
             workflow: self.workflow(run),
-            state_address: bench.managed.map(|state| self.state_address(state)),
+            state_address: bench.managed.map(|state| self.state_address(run, state)),
             state,
         };
         let keep = |file: RunFile, bytes: Vec<u8>| async move {

@@ -1,7 +1,8 @@
 //! The life of one run under its lease: begun, carried out, ended, each in a transaction that the lease fences.
 
 use super::apply::Done;
-use super::bench::{Stop, failure};
+use super::bench::{Attempt, Stop, failure};
+use super::cage::Blocked;
 use super::perform::Occasion;
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
@@ -24,13 +25,16 @@ impl Flow {
         id: RunId,
         cancel: &CancellationToken,
     ) -> Result<(), FlowError> {
-        let Some(run) = self.begin(lease, pull, id).await? else { return Ok(()) };
+        let Some(mut run) = self.begin(lease, pull, id).await? else { return Ok(()) };
         let _running = self.running.begin(id, cancel.clone());
+        let blocked = Blocked::default();
+        let attempt = Attempt { run: &run, cancel, blocked: &blocked };
         let done = if run.is_plan() {
-            self.plan(&run, cancel).await.map(|outcome| Done { outcome, commit: None })
+            self.plan(attempt).await.map(|outcome| Done { outcome, commit: None })
         } else {
-            self.apply(&run, cancel).await
+            self.apply(attempt).await
         };
+        run.blocked = blocked.all();
         let done = match done {
             Ok(done) => done,
             // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by this.

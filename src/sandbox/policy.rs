@@ -19,6 +19,8 @@ pub struct Policy {
     pub tree: PathBuf,
     /// A directory of the run's own outside of the code (home, temporary files, results); treated as `tree` is.
     pub scratch: PathBuf,
+    /// The two are written on disk at every level: for programs that are trusted more than what they work on.
+    pub on_disk: bool,
     /// Must exist. A read-only path within a writable one is read-only at [`Level::Full`] only.
     pub read_only: Vec<PathBuf>,
     /// Must exist. Written to on disk, at every level.
@@ -35,6 +37,7 @@ impl Policy {
             least: Level::Reduced,
             tree: tree.into(),
             scratch: scratch.into(),
+            on_disk: false,
             read_only: Vec::new(),
             writable: Vec::new(),
             network: Network::None,

@@ -13,7 +13,8 @@ use crate::domain::id::Workspace;
 use crate::domain::run::{Failure, ResourceOutcome, StateMark, Step};
 use crate::sandbox::log::LogWriter;
 use crate::sandbox::policy::Limit;
-use crate::sandbox::process::{self, End, Outcome, Spec};
+use crate::sandbox::process::{End, Outcome, Spec};
+use crate::sandbox::{Cage, egress};
 use crate::sandbox::sink::Sink;
 use secrecy::SecretString;
 use std::ffi::OsString;
@@ -44,6 +45,8 @@ pub struct StepSettings {
     pub dir: PathBuf,
     /// A directory of the run's own, outside of the code; at the same path for a plan and its apply.
     pub scratch: PathBuf,
+    /// A directory that no step can see: what they answer is written here.
+    pub results: PathBuf,
     pub workspace: Workspace,
     /// `PATH`, for provisioners and for modules that are fetched with git.
     pub path: String,
@@ -188,37 +191,36 @@ impl Steps {
     ///
     /// # Errors
     /// When it does not end with exit code 0.
-    pub async fn init(&self, readonly_lock: bool) -> Result<(), StepFailure> {
+    pub async fn init(&self, cage: &mut Cage, readonly_lock: bool) -> Result<(), StepFailure> {
         let mut args = vec!["init", "-input=false"];
         args.extend(readonly_lock.then_some("-lockfile=readonly"));
-        let mut spec =
-            self.spec(Step::Init, args.into_iter().map(OsString::from).collect(), self.settings.limits.init)?;
+        let mut spec = self.spec(args.into_iter().map(OsString::from).collect(), self.settings.limits.init);
         let (name, value) = INIT_GARBAGE;
         spec.env.push((name.to_owned(), value.to_owned()));
         spec.secret_env.retain(|(name, _)| !self.init_env.iter().any(|(over, _)| over == name));
         spec.secret_env.extend(self.init_env.iter().cloned());
-        self.logged(Step::Init, spec).await
+        self.logged(cage, Step::Init, spec).await
     }
 
     /// Plans without the state lock: a plan must not fail because somebody applies.
     ///
     /// # Errors
     /// When it does not end with exit code 0.
-    pub async fn plan(&self, out: &Path, var_files: &[String]) -> Result<(), StepFailure> {
+    pub async fn plan(&self, cage: &mut Cage, out: &Path, var_files: &[String]) -> Result<(), StepFailure> {
         let mut args: Vec<OsString> = ["plan", "-input=false", "-lock=false"].map(OsString::from).into();
         args.push(joined("-out=", out));
         args.extend(var_files.iter().map(|file| joined("-var-file=", Path::new(file))));
-        self.logged(Step::Plan, self.spec(Step::Plan, args, self.settings.limits.plan)?).await
+        self.logged(cage, Step::Plan, self.spec(args, self.settings.limits.plan)).await
     }
 
     /// The saved plan as JSON.
     ///
     /// # Errors
     /// When it fails, or is larger than [`Limits::plan_json`].
-    pub async fn show_json(&self, plan: &Path) -> Result<Vec<u8>, StepFailure> {
+    pub async fn show_json(&self, cage: &mut Cage, plan: &Path) -> Result<Vec<u8>, StepFailure> {
         let max = self.settings.limits.plan_json;
         let args = ["show".into(), "-json".into(), plan.into()].into();
-        self.result(Step::Show, args, "plan.json", max, move |path| {
+        self.result(cage, Step::Show, args, "plan.json", max, move |path| {
             Ok::<_, UntrustedFile>(untrusted::read(path, max)?.unwrap_or_default())
         })
         .await
@@ -228,9 +230,9 @@ impl Steps {
     ///
     /// # Errors
     /// When it fails, or what comes is no state.
-    pub async fn state_pull(&self) -> Result<StateMark, StepFailure> {
+    pub async fn state_pull(&self, cage: &mut Cage) -> Result<StateMark, StepFailure> {
         let args = ["state", "pull"].map(OsString::from).into();
-        self.result(Step::State, args, "state.json", self.settings.limits.state, |path| {
+        self.result(cage, Step::State, args, "state.json", self.settings.limits.state, |path| {
             match untrusted::open(path).map_err(io::Error::other)? {
                 Some(state) if state.metadata()?.len() > 0 => Ok(read_mark(state)?),
                 // What a backend prints that keeps files, as long as there are none.
@@ -244,12 +246,12 @@ impl Steps {
     ///
     /// # Errors
     /// When it could not even be started; whatever comes after that is in the report.
-    pub async fn apply(&self, plan: &Path) -> Result<ApplyReport, StepFailure> {
+    pub async fn apply(&self, cage: &mut Cage, plan: &Path) -> Result<ApplyReport, StepFailure> {
         let limits = &self.settings.limits;
         let lock = format!("-lock-timeout={}s", limits.lock.as_secs());
         let args = ["apply", "-json", "-input=false", &lock].map(OsString::from).into_iter().chain([plan.into()]);
         let listener = Arc::new(Mutex::new((Events::default(), self.settings.log.stream())));
-        let mut spec = self.spec(Step::Apply, args.collect(), limits.apply)?;
+        let mut spec = self.spec(args.collect(), limits.apply);
         spec.grace = limits.apply_grace;
         spec.stdout = Sink::Each({
             let listener = Arc::clone(&listener);
@@ -258,7 +260,7 @@ impl Steps {
                 log.write(events.push(chunk).as_bytes());
             })
         });
-        let outcome = self.run(Step::Apply, spec).await?;
+        let outcome = self.run(cage, Step::Apply, spec).await?;
         let events = {
             let (events, log) = &mut *listener.lock().unwrap_or_else(PoisonError::into_inner);
             log.write(events.finish().as_bytes());
@@ -280,8 +282,8 @@ impl Steps {
     }
 
     /// A step whose output is for people.
-    async fn logged(&self, step: Step, spec: Spec) -> Result<(), StepFailure> {
-        let outcome = self.run(step, spec).await?;
+    async fn logged(&self, cage: &mut Cage, step: Step, spec: Spec) -> Result<(), StepFailure> {
+        let outcome = self.run(cage, step, spec).await?;
         if outcome.end.success() { Ok(()) } else { Err(self.failure(step, &outcome)) }
     }
 
@@ -289,17 +291,18 @@ impl Steps {
     /// file may hold secrets, and does not outlive this call, however it ends.
     async fn result<T: Send + 'static, E: Display>(
         &self,
+        cage: &mut Cage,
         step: Step,
         args: Vec<OsString>,
         name: &str,
         max: u64,
         read: impl FnOnce(&Path) -> Result<T, E> + Send + 'static,
     ) -> Result<T, StepFailure> {
-        let mut spec = self.spec(step, args, self.settings.limits.init)?;
-        let path = self.settings.scratch.join(name);
+        let mut spec = self.spec(args, self.settings.limits.init);
+        let path = self.settings.results.join(name);
         let file = TempPath::try_from_path(&path).map_err(|error| not_started(step, &error.to_string()))?;
         spec.stdout = Sink::File { path, max };
-        let outcome = self.run(step, spec).await?;
+        let outcome = self.run(cage, step, spec).await?;
         if !outcome.end.success() {
             return Err(self.failure(step, &outcome));
         }
@@ -316,11 +319,19 @@ impl Steps {
         }
     }
 
-    fn spec(&self, step: Step, args: Vec<OsString>, deadline: Duration) -> Result<Spec, StepFailure> {
+    /// Makes the files and directories that the environment names. To be called before a cage is opened whose code may find
+    /// them changed by what ran before.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn prepare(&self) -> io::Result<()> {
+        self.environment.prepare()
+    }
+
+    fn spec(&self, args: Vec<OsString>, deadline: Duration) -> Spec {
         let StepSettings { tool, dir, log, cancel, limits, .. } = &self.settings;
-        self.environment.prepare().map_err(|error| not_started(step, &format!("the work directory: {error}")))?;
         let to_log = || Sink::Log { log: log.clone(), tail: LONGEST_OUTPUT };
-        Ok(Spec {
+        Spec {
             args,
             env: self.environment.plain.clone(),
             secret_env: self.environment.granted.clone(),
@@ -330,10 +341,10 @@ impl Steps {
             grace: limits.grace,
             cancel: cancel.clone(),
             ..Spec::new(&tool.path, dir)
-        })
+        }
     }
 
-    async fn run(&self, step: Step, spec: Spec) -> Result<Outcome, StepFailure> {
+    async fn run(&self, cage: &mut Cage, step: Step, mut spec: Spec) -> Result<Outcome, StepFailure> {
         let StepSettings { tool, log, cancel, .. } = &self.settings;
         if cancel.is_cancelled() {
             let message = format!("It was cancelled before `{}`.", step.as_str());
@@ -341,7 +352,8 @@ impl Steps {
         }
         let words: Vec<_> = spec.args.iter().map(|arg| arg.to_string_lossy()).collect();
         log.line(&format!("$ {} {}", tool.product.program(), words.join(" ")));
-        process::run(spec).await.map_err(|error| not_started(step, &format!("{error}: {}", error.source)))
+        spec.env.extend(cage.proxy().into_iter().flat_map(egress::variables));
+        cage.run(spec).await.map_err(|error| not_started(step, &format!("{error}: {}", error.source)))
     }
 
     fn failure(&self, step: Step, outcome: &Outcome) -> StepFailure {
