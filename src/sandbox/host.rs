@@ -7,7 +7,7 @@ use super::probe;
 use super::process::{self, Feed, Outcome, SpawnError, Spec, Stdin, Streams};
 use super::session::{self, Session};
 use super::users::{Lease, Users};
-use super::wire::{Ask, Plan, Say, Step};
+use super::wire::{self, Ask, Plan, Say, Step};
 use secrecy::ExposeSecret as _;
 use std::io;
 use std::net::TcpListener;
@@ -180,7 +180,7 @@ impl Sandbox {
         // The socket closes when the helper becomes the program.
         match channel.receive_or_end().await.map_err(failed)? {
             None => Ok(process::attend(child, feed, streams, (spec.deadline, spec.grace), &spec.cancel, level).await),
-            Some(Say::NotStarted { error, .. }) => Err(failed(io::Error::from_raw_os_error(error))),
+            Some(Say::NotStarted { error, doing, .. }) => Err(failed(wire::not_started(error, doing))),
             Some(Say::Failed { doing, why }) => Err(failed(io::Error::other(format!("{doing}: {why}")))),
             Some(other) => Err(failed(io::Error::other(format!("unexpected answer {other:?}")))),
         }

@@ -143,7 +143,7 @@ impl Session {
             answer
         };
         let (end, refused) = match said {
-            Say::NotStarted { error, .. } => return Err(failed(io::Error::from_raw_os_error(error))),
+            Say::NotStarted { error, doing, .. } => return Err(failed(wire::not_started(error, doing))),
             Say::Ended { status, limit, refused, .. } => (ending.unwrap_or_else(|| ended(status, limit)), refused),
             other => return Err(failed(unexpected(&other))),
         };

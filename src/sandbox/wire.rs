@@ -73,10 +73,12 @@ pub(super) enum Say {
         doing: String,
         why: String,
     },
-    /// The program could not be started; the system's error number.
+    /// The program could not be started: the system's error number (0: none), and what failed if it was not the
+    /// program's own file.
     NotStarted {
         number: u32,
         error: i32,
+        doing: String,
     },
     Ended {
         number: u32,
@@ -88,6 +90,18 @@ pub(super) enum Say {
     Opened {
         error: Option<i32>,
     },
+}
+
+/// Why a program was not started.
+pub(super) fn not_started(error: i32, doing: String) -> io::Error {
+    match (error, doing) {
+        (0, doing) => io::Error::other(doing),
+        (error, doing) if doing.is_empty() => io::Error::from_raw_os_error(error),
+        (error, doing) => {
+            let source = io::Error::from_raw_os_error(error);
+            io::Error::new(source.kind(), format!("{doing}: {source}"))
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,66 @@
-//! The helper: this binary, started anew to build a cage around itself.
+//! The helper: this binary, started anew to build a cage around itself and to live in it.
+//!
+//! The server has threads, secrets and a runtime, so it must not fork. It starts `terraplane sandbox-exec` instead, with
+//! an empty environment and one socket, and that becomes two processes:
+//!
+//! - the [`monitor`] stays outside. It makes the namespaces and the cgroup, watches what can only be seen from outside,
+//!   and is the second pair of eyes: if the one inside dies, it kills what is left;
+//! - the one [`inside`] builds the [`view`], speaks with the server, and starts each program: forks, takes everything
+//!   from the fork that the program shall not have ([`program`]), and lets it become the program. If the monitor dies,
+//!   or the server, it kills all and ends.
+//!
+//! Both have one thread, no runtime and none of the server's data. All unsafe code is in [`sys`].
+
+pub(super) mod canary;
+mod cgroup;
+mod connect;
+mod inside;
+mod landlock;
+mod monitor;
+mod processes;
+mod program;
+mod seccomp;
+mod sys;
+mod view;
+
+use std::ffi::OsStr;
+use std::io;
+use std::process::ExitCode;
 
 /// The hidden command that makes this binary a helper.
 pub const EXEC: &str = "sandbox-exec";
+
+/// The hidden command that makes this binary try to break out.
+pub const CANARY: &str = "sandbox-canary";
+
+/// To be called first in `main`, before there are threads: if this process was started as a helper it does its work and
+/// ends here; `None` if not.
+#[must_use]
+pub fn entered() -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    let command = args.next()?;
+    if command == OsStr::new(EXEC) {
+        Some(monitor::main())
+    } else if command == OsStr::new(CANARY) {
+        Some(canary::main(&args.collect::<Vec<_>>()))
+    } else {
+        None
+    }
+}
+
+/// What could not be done, and why.
+#[derive(Debug)]
+struct Trouble {
+    doing: String,
+    source: io::Error,
+}
+
+impl Trouble {
+    fn at<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
+        |source| Self { doing: doing.into(), source: source.into() }
+    }
+
+    fn new(doing: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { doing: doing.into(), source: io::Error::other(why.into()) }
+    }
+}

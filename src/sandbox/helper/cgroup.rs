@@ -1,0 +1,115 @@
+//! A cgroup for one cage, where one can be had: the only bound on the memory and the number of all processes together.
+
+use crate::sandbox::policy::{Limit, Limits};
+use crate::sandbox::wire::Plan;
+use rustix::process::Pid;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+/// Directories that are removed when this is dropped, which works when no process is left in them.
+pub(super) struct Cgroup {
+    dirs: Vec<PathBuf>,
+    bounds_memory: bool,
+}
+
+impl Cgroup {
+    /// One in each of the hierarchies that the server found; those that refuse are left out.
+    pub(super) fn create(plan: &Plan) -> Option<Self> {
+        let mut cgroup = Self { dirs: Vec::new(), bounds_memory: false };
+        for parent in &plan.cgroups {
+            let dir = parent.join(&plan.name);
+            if fs::create_dir(&dir).is_ok() {
+                cgroup.bounds_memory |= bound(&dir, plan.policy.limits);
+                cgroup.dirs.push(dir);
+            }
+        }
+        (!cgroup.dirs.is_empty()).then_some(cgroup)
+    }
+
+    pub(super) const fn bounds_memory(&self) -> bool {
+        self.bounds_memory
+    }
+
+    pub(super) fn enter(&self, child: Pid) -> io::Result<()> {
+        self.dirs.iter().try_for_each(|dir| fs::write(dir.join("cgroup.procs"), child.as_raw_pid().to_string()))
+    }
+
+    /// All that is in it, with kernels that can; the caller has other ways too.
+    pub(super) fn kill(&self) {
+        for dir in &self.dirs {
+            let _ = fs::write(dir.join("cgroup.kill"), "1");
+        }
+    }
+
+    /// What the process inside reads of it, which cannot see its files. The directories are the other process' to remove.
+    pub(super) fn into_events(mut self) -> Events {
+        let dirs = std::mem::take(&mut self.dirs);
+        let open = |name: &str| dirs.iter().find_map(|dir| File::open(dir.join(name)).ok());
+        // The second name is that of cgroup v1.
+        Events { memory: open("memory.events").or_else(|| open("memory.oom_control")), processes: open("pids.events") }
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for dir in &self.dirs {
+            let _ = fs::remove_dir(dir);
+        }
+    }
+}
+
+/// Whether it bounds memory. The names of cgroup v2 come first, then those of v1.
+fn bound(dir: &Path, limits: Limits) -> bool {
+    let set = |name: &str, value: u64| {
+        let path = dir.join(name);
+        path.exists() && fs::write(path, value.to_string()).is_ok()
+    };
+    set("pids.max", limits.processes);
+    set("memory.swap.max", 0);
+    let bounded = set("memory.max", limits.memory) || set("memory.limit_in_bytes", limits.memory);
+    // In v1 the sum with swap, which has to be set second.
+    set("memory.memsw.limit_in_bytes", limits.memory);
+    bounded
+}
+
+/// How often the limits were met.
+#[derive(Default)]
+pub(super) struct Events {
+    memory: Option<File>,
+    processes: Option<File>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    memory: u64,
+    processes: u64,
+}
+
+impl Events {
+    pub(super) fn counts(&self) -> Counts {
+        Counts { memory: count(self.memory.as_ref(), "oom_kill"), processes: count(self.processes.as_ref(), "max") }
+    }
+}
+
+impl Counts {
+    /// The limit that was met since.
+    pub(super) fn met_since(self, before: Self) -> Option<Limit> {
+        if self.memory > before.memory {
+            Some(Limit::Memory)
+        } else if self.processes > before.processes {
+            Some(Limit::Processes)
+        } else {
+            None
+        }
+    }
+}
+
+fn count(file: Option<&File>, name: &str) -> u64 {
+    let mut text = [0; 512];
+    let Some(length) = file.and_then(|file| file.read_at(&mut text, 0).ok()) else { return 0 };
+    let text = String::from_utf8_lossy(&text[..length]);
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok());
+    value.unwrap_or(0)
+}

@@ -1,0 +1,360 @@
+//! The helper's inner process: lives in the cage, starts the programs, and ends what they leave.
+//!
+//! It holds nothing that a program may not have, but the socket to the server. At [`Level::Full`] it is process 1 of its
+//! namespace: no program in there can signal it, and when it ends the kernel kills all of them.
+
+use super::cgroup::{Counts, Events};
+use super::connect::Supervisor;
+use super::monitor::INNER_USER;
+use super::program::Fence;
+use super::sys::{self, Forked};
+use super::view::View;
+use super::{Trouble, processes, program};
+use crate::sandbox::cage::open_in;
+use crate::sandbox::level::Level;
+use crate::sandbox::policy::{Limit, Network};
+use crate::sandbox::wire::{self, Ask, Inbox, Plan, Say, Status, Step};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Gid, Pid, PidfdFlags, Signal, Uid, WaitStatus, pidfd_open};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::io::{self, Read as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// What the monitor says on the link.
+pub(super) const OVER_MEMORY: &[u8] = b"m";
+pub(super) const OVER_DISK: &[u8] = b"d";
+
+/// How often the dead are buried that the programs did not wait for.
+const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// How often a kill is repeated where one signal does not reach all.
+const KILLING: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+
+struct Inside<'p> {
+    plan: &'p Plan,
+    control: OwnedFd,
+    inbox: Inbox,
+    link: UnixStream,
+    fence: Fence,
+    /// The work tree and the scratch directory.
+    roots: [OwnedFd; 2],
+    events: Events,
+    view: Option<View>,
+}
+
+/// Why the session is over.
+struct Over;
+
+pub(super) fn main(plan: &Plan, control: OwnedFd, inbox: Inbox, link: UnixStream, events: Option<Events>) -> ! {
+    let told = control.try_clone();
+    match Inside::enter(plan, control, inbox, link, events.unwrap_or_default()) {
+        Ok(mut inside) => {
+            let Over = inside.serve();
+            inside.kill_all();
+            std::process::exit(0)
+        }
+        Err(Trouble { doing, source }) => {
+            if let Ok(control) = told {
+                let _ = wire::send(&control, &Say::Failed { doing, why: source.to_string() }, &[]);
+            }
+            std::process::exit(1)
+        }
+    }
+}
+
+impl<'p> Inside<'p> {
+    fn enter(
+        plan: &'p Plan,
+        control: OwnedFd,
+        inbox: Inbox,
+        mut link: UnixStream,
+        events: Events,
+    ) -> Result<Self, Trouble> {
+        // Maps and cgroup are made from outside.
+        link.read_exact(&mut [0]).map_err(Trouble::at("waiting for the monitor"))?;
+        let full = plan.level == Level::Full;
+        // Opened as the server's user, whom the directories above may be reserved for.
+        let sources = if full { Some(View::sources(&plan.policy)?) } else { None };
+        become_user(plan)?;
+        let end = rustix::process::getpid();
+        if full {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+                .map_err(Trouble::at("tying the cage to its monitor"))?;
+        } else {
+            rustix::process::set_child_subreaper(Some(end)).map_err(Trouble::at("adopting orphans"))?;
+        }
+        if full && plan.policy.network != Network::Host {
+            sys::raise_loopback().map_err(Trouble::at("raising the loopback interface"))?;
+        }
+        let listener = match plan.policy.network {
+            Network::Allow => {
+                Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Trouble::at("listening for the proxy"))?)
+            }
+            Network::None | Network::Host => None,
+        };
+        let view = sources.map(|sources| View::build(&plan.policy, sources)).transpose()?;
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+        drop_capabilities().map_err(Trouble::at("dropping capabilities"))?;
+        let open = |path: &Path| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::open(path, flags, Mode::empty()).map_err(Trouble::at(format!("opening `{}`", path.display())))
+        };
+        let roots = [open(&plan.policy.tree)?, open(&plan.policy.scratch)?];
+        let proxy = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let fence = Fence::new(plan.level, &plan.policy, proxy)?;
+        let descriptors: Vec<BorrowedFd<'_>> = listener.iter().map(|listener| listener.as_fd()).collect();
+        let ready = Say::Ready { listener: listener.is_some() };
+        wire::send(&control, &ready, &descriptors).map_err(Trouble::at("reporting"))?;
+        Ok(Self { plan, control, inbox, link, fence, roots, events, view })
+    }
+
+    fn serve(&mut self) -> Over {
+        loop {
+            match self.inbox.next::<Ask>() {
+                Err(_) => return Over,
+                Ok(Some(Ask::Run(step))) => {
+                    if let Err(over) = self.run(&step) {
+                        return over;
+                    }
+                }
+                Ok(Some(Ask::Open { root, path })) => {
+                    if self.open(root, &path).is_err() {
+                        return Over;
+                    }
+                }
+                // About a program that ended while it was said.
+                Ok(Some(Ask::Interrupt(_) | Ask::Kill(_))) => {}
+                Ok(None) => {
+                    if self.hear(None, None).is_err() {
+                        return Over;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until something happens. Reads what the server says into the inbox; returns what the monitor said.
+    fn hear(&mut self, others: Option<(&OwnedFd, Option<&OwnedFd>)>, wait: Option<&Timespec>) -> Result<Heard, Over> {
+        let mut waiting = vec![PollFd::new(&self.control, PollFlags::IN), PollFd::new(&self.link, PollFlags::IN)];
+        if let Some((program, connects)) = others {
+            waiting.push(PollFd::new(program, PollFlags::IN));
+            waiting.extend(connects.map(|connects| PollFd::new(connects, PollFlags::IN)));
+        }
+        match poll(&mut waiting, wait) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Heard::default()),
+            Err(_) => return Err(Over),
+        }
+        let ready: Vec<PollFlags> = waiting.iter().map(PollFd::revents).collect();
+        let mut heard = Heard { connects: ready.get(3).copied().unwrap_or(PollFlags::empty()), ..Heard::default() };
+        if !ready[0].is_empty() && self.inbox.receive(&self.control).unwrap_or(0) == 0 {
+            return Err(Over);
+        }
+        if !ready[1].is_empty() {
+            let mut word = [0];
+            if !matches!(self.link.read(&mut word), Ok(1)) {
+                return Err(Over);
+            }
+            heard.limit = Some(if word == OVER_DISK { Limit::Disk } else { Limit::Memory });
+        }
+        Ok(heard)
+    }
+
+    fn run(&mut self, step: &Step) -> Result<(), Over> {
+        let before = self.events.counts();
+        match self.start(step) {
+            Err(trouble) => {
+                let Trouble { doing, source } = trouble;
+                let error = source.raw_os_error().unwrap_or(0);
+                let doing = if error == 0 { format!("{doing}: {source}") } else { doing };
+                self.say(&Say::NotStarted { number: step.number, error, doing }, &[])
+            }
+            Ok((program, supervisor)) => {
+                let ended = self.attend(step.number, program, supervisor, before)?;
+                self.say(&ended, &[])
+            }
+        }
+    }
+
+    /// Forks; returns when the program has begun.
+    fn start(&mut self, step: &Step) -> Result<(Pid, Option<Supervisor>), Trouble> {
+        let mut descriptor = || self.inbox.descriptor().map_err(Trouble::at("receiving its streams"));
+        let stdin = if step.stdin { Some(descriptor()?) } else { None };
+        let streams = program::Streams { stdin, stdout: descriptor()?, stderr: descriptor()? };
+        let (ours, theirs) = UnixStream::pair().map_err(Trouble::at("making a socket"))?;
+        let child = match sys::fork().map_err(Trouble::at("forking"))? {
+            Forked::Parent(child) => child,
+            Forked::Child => {
+                drop(ours);
+                program::begin(step, streams, &self.fence, theirs)
+            }
+        };
+        drop((theirs, streams));
+        // The other end closes when it becomes the program.
+        let mut reports = Inbox::default();
+        let mut supervisor = None;
+        while let Some(said) = reports.wait::<Say>(&ours).map_err(Trouble::at("waiting for it to begin"))? {
+            match said {
+                Say::NotStarted { error, doing, .. } => {
+                    let _ = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty());
+                    let source =
+                        if error == 0 { io::Error::other(doing.clone()) } else { io::Error::from_raw_os_error(error) };
+                    return Err(Trouble { doing, source });
+                }
+                _ => {
+                    let listener = reports.descriptor().map_err(Trouble::at("receiving the supervisor's listener"))?;
+                    supervisor = Some(Supervisor::new(listener, &self.fence));
+                }
+            }
+        }
+        Ok((child, supervisor))
+    }
+
+    /// Sees a program to its end, and all that it started.
+    fn attend(
+        &mut self,
+        number: u32,
+        program: Pid,
+        mut supervisor: Option<Supervisor>,
+        before: Counts,
+    ) -> Result<Say, Over> {
+        let Ok(pidfd) = pidfd_open(program, PidfdFlags::empty()) else { return Err(Over) };
+        let mut status = None;
+        let mut limit = None;
+        let mut killing = false;
+        loop {
+            let alive = processes::reap(|pid, how| {
+                if pid == program {
+                    status = Some(how);
+                }
+            });
+            if status.is_some() || !alive {
+                break;
+            }
+            if killing {
+                self.signal_all();
+            }
+            let listener = supervisor.as_ref().and_then(Supervisor::listener);
+            let heard = self.hear(Some((&pidfd, listener)), Some(if killing { &KILLING } else { &TICK }))?;
+            if let (Some(supervisor), true) = (&mut supervisor, heard.connects.contains(PollFlags::IN)) {
+                supervisor.attend();
+            } else if heard.connects.contains(PollFlags::HUP) {
+                supervisor = supervisor.map(Supervisor::silenced);
+            }
+            limit = limit.or(heard.limit);
+            killing |= heard.limit.is_some();
+            while let Some(ask) = self.inbox.next::<Ask>().map_err(|_| Over)? {
+                match ask {
+                    Ask::Interrupt(asked) if asked == number => {
+                        let _ = rustix::process::kill_process_group(program, Signal::INT);
+                    }
+                    Ask::Kill(asked) if asked == number => killing = true,
+                    Ask::Interrupt(_) | Ask::Kill(_) => {}
+                    // One at a time.
+                    Ask::Run(_) | Ask::Open { .. } => return Err(Over),
+                }
+            }
+        }
+        self.kill_all();
+        let status = status.map_or(Status::Signal(0), said);
+        let refused = supervisor.map(Supervisor::into_refused).unwrap_or_default();
+        let limit = limit.or_else(|| self.limit_met(status, before));
+        Ok(Say::Ended { number, status, limit, refused })
+    }
+
+    /// The limit that explains a failure.
+    fn limit_met(&self, status: Status, before: Counts) -> Option<Limit> {
+        if status == Status::Exit(0) {
+            return None;
+        }
+        if status == Status::Signal(Signal::XFSZ.as_raw()) {
+            return Some(Limit::FileSize);
+        }
+        let disk = || self.view.as_ref().is_some_and(View::is_full).then_some(Limit::Disk);
+        self.events.counts().met_since(before).or_else(disk)
+    }
+
+    /// Whether one signal reaches all that the programs started, and nobody else.
+    fn is_alone(&self) -> bool {
+        self.plan.level == Level::Full || self.plan.run_as.is_some()
+    }
+
+    fn signal_all(&self) {
+        if self.is_alone() {
+            sys::kill_all_others();
+        } else {
+            for process in processes::descendants(rustix::process::getpid()) {
+                let _ = rustix::process::kill_process(process.pid, Signal::KILL);
+            }
+        }
+    }
+
+    /// Returns when nothing lives any more. Who has no child has no descendant either, for it adopts orphans.
+    fn kill_all(&self) {
+        if !processes::reap(|_, _| {}) {
+            return;
+        }
+        if self.is_alone() {
+            sys::kill_all_others();
+            while !matches!(rustix::process::wait(rustix::process::WaitOptions::empty()), Err(rustix::io::Errno::CHILD))
+            {
+            }
+        } else {
+            processes::kill_descendants();
+        }
+    }
+
+    fn open(&self, root: usize, path: &Path) -> Result<(), Over> {
+        let root = self.roots.get(root).ok_or(Over)?;
+        match open_in(root, path) {
+            Ok(file) => self.say(&Say::Opened { error: None }, &[file.as_fd()]),
+            Err(error) => self.say(&Say::Opened { error: Some(error.raw_os_error().unwrap_or(0)) }, &[]),
+        }
+    }
+
+    fn say(&self, said: &Say, descriptors: &[BorrowedFd<'_>]) -> Result<(), Over> {
+        wire::send(&self.control, said, descriptors).map_err(|_| Over)
+    }
+}
+
+struct Heard {
+    connects: PollFlags,
+    limit: Option<Limit>,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self { connects: PollFlags::empty(), limit: None }
+    }
+}
+
+fn said(status: WaitStatus) -> Status {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Status::Exit(code),
+        (None, signal) => Status::Signal(signal.unwrap_or(0)),
+    }
+}
+
+/// Becomes who the programs are.
+fn become_user(plan: &Plan) -> Result<(), Trouble> {
+    let Some(user) = plan.run_as else { return Ok(()) };
+    let (uid, gid) = if plan.level == Level::Full { (INNER_USER, INNER_USER) } else { (user.uid, user.gid) };
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    rustix::thread::set_thread_groups(&[]).map_err(Trouble::at("leaving the server's groups"))?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(Trouble::at("changing the group"))?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(Trouble::at("changing the user"))
+}
+
+pub(super) fn drop_capabilities() -> io::Result<()> {
+    let _ = rustix::thread::clear_ambient_capability_set();
+    for capability in CapabilitySet::all().iter() {
+        // Fails without the right to, and then there is nothing to gain either: no_new_privs stands.
+        let _ = rustix::thread::remove_capability_from_bounding_set(capability);
+    }
+    let none = CapabilitySet::empty();
+    Ok(rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
+}
