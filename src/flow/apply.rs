@@ -196,7 +196,7 @@ impl Flow {
         }
         bench.restore_plan(&file)?;
         let steps = bench.steps(Phase::Apply);
-        bench.hand_over(&steps)?;
+        bench.prepare(&steps)?;
         let mut caged = bench.cage(Part::Apply).await?;
         if !same_state(&planned.identity.state, &steps.state_pull(&mut caged.cage).await?) {
             return Ok(Err("The state has changed since it was planned.".to_owned()));

@@ -239,8 +239,7 @@ impl Bench<'_> {
     /// With `readonly_lock`, providers must be those of the lock file.
     pub(super) async fn init(&self, phase: Phase, readonly_lock: bool) -> Result<Snapshot, Stop> {
         let steps = self.steps(phase);
-        self.hand_over(&steps)?;
-        self.slot.own(&self.tree()).map_err(|error| FlowError::disk(&self.tree(), error))?;
+        self.prepare(&steps)?;
         let mut caged = self.cage(Part::Init).await?;
         steps.init(&mut caged.cage, readonly_lock).await?;
         caged.close().await;
@@ -257,11 +256,10 @@ impl Bench<'_> {
         Ok(snapshot)
     }
 
-    /// Makes what the steps need beside the work tree, and gives it to whoever the run's processes are.
-    pub(super) fn hand_over(&self, steps: &Steps) -> Result<(), Stop> {
+    /// Makes what the steps need beside the work tree.
+    pub(super) fn prepare(&self, steps: &Steps) -> Result<(), Stop> {
         let failed = |error| FlowError::disk(&self.scratch(), error);
-        steps.prepare().map_err(failed)?;
-        Ok(self.slot.own(&self.scratch()).map_err(failed)?)
+        Ok(steps.prepare().map_err(failed)?)
     }
 
     /// Puts a plan's bytes where terraform reads them, in the place of whatever is there.

@@ -121,7 +121,7 @@ impl Bench<'_> {
             },
             limits: confinement.limits,
         };
-        let mut cage = flow.sandbox.open(policy, &self.slot).await.map_err(|error| self.no_cage(error))?;
+        let mut cage = flow.sandbox.open_in(policy, &self.slot).await.map_err(|error| self.no_cage(error))?;
         let egress = match (cage.take_listener(), rules) {
             (Some(listener), Some(rules)) => {
                 let egress = Egress::serve(listener, rules, flow.outside.clone());

@@ -48,7 +48,7 @@ impl Flow {
         let steps = bench.steps(Phase::Plan);
         let path = bench.plan_path();
         bench.set_aside()?;
-        bench.hand_over(&steps)?;
+        bench.prepare(&steps)?;
         let mut caged = bench.cage(Part::Plan).await?;
         steps.plan(&mut caged.cage, &path, &run.project.var_files).await?;
         let file = caged.cage.take(&path, LARGEST as u64).await.map_err(unreadable)?;
@@ -61,7 +61,7 @@ impl Flow {
         .await?;
         bench.renew()?;
         bench.restore_plan(&file)?;
-        bench.hand_over(&steps)?;
+        bench.prepare(&steps)?;
         let mut caged = bench.cage(Part::Show).await?;
         let json = steps.show_json(&mut caged.cage, &path).await?;
         caged.close().await;

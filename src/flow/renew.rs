@@ -25,8 +25,7 @@ impl Bench<'_> {
                 fs::remove_dir_all(self.tree())?;
                 fs::rename(self.aside(), self.tree())?;
                 fs::remove_dir_all(self.scratch())?;
-                fs::create_dir(self.scratch())?;
-                self.slot.own(&self.tree())
+                fs::create_dir(self.scratch())
             };
             again().map_err(|error| FlowError::disk(&self.tree(), error))?;
         }

@@ -63,6 +63,12 @@ impl Cage {
         self.listener.take()
     }
 
+    /// Where the proxy is, seen from inside.
+    #[must_use]
+    pub const fn proxy(&self) -> Option<SocketAddr> {
+        self.proxy
+    }
+
     /// Where the proxy is, seen from inside: what `HTTP_PROXY` and `HTTPS_PROXY` have to say.
     #[must_use]
     pub fn proxy_url(&self) -> Option<String> {

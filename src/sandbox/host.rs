@@ -58,6 +58,12 @@ impl Setup {
     }
 }
 
+/// The host's user that a run's processes have, if the server is root; otherwise they have the server's own.
+#[derive(Debug)]
+pub struct Slot {
+    user: Option<Arc<Lease>>,
+}
+
 /// Why a level does not hold on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -73,8 +79,6 @@ pub struct Finding {
 pub enum CageError {
     #[error("this host can only give a sandbox of level `{have}`, and `{least}` is required")]
     Level { have: Level, least: Level },
-    #[error("all of the {0} users for sandboxes are taken")]
-    NoUser(usize),
     #[error("the sandbox could not be built: {doing}")]
     Setup { doing: String, source: io::Error },
 }
@@ -126,6 +130,20 @@ impl Sandbox {
     /// # Errors
     /// When this host has less than the policy requires, or the cage cannot be built.
     pub async fn open(&self, policy: Policy) -> Result<Cage, CageError> {
+        self.open_in(policy, &self.slot().await).await
+    }
+
+    /// Who the processes of several cages are, one after the other or side by side. Waits until somebody is free to be.
+    pub async fn slot(&self) -> Slot {
+        let users = self.inner.users.as_ref().filter(|_| self.inner.level > Level::Off);
+        Slot { user: futures::future::OptionFuture::from(users.map(Users::take)).await.map(Arc::new) }
+    }
+
+    /// As [`Sandbox::open`], for a slot that has more than this cage.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_in(&self, policy: Policy, slot: &Slot) -> Result<Cage, CageError> {
         let inner = &*self.inner;
         let (have, least) = (inner.level, policy.least);
         if have < least {
@@ -135,8 +153,8 @@ impl Sandbox {
         if have == Level::Off {
             return Ok(Cage::new(have, roots, None, None));
         }
-        let user = self.user()?;
-        let plan = self.plan(policy, user.as_ref(), false);
+        let user = slot.user.clone();
+        let plan = self.plan(policy, user.as_deref(), false);
         let failed = |(doing, source)| CageError::Setup { doing, source };
         let (session, listener) = Session::open(&inner.setup.helper, &plan, user).await.map_err(failed)?;
         Ok(Cage::new(have, roots, Some(session), listener.map(TcpListener::from)))
@@ -184,11 +202,6 @@ impl Sandbox {
             Some(Say::Failed { doing, why }) => Err(failed(io::Error::other(format!("{doing}: {why}")))),
             Some(other) => Err(failed(io::Error::other(format!("unexpected answer {other:?}")))),
         }
-    }
-
-    fn user(&self) -> Result<Option<Lease>, CageError> {
-        let Some(users) = &self.inner.users else { return Ok(None) };
-        users.take().map(Some).ok_or_else(|| CageError::NoUser(self.inner.setup.users.len()))
     }
 
     fn plan(&self, policy: Policy, user: Option<&Lease>, light: bool) -> Plan {

@@ -29,6 +29,6 @@ mod users;
 mod wire;
 
 pub use cage::{Cage, TakeError};
-pub use host::{CageError, Finding, Sandbox, Setup};
+pub use host::{CageError, Finding, Sandbox, Setup, Slot};
 pub use level::Level;
 pub use session::SessionError;

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::pin::pin;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -38,7 +39,7 @@ pub(super) struct Session {
 struct Keeper {
     helper: Child,
     /// Given back when this is dropped.
-    _user: Option<Lease>,
+    _user: Option<Arc<Lease>>,
 }
 
 /// The socket.
@@ -79,7 +80,7 @@ impl Session {
     pub(super) async fn open(
         helper: &Path,
         plan: &Plan,
-        user: Option<Lease>,
+        user: Option<Arc<Lease>>,
     ) -> Result<(Self, Option<OwnedFd>), (String, io::Error)> {
         let starting = |error| ("starting its helper".to_owned(), error);
         let (child, channel) = start_helper(helper, Stdio::null(), Stdio::null(), false).map_err(starting)?;

@@ -162,7 +162,7 @@ fn give(dirs: &[&Path], user: HostUser) -> Result<(), Trouble> {
 fn watch(plan: &Plan, child: Pid, has_cgroup: bool, link: &mut UnixStream) {
     let Ok(pidfd) = pidfd_open(child, PidfdFlags::empty()) else { return };
     let limits = plan.policy.limits;
-    let mut disk = (plan.level < Level::Full).then(|| Disk::new(plan));
+    let mut disk = (plan.level < Level::Full || plan.policy.on_disk).then(|| Disk::new(plan));
     loop {
         let idle = has_cgroup && disk.is_none();
         let timeout = if idle { None } else { INTERVAL.try_into().ok() };

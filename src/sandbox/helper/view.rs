@@ -59,7 +59,8 @@ impl View {
         let base: Vec<PathBuf> = landlock::SYSTEM.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
         let read_only = base.iter().chain(&policy.read_only).map(|path| (path, Kind::ReadOnly));
         let writable = policy.writable.iter().map(|path| (path, Kind::Writable));
-        let layered = [(&policy.tree, Kind::Layered(0)), (&policy.scratch, Kind::Layered(1))];
+        let own = |layer| if policy.on_disk { Kind::Writable } else { Kind::Layered(layer) };
+        let layered = [(&policy.tree, own(0)), (&policy.scratch, own(1))];
         let mut sources = Vec::new();
         for (path, kind) in read_only.chain(writable).chain(layered) {
             let host = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
