@@ -244,9 +244,10 @@ impl Bench<'_> {
         steps.init(&mut caged.cage, readonly_lock).await?;
         caged.close().await;
         let (root, dir, tool) = (self.tree(), self.dir(), self.tool.clone());
+        let workspace = self.run.project.key.workspace.clone();
         let noted = tokio::task::spawn_blocking(move || {
             let removed = snapshot::remove_outward_links(&root, &dir)?;
-            Ok::<_, SnapshotError>((removed, Snapshot::take(&root, &dir, &tool)?))
+            Ok::<_, SnapshotError>((removed, Snapshot::take(&root, &dir, &tool, &workspace)?))
         });
         let noted = noted.await.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked).into()));
         let (removed, snapshot) = noted.map_err(|error| Stop::Failed(failure(Step::Init, error)))?;

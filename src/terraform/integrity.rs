@@ -8,11 +8,13 @@
 //! ```
 //!
 //! `apply` runs what is embedded, not what lies in the work tree. What is in `tfplan` people can see, for the comment
-//! shows it; the configuration they cannot, and it holds the provisioners.
+//! shows it, except for the backend; the configuration they cannot, and it holds the provisioners.
 
+use super::plan_backend;
 use super::plan_zip::{self, OddZip};
 use super::snapshot::{FileMark, LOCK_FILE, Record, Snapshot};
 use hcl_edit::structure::Body;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read as _};
 use zip::ZipArchive;
@@ -24,7 +26,8 @@ mod tests;
 const MODULES: &str = "tfconfig/modules.json";
 
 /// What every plan file holds besides the configuration, and the most bytes of it, unpacked.
-const RESULTS: [&str; 3] = ["tfplan", "tfstate", "tfstate-prev"];
+const RESULTS: [&str; 3] = [TFPLAN, "tfstate", "tfstate-prev"];
+const TFPLAN: &str = "tfplan";
 const LARGEST_RESULT: u64 = 512 << 20;
 const LARGEST_LIST: u64 = 16 << 20;
 
@@ -43,6 +46,8 @@ pub enum Tampered {
     Missing(String),
     #[error("the plan file does not hold the commit's configuration: {0:?} was changed")]
     Changed(String),
+    #[error("the plan file does not hold the commit's configuration: its state is in another backend or workspace")]
+    Backend,
     #[error("the plan file cannot be trusted: {0:?} is larger than it may be")]
     TooLarge(String),
 }
@@ -74,18 +79,15 @@ pub fn verify(plan: &[u8], snapshot: &Snapshot) -> Result<(), Tampered> {
         }
         // More than is declared would be read by nobody who believes the declaration.
         let mut content = content.take(entry.size + 1);
-        let same = if let Some(mark) = sources.get(&name) {
-            let mut bytes = Vec::new();
-            content.read_to_end(&mut bytes)?;
-            FileMark::of(&bytes) == *mark
-        } else if name == MODULES || name == LOCK_FILE {
-            let mut bytes = Vec::new();
-            content.read_to_end(&mut bytes)?;
-            let same = if name == MODULES { same_modules(&bytes, snapshot) } else { same_locks(&bytes, snapshot) };
-            same && bytes.len() as u64 == entry.size
-        } else {
-            std::io::copy(&mut content, &mut std::io::sink())? == entry.size
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes)?;
+        let same = match name.as_str() {
+            TFPLAN if !same_backend(&bytes, snapshot) => return Err(Tampered::Backend),
+            MODULES => same_modules(&bytes, snapshot),
+            LOCK_FILE => same_locks(&bytes, snapshot),
+            _ => sources.get(&name).is_none_or(|mark| FileMark::of(&bytes) == *mark),
         };
+        let same = same && bytes.len() as u64 == entry.size;
         if !same {
             return Err(Tampered::Changed(name));
         }
@@ -111,6 +113,19 @@ fn same_modules(json: &[u8], snapshot: &Snapshot) -> bool {
     };
     let keys: BTreeSet<&str> = records.iter().map(|record| record.key.as_str()).collect();
     records.iter().all(known) && keys.len() == records.len() && keys.len() == snapshot.modules.len()
+}
+
+/// Without a backend in the code, both tools plan with the one that is called `local`, as if nothing were set.
+fn same_backend(tfplan: &[u8], snapshot: &Snapshot) -> bool {
+    let Some(planned) = plan_backend::read(tfplan) else { return false };
+    let Ok(mut record) = serde_json::from_str::<Value>(&snapshot.backend) else { return false };
+    let kind = if record.is_null() { "local" } else { record["type"].as_str().unwrap_or_default() };
+    let same_place = planned.kind == kind && planned.workspace == snapshot.workspace.to_string();
+    let config = match record.get_mut("config").map(Value::take) {
+        Some(Value::Null) | None => Value::Object(serde_json::Map::new()),
+        Some(config) => plan_backend::without_nulls(config),
+    };
+    same_place && planned.config == config
 }
 
 /// The plan's lock file is written anew from what was read, so comments and order do not count.

@@ -15,6 +15,7 @@ mod events;
 pub mod install;
 pub mod integrity;
 pub mod managed;
+mod plan_backend;
 pub mod plan_file;
 mod plan_zip;
 pub mod private_modules;

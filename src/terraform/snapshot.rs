@@ -8,6 +8,7 @@
 use super::install::{Product, Tool};
 use super::source::is_source;
 use super::untrusted;
+use crate::domain::id::Workspace;
 use crate::sandbox::links;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -58,6 +59,8 @@ pub struct Snapshot {
     pub lock: Option<Vec<u8>>,
     /// The backend as `init` wrote it down, with its whole configuration; `null` if there is none.
     pub backend: String,
+    /// Where in the backend the state is.
+    pub(super) workspace: Workspace,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,12 +101,12 @@ pub(super) struct Record {
 }
 
 impl Snapshot {
-    /// Reads what `tool` would load for the project in `dir`. Nothing outside of `root`, the work tree, is read, through
+    /// Reads what `tool` would load for the project in `dir`, in its `workspace`. Nothing outside of `root`, the work tree, is read, through
     /// no link. Reads from the disk without async.
     ///
     /// # Errors
     /// When a module or file is outside of the work tree, or something cannot be read.
-    pub fn take(root: &Path, dir: &Path, tool: &Tool) -> Result<Self, SnapshotError> {
+    pub fn take(root: &Path, dir: &Path, tool: &Tool, workspace: &Workspace) -> Result<Self, SnapshotError> {
         let root = fs::canonicalize(root)?;
         let mut modules = BTreeMap::new();
         for Record { key, source, version, dir: module_dir } in records(dir)? {
@@ -119,7 +122,7 @@ impl Snapshot {
         let record = read(dir, ".terraform/terraform.tfstate", LARGEST_RECORD)?;
         let record: serde_json::Value =
             record.map_or(Ok(serde_json::Value::Null), |json| serde_json::from_slice(&json))?;
-        Ok(Self { modules, lock, backend: record["backend"].to_string() })
+        Ok(Self { modules, lock, backend: record["backend"].to_string(), workspace: workspace.clone() })
     }
 
     /// A hash over the modules that `init` fetched from elsewhere; `None` if there are none. Git's trees say nothing of

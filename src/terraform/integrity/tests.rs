@@ -1,4 +1,5 @@
 use super::{Tampered, verify};
+use crate::domain::id::Workspace;
 use crate::terraform::plan_file;
 use crate::terraform::snapshot::{FileMark, Module, Snapshot};
 use crate::terraform::testing::{Project, for_both_tools};
@@ -14,6 +15,7 @@ for_both_tools!(
     whatever_a_project_is_made_of_its_plan_holds_it,
     a_provisioner_that_was_rewritten_in_the_plan_would_run_and_is_refused,
     every_other_way_to_change_a_plan_is_refused,
+    a_backend_that_was_rewritten_in_the_plan_would_get_the_state_and_is_refused,
 );
 
 type Entries = Vec<(String, Vec<u8>)>;
@@ -54,7 +56,8 @@ fn why(plan: &[u8], snapshot: &Snapshot) -> String {
 async fn planned(project: &Project) -> (Snapshot, Vec<u8>) {
     let steps = project.steps();
     steps.init(false).await.unwrap();
-    let snapshot = Snapshot::take(&project.root().join("tree"), &project.dir(), &project.tool).unwrap();
+    let snapshot =
+        Snapshot::take(&project.root().join("tree"), &project.dir(), &project.tool, &project.workspace).unwrap();
     steps.plan(&project.plan_path(), &[]).await.unwrap();
     (snapshot, plan_file::read(&project.plan_path()).unwrap())
 }
@@ -113,6 +116,32 @@ async fn a_provisioner_that_was_rewritten_in_the_plan_would_run_and_is_refused(p
     let report = steps.apply(&project.plan_path()).await.unwrap();
     assert!(report.succeeded(), "{report:?}");
     assert!(project.root().join("evil").exists() && !project.root().join("good").exists());
+}
+
+async fn a_backend_that_was_rewritten_in_the_plan_would_get_the_state_and_is_refused(mut project: Project) {
+    project.workspace = "staging".parse().unwrap();
+    project.file(
+        "main.tf",
+        "terraform {\n  backend \"local\" {\n    workspace_dir = \"good\"\n  }\n}\nresource \"terraform_data\" \"a\" {}\n",
+    );
+    let (snapshot, plan) = planned(&project).await;
+    verify(&plan, &snapshot).unwrap();
+    let rewritten = |from: &[u8], to: &[u8]| {
+        let mut entries = unpacked(&plan);
+        let (_, tfplan) = entries.iter_mut().find(|(name, _)| name == "tfplan").unwrap();
+        *tfplan = replaced(tfplan, from, to, 1);
+        packed(&entries)
+    };
+    let tampered = rewritten(b"good", b"evil");
+    for plan in [&tampered, &rewritten(b"\x07staging", b"\x07default"), &rewritten(b"\x05local", b"\x05other")] {
+        assert!(matches!(verify(plan, &snapshot), Err(Tampered::Backend)));
+    }
+    // The control.
+    untrusted::replace(&project.plan_path(), &tampered).unwrap();
+    let report = project.steps().apply(&project.plan_path()).await.unwrap();
+    assert!(report.succeeded(), "{report:?}");
+    let state = |dir: &str| project.dir().join(dir).join("staging/terraform.tfstate").exists();
+    assert_eq!((state("evil"), state("good")), (true, false));
 }
 
 async fn every_other_way_to_change_a_plan_is_refused(project: Project) {
@@ -196,15 +225,19 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8], most: usize) -> Vec<u8> {
 const LOCK: &str = "provider \"registry.terraform.io/a/b\" {\n  version     = \"1.2.0\"\n  constraints = \"~> 1.0\"\n  hashes = \
                     [\n    \"h1:one\",\n    \"zh:two\",\n  ]\n}\n";
 
+/// Version 3, and the backend: `local`, `{"path": null}`, `default`.
+const TFPLAN: &[u8] = b"\x08\x03\x6a\x1b\x0a\x05local\x12\x09\x0a\x07\x81\xa4path\xc0\x1a\x07default";
+
 /// A small plan of ours, and what it was made from.
 fn small(lock: &str) -> (Snapshot, Entries) {
     let file = b"resource \"terraform_data\" \"a\" {}\n".repeat(9);
     let files = BTreeMap::from([("main.tf".to_owned(), FileMark::of(&file))]);
     let root = Module { source: String::new(), version: String::new(), dir: ".".into(), files };
     let modules = BTreeMap::from([(String::new(), root)]);
-    let snapshot = Snapshot { modules, lock: Some(LOCK.into()), backend: "null".into() };
+    let snapshot =
+        Snapshot { modules, lock: Some(LOCK.into()), backend: "null".into(), workspace: Workspace::default() };
     let entries = [
-        ("tfplan", b"plan".to_vec()),
+        ("tfplan", TFPLAN.to_vec()),
         ("tfstate", b"{}".to_vec()),
         ("tfstate-prev", b"{}".to_vec()),
         ("tfconfig/m-/main.tf", file),

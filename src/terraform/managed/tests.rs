@@ -1,7 +1,9 @@
 use super::{ManagedState, OVERRIDE, OVERRIDE_FILE, write_override};
 use crate::domain::id::Workspace;
 use crate::domain::run::{StateMark, Step};
+use crate::terraform::integrity;
 use crate::terraform::plan_file;
+use crate::terraform::snapshot::Snapshot;
 use crate::terraform::steps::StepFailureKind;
 use crate::terraform::testing::{Project, for_both_tools};
 use std::fs;
@@ -49,6 +51,7 @@ for_both_tools!(
     each_run_reaches_the_state_with_a_token_of_its_own_and_none_is_in_the_plan_file,
     a_plan_that_was_made_before_the_first_state_is_stale_after_it,
     a_state_that_may_not_be_read_fails_the_step,
+    a_backend_with_settings_of_every_kind_is_recognised_in_its_plan,
 );
 
 const A: &str = "resource \"terraform_data\" \"a\" {\n  input = \"one\"\n}\n";
@@ -177,8 +180,25 @@ async fn a_state_that_may_not_be_read_fails_the_step(mut project: Project) {
     let address = StateServer::default().start().await;
     project.file("main.tf", A);
     write_override(&project.dir(), &project.workspace).unwrap();
-    project.reach_state(&address, "run-a", "token-of-a");
-    project.env.retain(|(name, _)| !matches!(name.as_str(), "TF_HTTP_USERNAME" | "TF_HTTP_PASSWORD"));
+    project.reach_state(&address, "", "");
     let failure = project.steps().init(false).await.unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Init, StepFailureKind::Exit(1)), "init looks at the state already");
+}
+
+async fn a_backend_with_settings_of_every_kind_is_recognised_in_its_plan(mut project: Project) {
+    let server = StateServer::default();
+    let address = server.start().await;
+    project.reach_state(&address, "run-a", "token-of-a");
+    project.file(
+        "main.tf",
+        "terraform {\n  backend \"http\" {\n    skip_cert_verification = true\n    retry_max = 300\n    retry_wait_min = 1\n    \
+         update_method = \"POST\"\n  }\n}\n",
+    );
+    let steps = project.steps();
+    steps.init(false).await.unwrap();
+    let snapshot =
+        Snapshot::take(&project.root().join("tree"), &project.dir(), &project.tool, &project.workspace).unwrap();
+    steps.plan(&project.plan_path(), &[]).await.unwrap();
+    integrity::verify(&plan_file::read(&project.plan_path()).unwrap(), &snapshot).unwrap();
+    assert!(snapshot.backend.contains("300"), "{}", snapshot.backend);
 }

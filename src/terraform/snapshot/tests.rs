@@ -1,4 +1,5 @@
 use super::{Snapshot, SnapshotError, loaded, remove_outward_links};
+use crate::domain::id::Workspace;
 use crate::terraform::install::{Product, Tool};
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +25,12 @@ fn tree(files: &[(&str, &str)]) -> TempDir {
 }
 
 fn take(root: &Path) -> Result<Snapshot, SnapshotError> {
-    Snapshot::take(&root.join("tree"), &root.join("tree/project"), &tool(Product::Terraform, "1.11.4"))
+    Snapshot::take(
+        &root.join("tree"),
+        &root.join("tree/project"),
+        &tool(Product::Terraform, "1.11.4"),
+        &Workspace::default(),
+    )
 }
 
 fn manifest(key: &str, dir: &str) -> String {

@@ -36,7 +36,9 @@ async fn managed_state_is_reached_by_its_name_with_every_method() {
 async fn a_real_client_gets_there_too() {
     let (server, mut got) = origin(ANSWER).await;
     let door = to_state(server);
-    let proxy = reqwest::Proxy::all(format!("http://{}", door.address)).unwrap();
+    let variables = variables(door.address);
+    assert_eq!(variables[0].0, "HTTPS_PROXY");
+    let proxy = reqwest::Proxy::all(&variables[0].1).unwrap();
     let client = reqwest::Client::builder().proxy(proxy).build().unwrap();
     let big = "x".repeat(300_000);
     for _ in 0..3 {
@@ -146,4 +148,19 @@ async fn a_server_that_answers_before_it_has_read_is_heard() {
     assert_eq!(&first, b"HTTP/1.1 413");
     server.shutdown().await.unwrap();
     assert_eq!(rest(&mut stream).await, " Too Large\r\nContent-Length: 0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_refusal_is_heard_by_a_client_that_is_still_sending() {
+    let door = open(Rules::default(), Outside::default());
+    let mut stream = door.connect().await;
+    let head = "POST http://a.example.com/ HTTP/1.1\r\nHost: a.example.com\r\nContent-Length: 50\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..5 {
+        // A connection that was closed under its hands would be reset by the first piece, and the next could not be sent.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        stream.write_all(&[b'x'; 10]).await.unwrap();
+    }
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.ends_with("`a.example.com:80`\n"), "{answer}");
 }
