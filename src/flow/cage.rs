@@ -113,7 +113,7 @@ impl Bench<'_> {
             scratch: self.scratch(),
             on_disk: part == Part::Init,
             read_only: self.read_only(),
-            writable: Vec::new(),
+            writable: flow.config.sandbox.writable.clone(),
             network: match (&rules, confinement.network) {
                 (Some(_), _) => Network::Allow,
                 (None, Network::Host) if part != Part::Show => Network::Host,
@@ -167,7 +167,13 @@ impl Bench<'_> {
     fn read_only(&self) -> Vec<PathBuf> {
         let tool = std::fs::canonicalize(&self.tool.path).unwrap_or_else(|_| self.tool.path.clone());
         let cli_config = self.flow.config.terraform.cli_config.clone();
-        [self.tool.path.clone(), tool].into_iter().chain(cli_config).filter(|path| path.exists()).collect()
+        let listed = self.flow.config.sandbox.read_only.iter().cloned();
+        [self.tool.path.clone(), tool]
+            .into_iter()
+            .chain(cli_config)
+            .chain(listed)
+            .filter(|path| path.exists())
+            .collect()
     }
 
     fn no_cage(&self, error: CageError) -> Stop {

@@ -50,6 +50,12 @@ impl Cage {
         Self { level, roots, session, listener, proxy }
     }
 
+    /// A cage in name only.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { level: Level::Off, roots: [PathBuf::new(), PathBuf::new()], session: None, listener: None, proxy: None }
+    }
+
     /// What holds here.
     #[must_use]
     pub const fn level(&self) -> Level {

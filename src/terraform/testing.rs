@@ -5,6 +5,7 @@ use super::managed::ManagedState;
 use super::private_modules::PrivateModules;
 use super::steps::{Limits, StepSettings, Steps};
 use crate::domain::id::Workspace;
+use crate::sandbox::Cage;
 use crate::sandbox::log::LogWriter;
 use crate::sandbox::redact::Redactor;
 use secrecy::SecretString;
@@ -118,10 +119,11 @@ impl Project {
         let modules = self.modules.iter().flat_map(PrivateModules::secrets).collect::<Vec<_>>();
         let granted = self.env.iter().chain(&self.init_env).map(|(_, value)| value);
         let redactor = Redactor::new(granted.chain(&modules));
-        Steps::new(StepSettings {
+        let steps = Steps::new(StepSettings {
             tool: self.tool.clone(),
             dir: self.dir(),
             scratch: self.scratch(),
+            results: self.root().to_owned(),
             workspace: self.workspace.clone(),
             path: path_variable().into_string().unwrap(),
             cli_config: self.cli_config.clone(),
@@ -132,7 +134,9 @@ impl Project {
             log: LogWriter::open(&self.root().join("log"), redactor, 256 << 20).unwrap(),
             cancel: self.cancel.clone(),
             limits: self.limits.clone(),
-        })
+        });
+        steps.prepare().unwrap();
+        steps
     }
 
     pub(super) fn log(&self) -> String {
@@ -153,8 +157,8 @@ impl Project {
     /// Init, plan and show.
     pub(super) async fn planned(&self) -> Value {
         let steps = self.steps();
-        steps.init(false).await.unwrap();
-        steps.plan(&self.plan_path(), &[]).await.unwrap();
-        serde_json::from_slice(&steps.show_json(&self.plan_path()).await.unwrap()).unwrap()
+        steps.init(&mut Cage::off(), false).await.unwrap();
+        steps.plan(&mut Cage::off(), &self.plan_path(), &[]).await.unwrap();
+        serde_json::from_slice(&steps.show_json(&mut Cage::off(), &self.plan_path()).await.unwrap()).unwrap()
     }
 }

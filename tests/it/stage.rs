@@ -4,6 +4,7 @@
 use crate::world::{WEBHOOK_SECRET, World};
 use secrecy::ExposeSecret as _;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -28,10 +29,21 @@ pub(crate) struct Setup {
     pub(crate) app: bool,
     /// The `match` of the `repos` entry; `None`: the world's repository.
     pub(crate) matches: Option<String>,
+    /// Runs have the host's network: where a forge or a state server of the test's own listens on loopback.
+    pub(crate) network_of_host: bool,
+    /// What runs may write besides their own, so that a test sees what they do.
+    pub(crate) writable: Vec<PathBuf>,
     /// The sandbox is no better than this; `None`: as good as this host has it.
     pub(crate) at_most: Option<Level>,
     /// Its programs come before those of the real `PATH`.
     pub(crate) programs: Option<PathBuf>,
+}
+
+impl Setup {
+    pub(crate) fn and_writable(mut self, dir: &Path) -> Self {
+        self.writable.push(dir.to_owned());
+        self
+    }
 }
 
 /// The stage of a scenario.
@@ -125,6 +137,13 @@ pub(crate) async fn sandbox(at_most: Option<Level>) -> Sandbox {
     found.get_or_init(probe).await.clone()
 }
 
+/// A directory that everybody may write, whoever runs are.
+pub(crate) fn open_dir() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    dir
+}
+
 async fn start(world: &World, data: &Path, setup: &Setup) -> Server {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -154,10 +173,13 @@ pub(crate) fn server_yaml(world: &World, data: &Path, address: &str, setup: &Set
     } else {
         format!("  token: file:{}\n", write("token", world.forge.server_token().expose_secret()))
     };
+    let network = if setup.network_of_host { "host" } else { "allow" };
+    let writable: Vec<String> = setup.writable.iter().map(|path| format!("\"{}\"", path.display())).collect();
+    let sandbox = format!("sandbox: {{network: {network}, writable: [{}]}}\n", writable.join(", "));
     let matches = setup.matches.clone().unwrap_or_else(|| world.repo_name());
     format!(
         "listen: {address}\nurl: http://{address}\ndata_dir: {}\ngithub:\n  api_url: {}\n  webhook_secret: \
-         file:{secret}\n{auth}repos:\n  - match: \"{matches}\"\n{}{}",
+         file:{secret}\n{auth}repos:\n  - match: \"{matches}\"\n{}{sandbox}{}",
         data.join("data").display(),
         world.api_url(),
         setup.repo,

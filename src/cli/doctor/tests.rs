@@ -102,7 +102,7 @@ async fn a_host_without_anything_is_told_what_to_do_about_each() {
     ] {
         assert!(text.contains(advice), "{advice} in:\n{text}");
     }
-    assert_eq!(lines(&text, "WRONG").len(), 6, "{text}");
+    assert_eq!(lines(&text, "WRONG").len(), 7, "{text}");
     assert_eq!(code, 1);
 }
 

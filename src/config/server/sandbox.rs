@@ -9,6 +9,7 @@ use crate::domain::egress::Rule;
 use crate::domain::id::RepoName;
 use crate::domain::sandbox::{Level, Limits, Network};
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// Where a root server's host users begin, and how many there are: above what distributions give to people and services.
 const FIRST_USER: u32 = 900_000;
@@ -21,12 +22,22 @@ pub struct Sandbox {
     pub require: Level,
     /// The host's users that a server which runs as root gives to its runs, each one of its own.
     pub users: Range<u32>,
+    /// What of the host every run sees besides the system's programs.
+    pub read_only: Vec<PathBuf>,
+    /// What of the host every run may write. Runs can speak with each other through it.
+    pub writable: Vec<PathBuf>,
     of_all: Partial,
 }
 
 impl Default for Sandbox {
     fn default() -> Self {
-        Self { require: Level::Reduced, users: FIRST_USER..FIRST_USER + USERS, of_all: Partial::default() }
+        Self {
+            require: Level::Reduced,
+            users: FIRST_USER..FIRST_USER + USERS,
+            read_only: Vec::new(),
+            writable: Vec::new(),
+            of_all: Partial::default(),
+        }
     }
 }
 
@@ -103,9 +114,19 @@ pub(super) fn sandbox(mut fields: Fields<'_>, faults: &mut Faults) -> Sandbox {
     let levels = Level::ALL.map(|level| (level.as_str(), level));
     let require = fields.optional("require", faults, |node, faults| one_of(node, &levels, faults));
     let users = fields.optional("users", faults, users);
+    let mut paths = |key, faults: &mut Faults| {
+        fields.optional(key, faults, |node, faults| list(node, faults, existing_path)).unwrap_or_default()
+    };
+    let (read_only, writable) = (paths("read_only", faults), paths("writable", faults));
     let of_all = partial(&mut fields, faults);
     fields.finish(faults);
-    Sandbox { require: require.unwrap_or(usual.require), users: users.unwrap_or(usual.users), of_all }
+    Sandbox {
+        require: require.unwrap_or(usual.require),
+        users: users.unwrap_or(usual.users),
+        read_only,
+        writable,
+        of_all,
+    }
 }
 
 /// What a repository may say of its own: everything but what concerns the host.
@@ -150,6 +171,14 @@ fn egress(node: &Node, path: &[String], faults: &mut Faults) -> Option<Vec<(Opti
     }
     fields.finish(faults);
     Some(all)
+}
+
+/// Cages could not be built with a path that is not there.
+fn existing_path(node: &Node, faults: &mut Faults) -> Option<PathBuf> {
+    checked(node, "an absolute path of something that exists", faults, |text| {
+        let path = PathBuf::from(text);
+        (path.is_absolute() && path.exists()).then_some(path)
+    })
 }
 
 fn number(node: &Node, faults: &mut Faults) -> Option<u64> {

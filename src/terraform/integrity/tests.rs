@@ -1,5 +1,6 @@
 use super::{Tampered, verify};
 use crate::domain::id::Workspace;
+use crate::sandbox::Cage;
 use crate::terraform::plan_file;
 use crate::terraform::snapshot::{FileMark, Module, Snapshot};
 use crate::terraform::testing::{Project, for_both_tools};
@@ -55,10 +56,10 @@ fn why(plan: &[u8], snapshot: &Snapshot) -> String {
 /// What `init` left, and the plan that was made from it.
 async fn planned(project: &Project) -> (Snapshot, Vec<u8>) {
     let steps = project.steps();
-    steps.init(false).await.unwrap();
+    steps.init(&mut Cage::off(), false).await.unwrap();
     let snapshot =
         Snapshot::take(&project.root().join("tree"), &project.dir(), &project.tool, &project.workspace).unwrap();
-    steps.plan(&project.plan_path(), &[]).await.unwrap();
+    steps.plan(&mut Cage::off(), &project.plan_path(), &[]).await.unwrap();
     (snapshot, plan_file::read(&project.plan_path()).unwrap())
 }
 
@@ -107,13 +108,13 @@ async fn a_provisioner_that_was_rewritten_in_the_plan_would_run_and_is_refused(p
 
     // The control: nothing but this check stands in its way, and nobody would see it.
     let steps = project.steps();
-    let honest = steps.show_json(&project.plan_path()).await.unwrap();
+    let honest = steps.show_json(&mut Cage::off(), &project.plan_path()).await.unwrap();
     untrusted::replace(&project.plan_path(), &tampered).unwrap();
-    let shown = steps.show_json(&project.plan_path()).await.unwrap();
+    let shown = steps.show_json(&mut Cage::off(), &project.plan_path()).await.unwrap();
     let changes = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).unwrap()["resource_changes"].clone();
     assert_eq!(changes(&shown), changes(&honest));
     assert!(!String::from_utf8_lossy(&shown).contains("good"), "what is shown has no provisioner's command");
-    let report = steps.apply(&project.plan_path()).await.unwrap();
+    let report = steps.apply(&mut Cage::off(), &project.plan_path()).await.unwrap();
     assert!(report.succeeded(), "{report:?}");
     assert!(project.root().join("evil").exists() && !project.root().join("good").exists());
 }
@@ -138,7 +139,7 @@ async fn a_backend_that_was_rewritten_in_the_plan_would_get_the_state_and_is_ref
     }
     // The control.
     untrusted::replace(&project.plan_path(), &tampered).unwrap();
-    let report = project.steps().apply(&project.plan_path()).await.unwrap();
+    let report = project.steps().apply(&mut Cage::off(), &project.plan_path()).await.unwrap();
     assert!(report.succeeded(), "{report:?}");
     let state = |dir: &str| project.dir().join(dir).join("staging/terraform.tfstate").exists();
     assert_eq!((state("evil"), state("good")), (true, false));

@@ -1,6 +1,7 @@
 use super::{ManagedState, OVERRIDE, OVERRIDE_FILE, write_override};
 use crate::domain::id::Workspace;
 use crate::domain::run::{StateMark, Step};
+use crate::sandbox::Cage;
 use crate::terraform::integrity;
 use crate::terraform::plan_file;
 use crate::terraform::snapshot::Snapshot;
@@ -129,7 +130,10 @@ async fn each_run_reaches_the_state_with_a_token_of_its_own_and_none_is_in_the_p
 
     project.reach_state(&address, "run-a", "token-of-a");
     project.planned().await;
-    assert_eq!(project.steps().state_pull().await.unwrap(), StateMark { lineage: String::new(), serial: 0 });
+    assert_eq!(
+        project.steps().state_pull(&mut Cage::off()).await.unwrap(),
+        StateMark { lineage: String::new(), serial: 0 }
+    );
     let requests = server.take_requests();
     assert!(
         !requests.is_empty() && requests.iter().all(|request| *request == format!("GET {BASIC_A}")),
@@ -149,7 +153,7 @@ async fn each_run_reaches_the_state_with_a_token_of_its_own_and_none_is_in_the_p
     }
 
     project.reach_state(&address, "run-b", "token-of-b");
-    assert!(project.steps().apply(&project.plan_path()).await.unwrap().succeeded());
+    assert!(project.steps().apply(&mut Cage::off(), &project.plan_path()).await.unwrap().succeeded());
     let requests = server.take_requests();
     let count = |method: &str| requests.iter().filter(|request| **request == format!("{method} {BASIC_B}")).count();
     assert_eq!((count("LOCK"), count("UNLOCK")), (1, 1), "{requests:?}");
@@ -158,7 +162,7 @@ async fn each_run_reaches_the_state_with_a_token_of_its_own_and_none_is_in_the_p
 
     let written = server.state.lock().unwrap().clone().unwrap();
     let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
-    let mark = project.steps().state_pull().await.unwrap();
+    let mark = project.steps().state_pull(&mut Cage::off()).await.unwrap();
     assert_eq!((written["serial"].as_u64(), written["lineage"].as_str()), (Some(mark.serial), Some(&*mark.lineage)));
 }
 
@@ -170,9 +174,9 @@ async fn a_plan_that_was_made_before_the_first_state_is_stale_after_it(mut proje
     project.reach_state(&address, "run-a", "token-of-a");
     project.planned().await;
     let first = fs::read(project.plan_path()).unwrap();
-    assert!(project.steps().apply(&project.plan_path()).await.unwrap().succeeded());
+    assert!(project.steps().apply(&mut Cage::off(), &project.plan_path()).await.unwrap().succeeded());
     fs::write(project.plan_path(), first).unwrap();
-    let report = project.steps().apply(&project.plan_path()).await.unwrap();
+    let report = project.steps().apply(&mut Cage::off(), &project.plan_path()).await.unwrap();
     assert!(!report.succeeded() && !report.started_something(), "{report:?}");
 }
 
@@ -181,7 +185,7 @@ async fn a_state_that_may_not_be_read_fails_the_step(mut project: Project) {
     project.file("main.tf", A);
     write_override(&project.dir(), &project.workspace).unwrap();
     project.reach_state(&address, "", "");
-    let failure = project.steps().init(false).await.unwrap_err();
+    let failure = project.steps().init(&mut Cage::off(), false).await.unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Init, StepFailureKind::Exit(1)), "init looks at the state already");
 }
 
@@ -195,10 +199,10 @@ async fn a_backend_with_settings_of_every_kind_is_recognised_in_its_plan(mut pro
          update_method = \"POST\"\n  }\n}\n",
     );
     let steps = project.steps();
-    steps.init(false).await.unwrap();
+    steps.init(&mut Cage::off(), false).await.unwrap();
     let snapshot =
         Snapshot::take(&project.root().join("tree"), &project.dir(), &project.tool, &project.workspace).unwrap();
-    steps.plan(&project.plan_path(), &[]).await.unwrap();
+    steps.plan(&mut Cage::off(), &project.plan_path(), &[]).await.unwrap();
     integrity::verify(&plan_file::read(&project.plan_path()).unwrap(), &snapshot).unwrap();
     assert!(snapshot.backend.contains("300"), "{}", snapshot.backend);
 }

@@ -1,5 +1,6 @@
 use super::{ApplyReport, StepFailureKind};
 use crate::domain::run::{ResourceOutcome, StateMark, Step};
+use crate::sandbox::Cage;
 use crate::terraform::plan_file;
 use crate::terraform::testing::{Project, for_both_tools};
 use crate::terraform::untrusted;
@@ -79,12 +80,12 @@ fn actions(plan: &Value) -> Vec<String> {
 }
 
 async fn apply(project: &Project) -> ApplyReport {
-    project.steps().apply(&project.plan_path()).await.unwrap()
+    project.steps().apply(&mut Cage::off(), &project.plan_path()).await.unwrap()
 }
 
 async fn init_runs_without_the_hosts_configuration_and_without_warnings(project: Project) {
     project.file("main.tf", ONE);
-    project.steps().init(false).await.unwrap();
+    project.steps().init(&mut Cage::off(), false).await.unwrap();
     let log = project.log();
     assert!(log.starts_with(&format!("$ {} init -input=false\n", project.tool.product.program())), "{log}");
     assert!(!log.contains("CLI configuration"), "{log}");
@@ -110,8 +111,8 @@ async fn a_plan_without_changes_says_so_in_json(project: Project) {
 async fn a_failing_plan_says_why_in_plain_words(project: Project) {
     project.file("main.tf", "resource \"terraform_data\" \"a\" {\n  input = var.nope\n}\n");
     let steps = project.steps();
-    steps.init(false).await.unwrap();
-    let failure = steps.plan(&project.plan_path(), &[]).await.unwrap_err();
+    steps.init(&mut Cage::off(), false).await.unwrap();
+    let failure = steps.plan(&mut Cage::off(), &project.plan_path(), &[]).await.unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Plan, StepFailureKind::Exit(1)));
     assert_eq!(failure.message, format!("`{} plan` failed with exit code 1.", project.tool.product.program()));
     insta::allow_duplicates! {
@@ -225,7 +226,8 @@ async fn a_cancelled_apply_stops_in_order_and_keeps_its_state(mut project: Proje
     let started = Instant::now();
     let steps = project.steps();
     let plan = project.plan_path();
-    let (report, ()) = tokio::join!(steps.apply(&plan), async {
+    let mut cage = Cage::off();
+    let (report, ()) = tokio::join!(steps.apply(&mut cage, &plan), async {
         project.log_says("now it is slow").await;
         project.cancel.cancel();
     });
@@ -239,7 +241,7 @@ async fn a_cancelled_apply_stops_in_order_and_keeps_its_state(mut project: Proje
     assert!(failure.message.ends_with("apply` was cancelled."), "{}", failure.message);
 
     project.cancel = CancellationToken::new();
-    assert!(project.steps().state_pull().await.unwrap().serial > 0, "the state was written");
+    assert!(project.steps().state_pull(&mut Cage::off()).await.unwrap().serial > 0, "the state was written");
     assert!(!project.dir().join(".terraform.tfstate.lock.info").exists(), "and its lock was freed");
     let plan = project.planned().await;
     assert!(actions(&plan).contains(&"[\"no-op\"] \"terraform_data.first\"".to_owned()), "{plan}");
@@ -249,7 +251,7 @@ async fn a_cancelled_run_starts_nothing(project: Project) {
     project.file("main.tf", ONE);
     project.planned().await;
     project.cancel.cancel();
-    let failure = project.steps().apply(&project.plan_path()).await.unwrap_err();
+    let failure = project.steps().apply(&mut Cage::off(), &project.plan_path()).await.unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Apply, StepFailureKind::Cancelled));
     assert!(!project.log().contains(" apply -json"), "{}", project.log());
 }
@@ -268,14 +270,14 @@ async fn a_step_that_takes_too_long_is_stopped(mut project: Project) {
 async fn an_apply_of_a_stale_plan_starts_nothing(project: Project) {
     project.file("main.tf", ONE);
     project.planned().await;
-    let before = project.steps().state_pull().await.unwrap();
+    let before = project.steps().state_pull(&mut Cage::off()).await.unwrap();
     assert_eq!(before, StateMark { lineage: String::new(), serial: 0 });
     let first = fs::read(project.plan_path()).unwrap();
     assert!(apply(&project).await.succeeded());
     untrusted::replace(&project.plan_path(), &first).unwrap();
     let report = apply(&project).await;
     assert!(!report.succeeded() && !report.started_something(), "{report:?}");
-    let now = project.steps().state_pull().await.unwrap();
+    let now = project.steps().state_pull(&mut Cage::off()).await.unwrap();
     assert_ne!(plan_file::state_mark(&first).unwrap(), now, "which tells why");
 }
 
@@ -305,7 +307,7 @@ fn mirror(project: &mut Project, versions: &[(&str, &str)]) {
 
 async fn the_lock_file_of_the_plan_holds_for_the_apply(mut project: Project) {
     mirror(&mut project, &[("1.0.0", "one")]);
-    project.steps().init(false).await.unwrap();
+    project.steps().init(&mut Cage::off(), false).await.unwrap();
     let path = project.dir().join(".terraform.lock.hcl");
     let planned = untrusted::read(&path, 1 << 20).unwrap().expect("init wrote it");
     let fresh_tree = |project: &Project| {
@@ -315,19 +317,19 @@ async fn the_lock_file_of_the_plan_holds_for_the_apply(mut project: Project) {
 
     mirror(&mut project, &[("1.1.0", "newer")]);
     fresh_tree(&project);
-    project.steps().init(true).await.unwrap();
+    project.steps().init(&mut Cage::off(), true).await.unwrap();
     assert_eq!(fs::read(&path).unwrap(), planned, "a newer provider is not taken");
 
     mirror(&mut project, &[("1.0.0", "another one of the same version")]);
     fresh_tree(&project);
-    let failure = project.steps().init(true).await.unwrap_err();
+    let failure = project.steps().init(&mut Cage::off(), true).await.unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Init, StepFailureKind::Exit(1)));
     assert_eq!(fs::read(&path).unwrap(), planned);
 
     untrusted::replace(&path, b"# nothing was locked\n").unwrap();
-    project.steps().init(true).await.unwrap_err();
+    project.steps().init(&mut Cage::off(), true).await.unwrap_err();
     assert_eq!(fs::read_to_string(&path).unwrap(), "# nothing was locked\n");
-    project.steps().init(false).await.unwrap();
+    project.steps().init(&mut Cage::off(), false).await.unwrap();
 }
 
 async fn a_provider_that_the_repository_brings_along_is_not_taken(project: Project) {
@@ -340,7 +342,7 @@ async fn a_provider_that_the_repository_brings_along_is_not_taken(project: Proje
         "main.tf",
         "terraform {\n  required_providers {\n    fake = {\n      source = \"localhost:1/acme/fake\"\n    }\n  }\n}\n",
     );
-    let failure = project.steps().init(false).await.unwrap_err();
+    let failure = project.steps().init(&mut Cage::off(), false).await.unwrap_err();
     assert_eq!(failure.kind, StepFailureKind::Exit(1));
     assert!(!project.dir().join(".terraform/providers").exists());
 }
@@ -351,9 +353,13 @@ async fn the_workspace_is_chosen_by_the_environment(mut project: Project) {
     let plan = project.planned().await;
     assert_eq!(plan["resource_changes"][0]["change"]["after"]["input"], "staging");
     assert!(apply(&project).await.succeeded());
-    assert!(project.steps().state_pull().await.unwrap().serial > 0);
+    assert!(project.steps().state_pull(&mut Cage::off()).await.unwrap().serial > 0);
     project.workspace = "default".parse().unwrap();
-    assert_eq!(project.steps().state_pull().await.unwrap().serial, 0, "each workspace has a state of its own");
+    assert_eq!(
+        project.steps().state_pull(&mut Cage::off()).await.unwrap().serial,
+        0,
+        "each workspace has a state of its own"
+    );
 }
 
 async fn var_files_are_read_from_anywhere_in_the_repository(project: Project) {
@@ -362,13 +368,14 @@ async fn var_files_are_read_from_anywhere_in_the_repository(project: Project) {
     project.file("../vars/common.tfvars", "x = \"common\"\ny = \"common\"\n");
     project.file("-with space.tfvars", "y = \"own\"\n");
     let steps = project.steps();
-    steps.init(false).await.unwrap();
+    steps.init(&mut Cage::off(), false).await.unwrap();
     let files = ["../vars/common.tfvars", "-with space.tfvars"].map(str::to_owned);
-    steps.plan(&project.plan_path(), &files).await.unwrap();
-    let plan: Value = serde_json::from_slice(&steps.show_json(&project.plan_path()).await.unwrap()).unwrap();
+    steps.plan(&mut Cage::off(), &project.plan_path(), &files).await.unwrap();
+    let plan: Value =
+        serde_json::from_slice(&steps.show_json(&mut Cage::off(), &project.plan_path()).await.unwrap()).unwrap();
     assert_eq!(plan["output_changes"]["o"]["after"], "common own");
 
-    let failure = steps.plan(&project.plan_path(), &["gone.tfvars".to_owned()]).await.unwrap_err();
+    let failure = steps.plan(&mut Cage::off(), &project.plan_path(), &["gone.tfvars".to_owned()]).await.unwrap_err();
     assert!(failure.output.contains("gone.tfvars"), "{}", failure.output);
 }
 
@@ -376,7 +383,7 @@ async fn a_plan_that_is_too_large_is_refused(mut project: Project) {
     project.file("main.tf", ONE);
     project.planned().await;
     project.limits.plan_json = 100;
-    let failure = project.steps().show_json(&project.plan_path()).await.unwrap_err();
+    let failure = project.steps().show_json(&mut Cage::off(), &project.plan_path()).await.unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Show, StepFailureKind::Unusable));
     assert_eq!(failure.message, "The result of `show` cannot be used: it is larger than 100 bytes.");
     assert!(!project.scratch().join("plan.json").exists());
@@ -448,7 +455,7 @@ async fn the_mark_in_the_plan_file_is_the_mark_of_the_state(project: Project) {
     let marks = async || {
         project.planned().await;
         let in_plan = plan_file::state_mark(&plan_file::read(&project.plan_path()).unwrap()).unwrap();
-        (in_plan, project.steps().state_pull().await.unwrap())
+        (in_plan, project.steps().state_pull(&mut Cage::off()).await.unwrap())
     };
     project.file("main.tf", ONE);
     let (in_plan, in_state) = marks().await;
@@ -464,7 +471,7 @@ async fn the_mark_in_the_plan_file_is_the_mark_of_the_state(project: Project) {
 
 async fn a_program_that_is_gone_is_told_as_such(mut project: Project) {
     project.tool.path = project.root().join("gone");
-    let failure = project.steps().init(false).await.unwrap_err();
+    let failure = project.steps().init(&mut Cage::off(), false).await.unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Init, StepFailureKind::NotStarted));
     assert!(failure.message.contains("gone") && failure.message.contains("No such file"), "{}", failure.message);
 }

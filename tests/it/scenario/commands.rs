@@ -176,8 +176,6 @@ async fn on_comment_a_project_is_applied_before_the_merge_and_the_status_waits_f
     | | Project | Result | Time |
     |---|---|---|--:|
     | ✅ | [`prod`](RUN) | 1 created · the reviewed plan `ID` | 0 s |
-
-    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     ");
     let status = pull.await_status("terraplane/apply", "success").await;
     assert_eq!(status.description.as_deref(), Some("Applied: 1 project"));
@@ -204,7 +202,7 @@ async fn on_comment_a_project_is_applied_before_the_merge_and_the_status_waits_f
 
     </details>
 
-    <sub>`ID` merged onto `main` at `ID` · merged as `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · merged as `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · sandbox: full</sub>
     "#);
     assert_eq!(stage.applies(&pull).await, 1);
 
@@ -426,8 +424,6 @@ async fn a_project_is_held_from_its_apply_on_and_others_take_their_turn() {
     <sub>1 unchanged</sub>
 
     To apply the plan as it is now: `terraplane approve prod` (by somebody who may apply and is not the author)
-
-    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
 
     waiter.comment("sam", "terraplane approve");
@@ -447,8 +443,6 @@ async fn a_project_is_held_from_its_apply_on_and_others_take_their_turn() {
     | | Project | Result | Time |
     |---|---|---|--:|
     | ✅ | [`prod`](RUN) | 1 created, 1 destroyed · the reviewed plan `ID` | 0 s |
-
-    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     ");
     waiter.await_status("terraplane/apply", "success").await;
     stage.finish().await;
@@ -508,7 +502,7 @@ async fn closing_frees_what_was_not_applied_and_keeps_what_was() {
 
     To give up and let others change it: `terraplane unlock`
 
-    <sub>`ID` merged onto `main` at `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · sandbox: full</sub>
     "#);
     last.live_comment().await_containing("waits").await;
     assert_eq!(stage.applies(&last).await, 0);

@@ -58,7 +58,7 @@ async fn a_changed_local_module_plans_all_its_users() {
 
     Never applied: `prod`, `staging`. There is neither a backend nor managed state, so the state would be lost with the work tree. Add a `backend` block, or `state: managed` in `terraplane.yaml`.
 
-    <sub>`ID` merged onto `main` at `ID` · terraform VERSION · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · terraform VERSION · commands: `terraplane help` · sandbox: full</sub>
     "#)
     });
     let apply = pull.await_status("terraplane/apply", "success").await;
@@ -171,7 +171,7 @@ async fn a_listed_directory_that_vanished_is_named_with_its_line() {
 
     Mend it and push: planning goes on by itself. To check it before: `terraplane check`
 
-    <sub>`ID` onto `main` at `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` onto `main` at `ID` · commands: `terraplane help` · sandbox: full</sub>
     "#)
     });
     stage.finish().await;

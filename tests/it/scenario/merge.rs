@@ -3,7 +3,7 @@
 use super::props::{Hand, StateServer, managed};
 use super::stand_in::StandIn;
 use super::{MANAGED, masked, resource};
-use crate::stage::{Setup, Stage};
+use crate::stage::{Setup, Stage, open_dir};
 use crate::world::REPO;
 use terraplane::demo::state::MergeMethod;
 
@@ -46,8 +46,6 @@ async fn a_merge_applies_the_saved_plan_however_it_is_merged() {
     | | Project | Result | Time |
     |---|---|---|--:|
     | ✅ | [`prod`](RUN) | 1 changed · the reviewed plan `ID` | 0 s |
-
-    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     ");
     insta::assert_snapshot!(snapshot[1], @r#"
     <!-- terraplane:live -->
@@ -63,7 +61,7 @@ async fn a_merge_applies_the_saved_plan_however_it_is_merged() {
 
     </details>
 
-    <sub>`ID` merged onto `main` at `ID` · merged as `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · merged as `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · sandbox: full</sub>
     "#);
     stage.hear_everything_again().await;
     stage.finish().await;
@@ -100,8 +98,6 @@ async fn a_plan_that_is_still_the_same_after_another_merge_is_applied() {
     | | Project | Result | Time |
     |---|---|---|--:|
     | ✅ | [`prod`](RUN) | 1 destroyed · planned anew, equal to the reviewed plan `ID` | 0 s |
-
-    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     ");
     stage.world.await_status(&merged, "terraplane/apply", "success").await;
     stage.finish().await;
@@ -137,8 +133,6 @@ async fn a_plan_that_another_merge_changed_is_shown_and_waits_for_approve() {
     ```
 
     To apply the plan as it is now: `terraplane approve prod` (by somebody who may apply and is not the author)
-
-    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
     let status = stage.world.await_status(&merged, "terraplane/apply", "failure").await;
     assert_eq!(
@@ -163,7 +157,7 @@ async fn a_plan_that_another_merge_changed_is_shown_and_waits_for_approve() {
 
     To apply the plan as it is now: `terraplane approve` (by somebody who may apply and is not the author)
 
-    <sub>`ID` merged onto `main` at `ID` · merged as `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · merged as `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · sandbox: full</sub>
     "#);
 
     add.comment("sam", "terraplane approve");
@@ -183,7 +177,8 @@ async fn a_plan_that_another_merge_changed_is_shown_and_waits_for_approve() {
 async fn what_somebody_does_by_hand_makes_plans_stale_and_nothing_worse() {
     let remote = StateServer::start().await;
     let backend = remote.backend();
-    let stage = Stage::with(&[("prod/backend.tf", &backend), ("prod/main.tf", &resource("web", "one"))]).await;
+    let files = [("prod/backend.tf", backend.as_str()), ("prod/main.tf", &resource("web", "one"))];
+    let stage = Stage::set(&files, Setup { network_of_host: true, ..Setup::default() }).await;
     let hand = Hand::with(&[("backend.tf", &backend), ("main.tf", &resource("web", "one"))]).await;
     hand.terraform(&["apply", "-auto-approve", "-input=false"]).await;
 
@@ -226,8 +221,6 @@ async fn what_somebody_does_by_hand_makes_plans_stale_and_nothing_worse() {
     ```
 
     To apply the plan as it is now: `terraplane approve prod` (by somebody who may apply and is not the author)
-
-    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
     assert!(remote.text().contains("\"one\""), "nothing was applied");
     pull.comment("ana", "tp approve prod");
@@ -245,6 +238,7 @@ async fn another_terraform_or_other_variables_mean_a_new_plan() {
         repo: format!(
             "    env:\n      - {{match: \"*\", plan: {{TF_VAR_size: {size}}}, apply: {{TF_VAR_size: {size}}}}}\n"
         ),
+        network_of_host: true,
         ..terraform.setup(4)
     };
     let (old, new) = (StandIn::terraform(), StandIn::terraform_of_version("1.12.0"));
@@ -287,8 +281,6 @@ async fn another_terraform_or_other_variables_mean_a_new_plan() {
     ```
 
     To apply the plan as it is now: `terraplane approve prod` (by somebody who may apply and is not the author)
-
-    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
     stage.finish().await;
 }
@@ -326,8 +318,6 @@ async fn what_was_merged_before_its_plan_was_shown_waits_for_approve() {
     ```
 
     To apply the plan as it is now: `terraplane approve prod` (by somebody who may apply and is not the author)
-
-    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
     stage.world.await_status(&merged, "terraplane/apply", "failure").await;
     pull.comment("ana", "terraplane approve");
@@ -349,9 +339,10 @@ fn fragile(flag: &std::path::Path) -> String {
 
 #[tokio::test]
 async fn an_apply_that_fails_half_way_says_what_was_done_and_what_to_do_next() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = open_dir();
     let flag = dir.path().join("flag");
-    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/README.md", "Prod\n")]).await;
+    let files = [("terraplane.yaml", MANAGED), ("prod/README.md", "Prod\n")];
+    let stage = Stage::set(&files, Setup::default().and_writable(dir.path())).await;
     let pull = stage.world.open_pull("Three").changing("prod/main.tf", &fragile(&flag)).await;
     pull.await_status("terraplane/plan", "success").await;
     let merged = pull.merge("ana").await;
@@ -389,8 +380,6 @@ async fn an_apply_that_fails_half_way_says_what_was_done_and_what_to_do_next() {
     To try again: `terraplane apply prod`
 
     To give up and let others change it: `terraplane unlock prod`
-
-    <sub>**NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
     let status = stage.world.await_status(&merged, "terraplane/apply", "failure").await;
     assert_eq!(status.description.as_deref(), Some("The apply of 1 of 1 project failed"));

@@ -4,7 +4,7 @@
 use super::secrets::{files_with, traces};
 use super::stand_in::StandIn;
 use super::{MANAGED, resource};
-use crate::stage::{Setup, Stage};
+use crate::stage::{Setup, Stage, open_dir};
 use crate::world::REPO;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ fn found(dir: &Path, name: &str) -> Vec<PathBuf> {
 async fn the_token_for_private_modules_reaches_init_and_nothing_after_it() {
     let terraform = StandIn::terraform();
     let repo = "    modules: {token: file:token}\n    env:\n      - match: prod\n        init: {GRANTED: to-init}\n";
-    let setup = Setup { repo: repo.into(), ..terraform.setup(4) };
+    let setup = Setup { repo: repo.into(), network_of_host: true, ..terraform.setup(4) };
     let (stage, code) = with_a_private_module(setup).await;
     let traces = traces(&fs::read_to_string(stage.data.path().join("token")).unwrap());
     let data = stage.data.path().join("data");
@@ -71,7 +71,8 @@ async fn the_token_for_private_modules_reaches_init_and_nothing_after_it() {
 #[tokio::test]
 async fn without_a_token_for_its_host_a_private_module_is_not_fetched() {
     for repo in ["", "    modules: {token: file:token, hosts: [example.com]}\n"] {
-        let (stage, code) = with_a_private_module(Setup { repo: repo.into(), ..Setup::default() }).await;
+        let (stage, code) =
+            with_a_private_module(Setup { repo: repo.into(), network_of_host: true, ..Setup::default() }).await;
         let pull = stage.world.open_pull("Module").changing("prod/main.tf", &code).await;
         let text = pull.live_comment().await_containing("plan failed").await;
         assert!(text.contains("Failed to download module"), "{text}");
@@ -81,7 +82,7 @@ async fn without_a_token_for_its_host_a_private_module_is_not_fetched() {
 
 #[tokio::test]
 async fn a_module_that_moved_since_the_plan_is_planned_anew_and_waits_for_approval() {
-    let setup = Setup { repo: "    modules: {token: file:token}\n".into(), ..Setup::default() };
+    let setup = Setup { repo: "    modules: {token: file:token}\n".into(), network_of_host: true, ..Setup::default() };
     let (stage, code) = with_a_private_module(setup).await;
     let pull = stage.world.open_pull("Module").changing("prod/main.tf", &code).await;
     pull.await_status("terraplane/plan", "success").await;
@@ -100,8 +101,10 @@ async fn a_module_that_moved_since_the_plan_is_planned_anew_and_waits_for_approv
 async fn a_plan_whose_configuration_was_changed_while_it_was_made_is_neither_kept_nor_applied() {
     let terraform = StandIn::terraform();
     let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))];
-    let stage = Stage::set(&files, terraform.setup(4)).await;
-    let trap = stage.data.path().join("trap");
+    let dir = open_dir();
+    let setup = terraform.setup(4).and_writable(dir.path());
+    let stage = Stage::set(&files, setup).await;
+    let trap = dir.path().join("trap");
     // What a data source or a provider could do: the plan's own files show nothing of a provisioner.
     let override_file = format!(
         "resource \"terraform_data\" \"web\" {{\n  provisioner \"local-exec\" {{\n    command = \"touch {}\"\n  }}\n}}\n",
@@ -125,8 +128,9 @@ async fn a_plan_whose_configuration_was_changed_while_it_was_made_is_neither_kep
 async fn what_planning_leaves_in_the_work_tree_is_not_there_when_a_new_plan_is_applied() {
     let terraform = StandIn::terraform();
     let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))];
-    let stage = Stage::set(&files, terraform.setup(4)).await;
-    let (left, seen) = (stage.data.path().join("left"), stage.data.path().join("seen"));
+    let dir = open_dir();
+    let stage = Stage::set(&files, terraform.setup(4).and_writable(dir.path())).await;
+    let (left, seen) = (dir.path().join("left"), dir.path().join("seen"));
     let code = resource("web", "two").replace("input", "triggers_replace");
     let first = stage.world.open_pull("Other").changing("prod/other.tf", &resource("other", "one")).await;
     first.await_status("terraplane/plan", "success").await;

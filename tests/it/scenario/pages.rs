@@ -39,7 +39,7 @@ async fn the_page_of_a_run_opens_by_the_link_in_the_comment_and_by_no_other() {
     assert!(policy.starts_with("default-src 'none'; style-src 'self';"), "{policy}");
     assert!(!policy.contains("unsafe"), "{policy}");
     let html = page.text().await.unwrap();
-    assert!(html.contains("NOT SANDBOXED"), "{html}");
+    assert!(html.contains("<dt>Sandbox</dt><dd>full</dd>"), "{html}");
     assert!(html.contains("terraform_data.web"), "{html}");
     assert!(html.contains("<span class=\"fg2\">+</span> create"), "terraform's colours are classes: {html}");
     assert!(!html.contains('\u{1b}'), "no control characters are left: {html}");

@@ -45,7 +45,7 @@ async fn an_opened_pull_request_is_planned_and_shown() {
 
     Merging this pull request applies the plan.
 
-    <sub>`ID` merged onto `main` at `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · sandbox: full</sub>
     "#)
     });
     let plan = pull.await_status("terraplane/plan", "success").await;
@@ -265,7 +265,7 @@ async fn a_failed_plan_is_shown_in_terraform_s_own_words_and_a_push_mends_it() {
 
     To plan again: `terraplane plan`
 
-    <sub>`ID` merged onto `main` at `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · commands: `terraplane help` · sandbox: full</sub>
     "#)
     });
     pull.push(&[("prod/main.tf", &resource("web", "two"))]).await;

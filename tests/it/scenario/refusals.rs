@@ -33,7 +33,7 @@ async fn a_conflict_names_the_files_and_is_over_when_it_is_resolved() {
 
     Resolve the conflict and push: planning goes on by itself.
 
-    <sub>`ID` onto `main` at `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` onto `main` at `ID` · commands: `terraplane help` · sandbox: full</sub>
     "#)
     });
     pull.push(&[("prod/main.tf", &resource("web", "ours"))]).await;
@@ -78,7 +78,7 @@ async fn a_configuration_that_can_t_be_used_is_shown_with_line_and_snippet() {
 
     Mend it and push: planning goes on by itself. To check it before: `terraplane check`
 
-    <sub>`ID` onto `main` at `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` onto `main` at `ID` · commands: `terraplane help` · sandbox: full</sub>
     "#)
     });
     pull.push(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "two"))]).await;

@@ -3,7 +3,7 @@
 use super::props::until;
 use super::stand_in::StandIn;
 use super::{MANAGED, masked, resource};
-use crate::stage::{Setup, server_yaml};
+use crate::stage::{Setup, open_dir, server_yaml};
 use crate::world::{PATIENCE, World};
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpListener;
@@ -117,13 +117,14 @@ fn lines(file: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn told_to_stop_it_finishes_what_it_applies_and_the_rest_waits_for_the_next_start() {
-    let notes = tempfile::NamedTempFile::new().unwrap();
+    let dir = open_dir();
+    let notes = dir.path().join("notes");
     let files = [("terraplane.yaml", MANAGED), ("prod/README.md", "Prod\n")];
-    let mut serving = Serving::of(&files, Setup::default()).await;
-    let pull = serving.world.open_pull("Slow").changing("prod/main.tf", &slow(notes.path(), 2)).await;
+    let mut serving = Serving::of(&files, Setup::default().and_writable(dir.path())).await;
+    let pull = serving.world.open_pull("Slow").changing("prod/main.tf", &slow(&notes, 2)).await;
     pull.await_status("terraplane/plan", "success").await;
     let merged = pull.merge("ana").await;
-    until("an apply that runs", || lines(notes.path()) == ["begun"]).await;
+    until("an apply that runs", || lines(&notes) == ["begun"]).await;
 
     serving.signal(Signal::TERM);
     until("a server that drains", || serving.log().contains("draining")).await;
@@ -132,7 +133,7 @@ async fn told_to_stop_it_finishes_what_it_applies_and_the_rest_waits_for_the_nex
     serving.world.webhooks_answered().await;
     let status = serving.ended().await;
     assert_eq!(status.code(), Some(0), "{}", serving.log());
-    assert_eq!(lines(notes.path()), ["begun", "ended"]);
+    assert_eq!(lines(&notes), ["begun", "ended"]);
     assert!(late.live_comment().text().is_none(), "nothing new was begun");
 
     serving.start(None).await;
@@ -162,17 +163,18 @@ async fn told_to_stop_it_finishes_what_it_applies_and_the_rest_waits_for_the_nex
 #[tokio::test]
 async fn killed_it_plans_again_and_never_repeats_an_apply() {
     const TWO: &str = "version: 1\nprojects:\n  - {dir: dev, state: managed}\n  - {dir: prod, state: managed}\n";
-    let notes = tempfile::NamedTempFile::new().unwrap();
+    let dir = open_dir();
+    let notes = dir.path().join("notes");
     let terraform = StandIn::terraform();
     let files = [("terraplane.yaml", TWO), ("prod/base.tf", "locals {}\n"), ("dev/base.tf", "locals {}\n")];
-    let mut serving = Serving::of(&files, terraform.setup(4)).await;
-    let applied = serving.world.open_pull("Slow").changing("prod/main.tf", &slow(notes.path(), 3)).await;
+    let mut serving = Serving::of(&files, terraform.setup(4).and_writable(dir.path())).await;
+    let applied = serving.world.open_pull("Slow").changing("prod/main.tf", &slow(&notes, 3)).await;
     applied.await_status("terraplane/plan", "success").await;
     let merged = applied.merge("ana").await;
     terraform.hold("dev");
     let planned = serving.world.open_pull("Dev").changing("dev/main.tf", &resource("web", "one")).await;
     terraform.await_noted("begin plan dev", 1).await;
-    until("an apply that runs", || lines(notes.path()) == ["begun"]).await;
+    until("an apply that runs", || lines(&notes) == ["begun"]).await;
 
     serving.signal(Signal::KILL);
     assert_eq!(serving.ended().await.code(), None);
@@ -191,12 +193,12 @@ async fn killed_it_plans_again_and_never_repeats_an_apply() {
     assert_eq!(terraform.count("begin apply prod"), 1);
 
     // Only if somebody asks for it, it is applied again, and by a new plan.
-    assert_eq!(lines(notes.path()), ["begun", "ended"]);
+    assert_eq!(lines(&notes), ["begun", "ended"]);
     applied.comment("sam", "terraplane apply");
     let result = applied.next_comment().await;
     assert!(result.contains("1 created · planned anew, equal to the reviewed plan"), "{result}");
     serving.world.await_status(&merged, "terraplane/apply", "success").await;
-    assert_eq!((terraform.count("begin apply prod"), lines(notes.path()).len()), (2, 4));
+    assert_eq!((terraform.count("begin apply prod"), lines(&notes).len()), (2, 4));
     serving.finish().await;
 }
 
@@ -205,7 +207,7 @@ async fn every_error_of_the_configuration_is_said_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("server.yaml");
     let yaml = "listen: nowhere\nurl: http://example.com/terraplane\ndata_dirr: /var/lib/terraplane\ngithub:\n  webhook_secret: \
-                literally-secret\n  token: env:NOT_THERE\nsandbox: {require: full}\nrepos:\n  - match: acme\n";
+                literally-secret\n  token: env:NOT_THERE\nsandbox: {require: fully}\nrepos:\n  - match: acme\n";
     std::fs::write(&file, yaml).unwrap();
     let serve = Command::new(env!("CARGO_BIN_EXE_terraplane"))
         .args(["serve", "--config", "server.yaml"])
@@ -241,12 +243,12 @@ async fn every_error_of_the_configuration_is_said_at_once() {
     6 |   token: env:NOT_THERE
       |          ^^^^^^^^^^^^^
 
-    error: this version has no sandbox
+    error: `fully` is not one of `full`, `reduced`, `weak`, `off`
      --> server.yaml:7:20
       |
-    7 | sandbox: {require: full}
-      |                    ^^^^
-      = write `off`, or leave it out, if everybody who may open a pull request may run code on this host
+    7 | sandbox: {require: fully}
+      |                    ^^^^^
+      = did you mean `full`?
 
     error: `acme` is not a glob over host/owner/name, such as `github.com/acme/infra-*`
      --> server.yaml:9:12
@@ -317,7 +319,7 @@ async fn a_run_for_which_there_is_no_room_fails_and_says_so() {
 
     To plan again: `terraplane plan`
 
-    <sub>`ID` merged onto `main` at `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · commands: `terraplane help` · sandbox: full</sub>
     "#);
     pull.await_status("terraplane/plan", "failure").await;
     pull.push(&[("prod/main.tf", &resource("web", "two"))]).await;

@@ -29,6 +29,7 @@ impl StandIn {
     fn terraform_that(says_its_version: &str) -> Self {
         let stand_in = Self { dir: tempfile::tempdir().unwrap(), name: "terraform" };
         let script = r#"#!/bin/sh
+umask 0
 [ "$1" != version ] || VERSION
 echo "begin $1 ${PWD##*/}" >> DIR/notes
 { printf '%s\n' "$0" "$@"; } >> DIR/arguments
@@ -66,6 +67,10 @@ exec REAL "$@"
         let script = script.replace("REAL", &real).replace("DIR", &self.dir.path().display().to_string());
         fs::create_dir_all(self.dir.path().join("hold")).unwrap();
         fs::create_dir_all(self.programs()).unwrap();
+        // Terraform runs as somebody else, who notes things here all the same.
+        for dir in [self.dir.path().to_owned(), self.dir.path().join("hold"), self.programs()] {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
+        }
         fs::write(self.path(), script).unwrap();
         fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755)).unwrap();
         self
@@ -83,7 +88,7 @@ exec REAL "$@"
     /// A server that uses this terraform, and `runs` of it at once.
     pub(super) fn setup(&self, runs: usize) -> Setup {
         let yaml = format!("concurrency: {{runs: {runs}}}\nterraform:\n  binaries: [\"{}\"]\n", self.path().display());
-        Setup { yaml, ..Setup::default() }
+        Setup { yaml, writable: vec![self.dir.path().to_owned()], ..Setup::default() }
     }
 
     /// From now on, plans in the directory of this name wait.

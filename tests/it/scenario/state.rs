@@ -140,7 +140,7 @@ async fn without_a_backend_a_project_is_planned_never_applied_and_told_why() {
 
     Never applied: `prod`. There is neither a backend nor managed state, so the state would be lost with the work tree. Add a `backend` block, or `state: managed` in `terraplane.yaml`.
 
-    <sub>`ID` merged onto `main` at `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    <sub>`ID` merged onto `main` at `ID` · terraform VERSION · plan `ID` · commands: `terraplane help` · sandbox: full</sub>
     "#);
 
     let merged = pull.merge("ana").await;

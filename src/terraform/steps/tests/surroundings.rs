@@ -1,5 +1,6 @@
 //! What lies around in a repository, and would like to be more than text.
 
+use crate::sandbox::Cage;
 use crate::terraform::steps::StepFailureKind;
 use crate::terraform::testing::{Project, for_both_tools};
 use std::fs;
@@ -30,12 +31,12 @@ async fn a_cli_configuration_in_the_repository_means_nothing(mut project: Projec
     for place in [".terraformrc", "terraform.rc", ".tofurc", "../.terraformrc", ".config/opentofu/tofurc"] {
         project.file(place, &config);
     }
-    let failure = project.steps().init(false).await.unwrap_err();
+    let failure = project.steps().init(&mut Cage::off(), false).await.unwrap_err();
     assert_eq!(failure.kind, StepFailureKind::Exit(1));
     assert!(!project.dir().join(".terraform/providers").exists());
     // The control: it would have been taken.
     project.cli_config = Some(project.dir().join(".terraformrc"));
-    project.steps().init(false).await.unwrap();
+    project.steps().init(&mut Cage::off(), false).await.unwrap();
 }
 
 async fn grants_of_init_do_not_outlive_it(mut project: Project) {
@@ -51,6 +52,6 @@ async fn git_in_init_speaks_with_servers_only(project: Project) {
     let other = project.root().join("mirror-of-somebody-else.git");
     fs::create_dir(&other).unwrap();
     project.file("main.tf", &format!("module \"m\" {{\n  source = \"git::file://{}\"\n}}\n", other.display()));
-    let failure = project.steps().init(false).await.unwrap_err();
+    let failure = project.steps().init(&mut Cage::off(), false).await.unwrap_err();
     assert!(failure.output.contains("'file' not allowed"), "{}", failure.output);
 }
