@@ -117,6 +117,8 @@ async fn a_plan_whose_configuration_was_changed_while_it_was_made_is_neither_kep
     assert!(text.contains("override.tf"), "{text}");
     pull.await_status("terraplane/plan", "failure").await;
     pull.merge("ana").await;
+    let result = pull.next_comment().await;
+    assert!(result.contains("Apply failed") && result.contains("the commit's configuration"), "{result}");
     stage.settled().await;
     assert_eq!(found(&stage.data.path().join("data"), "plan.bin"), [] as [PathBuf; 0]);
     assert_eq!(terraform.count("begin apply"), 0);
