@@ -1,27 +1,53 @@
 //! The accounts that a root server gives to its cages: each runs as a user that nothing else on the host runs as, so that
 //! no run can touch another's processes or files even where a kernel offers no more than that.
+//!
+//! A cage ends by killing all that its user has. So a user must never be in two cages, also not in those of another server
+//! on the same host: a lock on a file, which the kernel frees with its process, says who has it.
 
 use super::policy::HostUser;
+use rustix::fs::FlockOperation;
 use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where the locks are, for all servers of a host. Where nothing can be written (a container with a read-only root, which
+/// has its processes for itself) there are none.
+const LOCKS: &str = "/run/terraplane-users";
 
 /// The users that are free. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Users {
     free: Arc<Mutex<BTreeSet<u32>>>,
+    locks: PathBuf,
 }
 
 impl Users {
     pub(super) fn new(uids: Range<u32>) -> Self {
-        Self { free: Arc::new(Mutex::new(uids.collect())) }
+        Self { free: Arc::new(Mutex::new(uids.collect())), locks: LOCKS.into() }
     }
 
     /// `None` if all are taken.
     pub(super) fn take(&self) -> Option<Lease> {
-        let uid = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop_first()?;
-        Some(Lease { user: HostUser { uid, gid: uid }, users: self.clone() })
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let (uid, lock) = free.iter().find_map(|uid| match lock(&self.locks, *uid) {
+            Ok(file) => Some((*uid, Some(file))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(_) => Some((*uid, None)),
+        })?;
+        free.remove(&uid);
+        Some(Lease { user: HostUser { uid, gid: uid }, users: self.clone(), _lock: lock })
     }
+}
+
+fn lock(dir: &Path, uid: u32) -> io::Result<File> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(dir.join(uid.to_string()))?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
 }
 
 /// A user that is taken until this is dropped. To be kept until the last process of that user is dead.
@@ -29,6 +55,7 @@ impl Users {
 pub(super) struct Lease {
     pub(super) user: HostUser,
     users: Users,
+    _lock: Option<File>,
 }
 
 impl Drop for Lease {
@@ -41,14 +68,30 @@ impl Drop for Lease {
 mod tests {
     use super::*;
 
+    fn users(dir: &Path) -> Users {
+        Users { locks: dir.to_owned(), ..Users::new(900_000..900_002) }
+    }
+
     #[test]
     fn no_two_cages_have_a_user_at_once_and_a_user_is_given_back() {
-        let users = Users::new(900_000..900_002);
+        let dir = tempfile::tempdir().unwrap();
+        let users = users(dir.path());
         let (first, second) = (users.take().unwrap(), users.take().unwrap());
         assert_ne!(first.user, second.user);
         assert!(users.take().is_none());
         let uid = first.user.uid;
         drop(first);
         assert_eq!(users.take().unwrap().user, HostUser { uid, gid: uid });
+    }
+
+    #[test]
+    fn two_servers_on_a_host_never_share_a_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (users(dir.path()), users(dir.path()));
+        let (first, second) = (one.take().unwrap(), other.take().unwrap());
+        assert_ne!(first.user, second.user);
+        assert!(one.take().is_none());
+        drop(second);
+        assert!(one.take().is_some());
     }
 }
