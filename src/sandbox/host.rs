@@ -136,7 +136,7 @@ impl Sandbox {
     /// Who the processes of several cages are, one after the other or side by side. Waits until somebody is free to be.
     pub async fn slot(&self) -> Slot {
         let users = self.inner.users.as_ref().filter(|_| self.inner.level > Level::Off);
-        Slot { user: futures::future::OptionFuture::from(users.map(Users::take)).await.map(Arc::new) }
+        Slot { user: futures::future::OptionFuture::from(users.map(Users::wait)).await.map(Arc::new) }
     }
 
     /// As [`Sandbox::open`], for a slot that has more than this cage.

@@ -8,7 +8,7 @@ use super::level::Level;
 use super::policy::{Network, Policy};
 use super::process::{self, End, Spec};
 use super::sink::Sink;
-use std::error::Error;
+use std::error::Error as _;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};

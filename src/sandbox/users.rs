@@ -1,33 +1,66 @@
 //! The accounts that a root server gives to its cages: each runs as a user that nothing else on the host runs as, so that
 //! no run can touch another's processes or files even where a kernel offers no more than that.
+//!
+//! A cage ends by killing all that its user has. So a user must never be in two cages, also not in those of another server
+//! on the same host: a lock on a file, which the kernel frees with its process, says who has it.
 
 use super::policy::HostUser;
+use rustix::fs::FlockOperation;
 use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::time::Duration;
+
+/// Where the locks are, for all servers of a host. Where nothing can be written (a container with a read-only root, which
+/// has its processes for itself) there are none.
+const LOCKS: &str = "/run/terraplane-users";
+
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// The users that are free. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Users {
     free: Arc<Mutex<BTreeSet<u32>>>,
-    count: Arc<Semaphore>,
+    locks: PathBuf,
 }
 
 impl Users {
     pub(super) fn new(uids: Range<u32>) -> Self {
-        let free: BTreeSet<u32> = uids.collect();
-        let count = Arc::new(Semaphore::new(free.len()));
-        Self { free: Arc::new(Mutex::new(free)), count }
+        Self { free: Arc::new(Mutex::new(uids.collect())), locks: LOCKS.into() }
     }
 
-    /// Waits until one is free.
-    pub(super) async fn take(&self) -> Lease {
-        let permit = Arc::clone(&self.count).acquire_owned().await.expect("it is never closed");
-        let uid = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
-        let uid = uid.expect("there is one for each permit");
-        Lease { user: HostUser { uid, gid: uid }, users: self.clone(), _permit: permit }
+    /// Waits until one is free. Another server can't ring when it gives one back, so that this looks again and again.
+    pub(super) async fn wait(&self) -> Lease {
+        loop {
+            if let Some(lease) = self.take() {
+                return lease;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
+
+    /// `None` if all are taken.
+    fn take(&self) -> Option<Lease> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let (uid, lock) = free.iter().find_map(|uid| match lock(&self.locks, *uid) {
+            Ok(file) => Some((*uid, Some(file))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(_) => Some((*uid, None)),
+        })?;
+        free.remove(&uid);
+        Some(Lease { user: HostUser { uid, gid: uid }, users: self.clone(), _lock: lock })
+    }
+}
+
+fn lock(dir: &Path, uid: u32) -> io::Result<File> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(dir.join(uid.to_string()))?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
 }
 
 /// A user that is taken until this is dropped. To be kept until the last process of that user is dead.
@@ -35,8 +68,7 @@ impl Users {
 pub(super) struct Lease {
     pub(super) user: HostUser,
     users: Users,
-    /// Given back after the user is.
-    _permit: OwnedSemaphorePermit,
+    _lock: Option<File>,
 }
 
 impl Drop for Lease {
@@ -49,15 +81,40 @@ impl Drop for Lease {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn no_two_runs_have_a_user_at_once_and_who_finds_none_waits_for_one() {
-        let users = Users::new(900_000..900_002);
-        let (first, second) = (users.take().await, users.take().await);
+    fn users(dir: &Path) -> Users {
+        Users { locks: dir.to_owned(), ..Users::new(900_000..900_002) }
+    }
+
+    #[test]
+    fn no_two_cages_have_a_user_at_once_and_a_user_is_given_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let users = users(dir.path());
+        let (first, second) = (users.take().unwrap(), users.take().unwrap());
         assert_ne!(first.user, second.user);
-        let mut third = std::pin::pin!(users.take());
-        assert!(futures::poll!(&mut third).is_pending());
+        assert!(users.take().is_none());
         let uid = first.user.uid;
         drop(first);
-        assert_eq!(third.await.user, HostUser { uid, gid: uid });
+        assert_eq!(users.take().unwrap().user, HostUser { uid, gid: uid });
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_user_waits_for_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let users = users(dir.path());
+        let (first, _second) = (users.wait().await, users.wait().await);
+        let uid = first.user.uid;
+        let (third, ()) = tokio::join!(users.wait(), async { drop(first) });
+        assert_eq!(third.user.uid, uid);
+    }
+
+    #[test]
+    fn two_servers_on_a_host_never_share_a_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (users(dir.path()), users(dir.path()));
+        let (first, second) = (one.take().unwrap(), other.take().unwrap());
+        assert_ne!(first.user, second.user);
+        assert!(one.take().is_none());
+        drop(second);
+        assert!(one.take().is_some());
     }
 }

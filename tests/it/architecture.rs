@@ -141,6 +141,22 @@ fn only_the_sandbox_starts_processes() {
 }
 
 #[test]
+fn unsafe_code_stands_in_one_file() {
+    let home = "sandbox/helper/sys.rs";
+    let word = ["un", "safe"].concat();
+    let uses = |source: &Source| {
+        code_lines(&source.code).any(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == word))
+    };
+    let sources = sources();
+    let found: Vec<&str> = sources.iter().filter(|source| uses(source)).map(|source| source.path.as_str()).collect();
+    assert_eq!(found, [home]);
+    let code = &sources.iter().find(|source| source.path == home).unwrap().code;
+    let blocks = code.matches("unsafe {").count();
+    let reasons = code.matches("// SAFETY:").count();
+    assert_eq!(blocks, reasons, "each block says why it is sound");
+}
+
+#[test]
 fn production_files_stay_short_and_say_why_they_exist() {
     let mut wrong = Vec::new();
     for source in sources() {

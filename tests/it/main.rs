@@ -6,6 +6,7 @@ mod container;
 mod demo_story;
 mod forge_face;
 mod postgres;
+mod sandbox;
 mod scenario;
 mod stage;
 mod store;

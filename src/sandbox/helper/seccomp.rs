@@ -203,7 +203,7 @@ fn always() -> Result<Rules, Trouble> {
         (libc::SYS_clone, NAMESPACES.into_iter().map(bit).collect()),
         // Only to ask, and the standard one.
         (libc::SYS_personality, vec![when(&[(0, Width::Dword, Is::Ne, 0), (0, Width::Dword, Is::Ne, 0xffff_ffff)])]),
-        (libc::SYS_ioctl, vec![request(libc::TIOCSTI as u64), request(TIOCLINUX)]),
+        (libc::SYS_ioctl, vec![request(libc::TIOCSTI), request(TIOCLINUX)]),
         // TCP fast open connects without connect().
         (libc::SYS_sendto, vec![flags(3, libc::MSG_FASTOPEN)]),
         (libc::SYS_sendmsg, vec![flags(2, libc::MSG_FASTOPEN)]),
@@ -273,4 +273,119 @@ fn supervise_connect() -> Result<Vec<sock_filter>, Trouble> {
         }
     }
     if found { Ok(filter) } else { Err(Trouble::new("compiling the filter for connect()", "it supervises nothing")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+    const NO_SUCH_CALL: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+    const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+
+    /// What a filter answers, computed as the kernel does it; for the instructions that filters are made of here.
+    fn answer(filter: &[sock_filter], call: u32, args: [u64; 6]) -> u32 {
+        let mut data = call.to_ne_bytes().to_vec();
+        data.extend(AUDIT_ARCH.to_ne_bytes());
+        data.extend([0; 8]);
+        data.extend(args.iter().flat_map(|arg| arg.to_ne_bytes()));
+        let (mut at, mut value) = (0, 0_u32);
+        loop {
+            let sock_filter { code, jt, jf, k } = filter[at];
+            at += 1;
+            let jump = |holds: bool| usize::from(if holds { jt } else { jf });
+            match code {
+                0x20 => value = u32::from_ne_bytes(data[k as usize..k as usize + 4].try_into().unwrap()),
+                0x54 => value &= k,
+                0x05 => at += k as usize,
+                0x15 => at += jump(value == k),
+                0x25 => at += jump(value > k),
+                0x35 => at += jump(value >= k),
+                0x06 => return k,
+                other => panic!("an instruction that is not known here: {other:#x}"),
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    const AUDIT_ARCH: u32 = 0xc000_003e;
+    #[cfg(target_arch = "aarch64")]
+    const AUDIT_ARCH: u32 = 0xc000_00b7;
+
+    /// The strictest answer wins.
+    fn answers(filters: &Filters, call: i64, args: [u64; 6]) -> u32 {
+        let call = u32::try_from(call).unwrap();
+        filters.all.iter().map(|filter| answer(filter, call, args)).find(|answer| *answer != ALLOW).unwrap_or(ALLOW)
+    }
+
+    fn socket(filters: &Filters, family: i32, kind: i32, protocol: i32) -> u32 {
+        answers(filters, libc::SYS_socket, [family as u64, kind as u64, protocol as u64, 0, 0, 0])
+    }
+
+    fn every() -> Vec<Filters> {
+        let levels = [Level::Full, Level::Reduced, Level::Weak];
+        let networks = [Network::None, Network::Allow, Network::Host];
+        let cages = levels.iter().flat_map(|level| networks.map(|network| Filters::for_cage(*level, network)));
+        cages.chain([Filters::light(Network::None)]).map(|filters| filters.ok().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_a_filter_does_not_know_does_not_exist() {
+        for filters in every() {
+            for call in [UNKNOWN.into(), 0x3fff_ffff, 0x4000_0000 + libc::SYS_ptrace, 0x4000_0000 + libc::SYS_mount] {
+                assert_eq!(answers(&filters, call, [0; 6]), NO_SUCH_CALL, "{call:#x}");
+            }
+            assert_eq!(answers(&filters, libc::SYS_getpid, [0; 6]), ALLOW);
+        }
+    }
+
+    #[test]
+    fn no_way_into_another_process_or_namespace_is_left() {
+        for filters in every() {
+            for call in [libc::SYS_ptrace, libc::SYS_unshare, libc::SYS_mount, libc::SYS_keyctl, libc::SYS_pidfd_getfd]
+            {
+                assert_eq!(answers(&filters, call, [0; 6]), REFUSE, "{call}");
+            }
+            assert_eq!(answers(&filters, libc::SYS_clone3, [0; 6]), NO_SUCH_CALL);
+            assert_eq!(answers(&filters, libc::SYS_clone, [libc::SIGCHLD as u64, 0, 0, 0, 0, 0]), ALLOW);
+            for kind in NAMESPACES {
+                assert_eq!(answers(&filters, libc::SYS_clone, [number(kind), 0, 0, 0, 0, 0]), REFUSE, "{kind:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn sockets_are_those_that_the_network_allows() {
+        let cage = |level, network| Filters::for_cage(level, network).ok().unwrap();
+        let (stream, datagram) = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK);
+        for level in [Level::Reduced, Level::Weak] {
+            let (none, allow, host) =
+                (cage(level, Network::None), cage(level, Network::Allow), cage(level, Network::Host));
+            for family in INTERNET {
+                assert_eq!(socket(&none, family, stream, 0), REFUSE);
+                assert_eq!([socket(&allow, family, stream, 0), socket(&allow, family, datagram, 0)], [ALLOW, REFUSE]);
+                assert_eq!([socket(&host, family, stream, 0), socket(&host, family, datagram, 0)], [ALLOW, ALLOW]);
+                assert_eq!(socket(&host, family, stream, 262), REFUSE, "MPTCP");
+                assert_eq!(socket(&host, family, libc::SOCK_RAW, 1), REFUSE);
+            }
+            for filters in [&none, &allow, &host] {
+                assert_eq!(
+                    [socket(filters, libc::AF_UNIX, stream, 0), socket(filters, libc::AF_UNIX, datagram, 0)],
+                    [ALLOW, REFUSE]
+                );
+                let pair = [libc::AF_UNIX as u64, datagram as u64, 0, 0, 0, 0];
+                assert_eq!(answers(filters, libc::SYS_socketpair, pair), REFUSE);
+                assert_eq!(socket(filters, libc::AF_VSOCK, stream, 0), REFUSE);
+            }
+        }
+        let light = Filters::light(Network::None).ok().unwrap();
+        assert_eq!(socket(&light, libc::AF_UNIX, stream, 0), REFUSE);
+    }
+
+    #[test]
+    fn only_connect_waits_for_the_supervisor() {
+        let filter = supervise_connect().ok().unwrap();
+        let call = |call: i64| answer(&filter, u32::try_from(call).unwrap(), [0; 6]);
+        assert_eq!([call(libc::SYS_connect), call(libc::SYS_sendmsg)], [libc::SECCOMP_RET_USER_NOTIF, ALLOW]);
+    }
 }

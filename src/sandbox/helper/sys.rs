@@ -104,7 +104,7 @@ pub(super) fn raise_loopback() -> io::Result<()> {
     // SAFETY: a structure of numbers and arrays of them; all zero is a value of it.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (place, letter) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
-        *place = letter.cast_signed().into();
+        *place = libc::c_char::from_ne_bytes([*letter]);
     }
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads an ifreq, and this is one.

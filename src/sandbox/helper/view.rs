@@ -107,7 +107,7 @@ fn change_root() -> Result<(), Trouble> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).map_err(Trouble::at("making the mounts private"))?;
     memory("/usr", "mode=755,size=4m,nr_inodes=8192")?;
-    directory(&format!("/usr{OLD}"))?;
+    directory(format!("/usr{OLD}"))?;
     rustix::process::pivot_root("/usr", format!("/usr{OLD}")).map_err(Trouble::at("changing the root"))?;
     std::env::set_current_dir("/").map_err(Trouble::at("changing the root"))
 }

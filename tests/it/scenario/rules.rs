@@ -113,7 +113,7 @@ async fn a_newer_push_calls_off_an_apply_that_waits() {
 #[tokio::test]
 async fn a_plan_that_is_stopped_with_the_server_is_made_by_the_next_one() {
     let terraform = StandIn::terraform();
-    let setup = || Setup { yaml: format!("grace_period: 1s\n{}", terraform.setup(1).yaml), ..Setup::default() };
+    let setup = || Setup { yaml: format!("grace_period: 1s\n{}", terraform.setup(1).yaml), ..terraform.setup(1) };
     let stage = Stage::set(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))], setup()).await;
     terraform.hold("prod");
     let pull = stage.world.open_pull("Two").changing("prod/main.tf", &resource("web", "two")).await;

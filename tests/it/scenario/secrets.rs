@@ -207,7 +207,7 @@ async fn terraform_sees_nothing_of_the_server_s_environment() {
     // Those of managed state hold the token of the run. The shell of the stand-in adds `PWD`.
     let of_managed_state = |name: &&str| name.starts_with("TF_HTTP_");
     names.retain(|name| !of_managed_state(name) && *name != "PWD");
-    let wanted = "CHECKPOINT_DISABLE GIT_ALLOW_PROTOCOL GIT_TERMINAL_PROMPT GOGC GRANTED HOME LANG PATH TF_CLI_CONFIG_FILE TF_INPUT TF_IN_AUTOMATION TMPDIR";
+    let wanted = "CHECKPOINT_DISABLE GIT_ALLOW_PROTOCOL GIT_TERMINAL_PROMPT GOGC GRANTED HOME HTTPS_PROXY HTTP_PROXY LANG PATH TF_CLI_CONFIG_FILE TF_INPUT TF_IN_AUTOMATION TMPDIR http_proxy https_proxy";
     assert_eq!(names.join(" "), wanted);
     assert!(seen.contains("GRANTED=to-plans") && !seen.contains("to-applies"), "{seen}");
     assert!(std::env::var("CARGO_MANIFEST_DIR").is_ok(), "the server has variables of its own to keep");

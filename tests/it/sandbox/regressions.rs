@@ -1,0 +1,177 @@
+//! Mistakes that were made once, found by running the prototype of this sandbox. Two more are tests beside the code: links
+//! to unix sockets (`connect.rs`), and numbers of system calls that a filter does not know (`seccomp.rs`).
+//!
+//! What a shell cannot do is done by this test binary, which runs one of its ignored tests in the cage.
+
+use super::{CAGED, Yard, err, out, said};
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sendto, socketpair};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::time::Duration;
+use terraplane::sandbox::Level;
+use terraplane::sandbox::policy::Network;
+use terraplane::sandbox::process::{End, Outcome, Spec};
+
+/// This test binary, running one of the tests below. It sees `TARGET`.
+fn attack(yard: &Yard, name: &str, target: &std::path::Path) -> (Spec, PathBuf) {
+    let own = std::env::current_exe().unwrap();
+    let test = format!("{}::{name}", module_path!().split_once("::").unwrap().1);
+    let mut spec = yard.program(&own, &[&test, "--exact", "--ignored", "--nocapture"]);
+    spec.env.push(("TARGET".into(), target.display().to_string()));
+    (spec, own)
+}
+
+async fn attacked(yard: &Yard, name: &str, target: &std::path::Path, network: Network) -> Outcome {
+    let (spec, own) = attack(yard, name, target);
+    let mut policy = yard.policy();
+    policy.read_only = vec![own];
+    policy.network = network;
+    yard.open(policy).await.run(spec).await.unwrap()
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("TARGET").unwrap().into()
+}
+
+#[test]
+#[ignore = "run in a cage by another test"]
+fn datagram_to_a_path() {
+    let (one, _other) = socketpair(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::empty(), None).unwrap();
+    sendto(one, b"x", SendFlags::empty(), &SocketAddrUnix::new(target()).unwrap()).unwrap();
+}
+
+/// A datagram socket of a pair reaches any path without `connect()`.
+#[tokio::test]
+async fn a_datagram_of_a_pair_does_not_reach_the_hosts_sockets() {
+    for level in CAGED {
+        let yard = Yard::at(level).await;
+        let path = yard.outside().join("datagrams");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let bare = terraplane::sandbox::process::run(attack(&yard, "datagram_to_a_path", &path).0).await.unwrap();
+        assert!(socket.recv(&mut [0; 8]).is_ok(), "{}", err(&bare));
+        let outcome = attacked(&yard, "datagram_to_a_path", &path, Network::Allow).await;
+        assert!(out(&outcome).contains("running 1 test"), "{}", err(&outcome));
+        assert!(socket.recv(&mut [0; 8]).is_err(), "{level}");
+    }
+}
+
+#[test]
+#[ignore = "run in a cage by another test"]
+fn providers_sockets() {
+    let path = target();
+    let listener = UnixListener::bind(&path).unwrap();
+    let client = std::thread::spawn(move || {
+        use std::io::Read as _;
+        let mut text = String::new();
+        UnixStream::connect(path).unwrap().read_to_string(&mut text).unwrap();
+        text
+    });
+    use std::io::Write as _;
+    listener.accept().unwrap().0.write_all(b"hello from a provider").unwrap();
+    println!("{}", client.join().unwrap());
+}
+
+/// Terraform talks to its providers by unix sockets in the directory for temporary files. At `reduced` each connection
+/// is made by the supervisor, here for a thread that is not the first of its process.
+#[tokio::test]
+async fn a_program_reaches_the_sockets_of_its_own_cage() {
+    for level in CAGED {
+        for network in [Network::None, Network::Allow] {
+            let yard = Yard::at(level).await;
+            let outcome = attacked(&yard, "providers_sockets", &yard.scratch.join("plugin"), network).await;
+            assert_eq!(outcome.end, End::Exit(0), "{level}: {}{}", out(&outcome), err(&outcome));
+            assert!(out(&outcome).contains("hello from a provider"), "{level}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "run in a cage by another test"]
+fn connections_that_block() {
+    let path = target();
+    let _listener = UnixListener::bind(&path).unwrap();
+    // More than any queue holds; nobody accepts them.
+    let clients: Vec<_> = (0..300)
+        .map(|_| {
+            let path = path.clone();
+            std::thread::spawn(move || UnixStream::connect(path).map(std::mem::forget))
+        })
+        .collect();
+    println!("connecting");
+    for client in clients {
+        let _ = client.join();
+    }
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+/// A supervisor that connects itself could be held up for ever, and with it the deadline.
+#[tokio::test]
+async fn a_connection_that_blocks_does_not_hold_up_the_end() {
+    let yard = Yard::at(Level::Reduced).await;
+    let (mut spec, own) = attack(&yard, "connections_that_block", &yard.scratch.join("full"));
+    spec.deadline = Duration::from_secs(1);
+    spec.grace = Duration::from_millis(100);
+    let mut policy = yard.policy();
+    policy.read_only = vec![own];
+    let mut cage = yard.open(policy).await;
+    let outcome = cage.run(spec).await.unwrap();
+    assert_eq!(outcome.end, End::TimedOut, "{}", err(&outcome));
+    assert!(outcome.elapsed < Duration::from_secs(6), "{:?}", outcome.elapsed);
+    assert_eq!(said(&mut cage, yard.script("echo fine")).await, "fine\n");
+}
+
+#[test]
+#[ignore = "run in a cage by another test"]
+fn a_link_to_a_socket() {
+    let link = PathBuf::from("link");
+    std::os::unix::fs::symlink(target(), &link).unwrap();
+    UnixStream::connect(std::path::absolute(link).unwrap()).unwrap();
+    println!("connected");
+}
+
+#[tokio::test]
+async fn a_link_in_the_tree_does_not_lead_to_a_socket_of_the_host() {
+    for level in [Level::Full, Level::Reduced] {
+        let yard = Yard::at(level).await;
+        let path = yard.outside().join("sock");
+        let _listener = UnixListener::bind(&path).unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let outcome = attacked(&yard, "a_link_to_a_socket", &path, Network::Host).await;
+        assert!(out(&outcome).contains("running 1 test") && !out(&outcome).contains("connected"), "{level}");
+    }
+}
+
+/// A parent-death signal follows the thread that forked; in a runtime those come and go.
+#[tokio::test]
+async fn a_cage_outlives_the_thread_that_opened_it() {
+    for level in CAGED {
+        let yard = Yard::at(level).await;
+        let (sandbox, policy) = (yard.sandbox.clone(), yard.policy());
+        let runtime = tokio::runtime::Handle::current();
+        let opening = std::thread::spawn(move || runtime.block_on(sandbox.open(policy)).unwrap());
+        let mut cage = tokio::task::spawn_blocking(move || opening.join().unwrap()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(said(&mut cage, yard.script("echo alive")).await, "alive\n", "{level}");
+    }
+}
+
+/// Mounts below the one that is shown keep their own flags unless those are set for the whole tree.
+#[tokio::test]
+async fn the_system_is_read_only_with_all_that_is_mounted_in_it() {
+    let yard = Yard::at(Level::Full).await;
+    let mut cage = yard.cage().await;
+    let mounts = said(&mut cage, yard.script("cat /proc/self/mountinfo")).await;
+    for line in mounts.lines() {
+        let mut fields = line.split(' ').skip(4);
+        let (place, flags) = (fields.next().unwrap(), fields.next().unwrap());
+        let ours = ["/proc", "/tmp"].contains(&place)
+            || place.starts_with("/dev/")
+            || [&yard.tree, &yard.scratch].iter().any(|dir| place == dir.to_str().unwrap());
+        assert!(ours || flags.split(',').any(|flag| flag == "ro"), "{line}");
+        assert!(flags.contains("nosuid") || place.starts_with("/dev/"), "{line}");
+    }
+}
