@@ -120,14 +120,15 @@ pub(super) fn light(plan: &Plan, control: &OwnedFd, mut inbox: Inbox) -> Trouble
 }
 
 fn limit(limits: Limits) -> Result<(), Trouble> {
+    // What the server itself was given bounds what it can give.
     let set = |resource, value: u64| {
+        let value = value.min(rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX));
         let limit = Rlimit { current: Some(value), maximum: Some(value) };
         setrlimit(resource, limit).map_err(Trouble::at(format!("setting {resource:?}")))
     };
     set(Resource::Core, 0)?;
     set(Resource::Nproc, limits.processes)?;
-    let most = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    set(Resource::Nofile, limits.open_files.min(most))?;
+    set(Resource::Nofile, limits.open_files)?;
     set(Resource::Fsize, limits.file_size)?;
     // Reserved addresses are not memory, and Go reserves many: this only keeps one process from outrunning the watch.
     set(Resource::As, limits.memory.saturating_mul(2).saturating_add(2 << 30))

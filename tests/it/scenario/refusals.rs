@@ -5,6 +5,7 @@ use crate::stage::{Setup, Stage};
 use crate::world::REPO;
 use insta::assert_snapshot;
 use terraplane::domain::id::ForgeKind;
+use terraplane::sandbox::Level;
 use terraplane::store::DeliveryEnd;
 
 async fn stage() -> Stage {
@@ -88,8 +89,10 @@ async fn a_configuration_that_can_t_be_used_is_shown_with_line_and_snippet() {
 }
 
 #[tokio::test]
-async fn a_fork_is_refused_with_one_comment_and_nothing_of_it_is_fetched() {
-    let stage = stage().await;
+async fn below_the_best_sandbox_a_fork_is_refused_with_one_comment_and_nothing_of_it_is_fetched() {
+    let setup = Setup { at_most: Some(Level::Reduced), ..Setup::default() };
+    let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))];
+    let stage = Stage::set(&files, setup).await;
     let fork = stage.world.forge.fork(REPO, "otto").await.unwrap();
     let code = resource("web", "two");
     let pull = stage.world.open_pull("From outside").in_fork(&fork).by("otto").changing("prod/main.tf", &code).await;
@@ -106,6 +109,73 @@ async fn a_fork_is_refused_with_one_comment_and_nothing_of_it_is_fetched() {
     stage.settled().await;
     assert_eq!(pull.server_comments().len(), 1, "{:#?}", pull.server_comments());
     assert!(!stage.data.path().join("data/mirrors").exists(), "something was fetched");
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_fork_is_planned_when_somebody_vouches_for_that_very_commit() {
+    let stage = stage().await;
+    let fork = stage.world.forge.fork(REPO, "otto").await.unwrap();
+    let code = resource("web", "two");
+    let pull = stage.world.open_pull("From outside").in_fork(&fork).by("otto").changing("prod/main.tf", &code).await;
+    pull.await_status("terraplane/plan", "pending").await;
+    let text = pull.live_comment().await_containing("Nothing of this one was run yet").await;
+    let command = |head: &dyn std::fmt::Display| format!("terraplane plan --sha {head}");
+    let head = pull.head();
+    assert!(text.contains(&command(&head)), "ready to be copied: {text}");
+    assert!(!stage.data.path().join("data/mirrors").exists(), "something was fetched");
+
+    // Its author may not, and nobody vouches for what they have not seen.
+    pull.comment("otto", &command(&head));
+    let reply = pull.next_comment().await;
+    assert!(reply.contains("was not carried out"), "{reply}");
+    pull.comment("ana", &command(&"0".repeat(40)));
+    let reply = pull.next_comment().await;
+    assert!(reply.contains("the head is"), "{reply}");
+    assert_eq!(stage.runs(), 0);
+
+    pull.comment("ana", &command(&head));
+    pull.await_status("terraplane/plan", "success").await;
+    pull.live_comment().await_containing("input: \"one\" -> \"two\"").await;
+
+    // What is pushed afterwards needs somebody again.
+    pull.push(&[("prod/main.tf", &resource("web", "three"))]).await;
+    pull.await_status("terraplane/plan", "pending").await;
+    pull.live_comment().await_containing(&command(&pull.head())).await;
+    stage.settled().await;
+    assert_eq!(stage.runs(), 1);
+
+    // Whoever merges it has made it the repository's own.
+    pull.comment("ana", &command(&pull.head()));
+    pull.await_status("terraplane/plan", "success").await;
+    let merged = pull.merge("ana").await;
+    assert!(pull.next_comment().await.contains("the reviewed plan"));
+    stage.world.await_status(&merged, "terraplane/apply", "success").await;
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn below_the_level_that_is_required_nothing_is_run_and_people_are_told_why() {
+    let yaml = "terraform: {plan_timeout: 5m}\n".to_owned();
+    let setup = Setup { at_most: Some(Level::Off), yaml, ..Setup::default() };
+    let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))];
+    let stage = Stage::set(&files, setup).await;
+    let pull = stage.world.open_pull("Two").changing("prod/main.tf", &resource("web", "two")).await;
+    for context in ["terraplane/plan", "terraplane/apply"] {
+        let status = pull.await_status(context, "failure").await;
+        assert_eq!(status.description.as_deref(), Some("Not planned: the server's sandbox is not good enough"));
+    }
+    let text = pull.live_comment().await_containing("sandbox is not good enough").await;
+    assert!(text.contains("demands a sandbox of level `reduced`, and the host gives `off`"), "{text}");
+    assert!(text.contains("NOT SANDBOXED") && text.contains("terraplane doctor"), "{text}");
+    stage.settled().await;
+    assert_eq!((stage.runs(), pull.server_comments().len()), (0, 1));
+
+    // The operator has mended it.
+    let stage = stage.restart(Setup::default()).await;
+    pull.comment("ana", "terraplane plan");
+    pull.await_status("terraplane/plan", "success").await;
+    pull.live_comment().await_containing("sandbox: full").await;
     stage.finish().await;
 }
 

@@ -17,14 +17,15 @@ struct Caller {
 
 impl Caller {
     /// What the newest terraform was given.
-    fn of(terraform: &StandIn) -> Self {
+    fn of(terraform: &StandIn, stage: &Stage) -> Self {
         let environment = terraform.environment();
         let newest = |name: &str| {
             let mut lines = environment.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             lines.next_back().unwrap().to_owned()
         };
         Self {
-            address: newest("TF_HTTP_ADDRESS"),
+            // The name is known in cages only.
+            address: newest("TF_HTTP_ADDRESS").replace("http://state.terraplane.internal/", stage.url().as_str()),
             user: newest("TF_HTTP_USERNAME"),
             password: newest("TF_HTTP_PASSWORD"),
         }
@@ -75,12 +76,12 @@ async fn managed_state_is_versioned_encrypted_and_open_to_its_own_runs_only() {
     terraform.hold("prod");
     let pull = stage.world.open_pull("Vault").changing("prod/main.tf", &code("vault")).await;
     terraform.await_noted("begin plan prod", 1).await;
-    let plan = Caller::of(&terraform);
+    let plan = Caller::of(&terraform, &stage);
     assert_eq!(plan.ask("GET").await, 204, "there is no state yet");
     assert_eq!((plan.ask("POST").await, plan.ask("LOCK").await, plan.ask("UNLOCK").await), (403, 403, 403));
     assert_eq!((plan.ask_with("GET", None).await, plan.ask_with("GET", Some("guessed")).await), (401, 401));
     let elsewhere =
-        Caller { address: format!("{}state/{}", stage.url(), uuid::Uuid::now_v7()), ..Caller::of(&terraform) };
+        Caller { address: format!("{}state/{}", stage.url(), uuid::Uuid::now_v7()), ..Caller::of(&terraform, &stage) };
     assert_eq!(elsewhere.ask("GET").await, 401, "a token is good for one state");
     terraform.release("prod");
     pull.await_status("terraplane/plan", "success").await;
@@ -88,7 +89,7 @@ async fn managed_state_is_versioned_encrypted_and_open_to_its_own_runs_only() {
     terraform.hold_at("apply", "prod");
     pull.merge("ana").await;
     terraform.await_noted("begin apply prod", 1).await;
-    let apply = Caller::of(&terraform);
+    let apply = Caller::of(&terraform, &stage);
     assert_eq!(plan.ask("GET").await, 403, "the plan is over");
     assert_eq!(apply.ask("GET").await, 204);
     assert_eq!((apply.ask("LOCK").await, apply.ask("UNLOCK").await), (200, 200));
