@@ -1,29 +1,30 @@
 //! A tree as far as it must be read to know its projects: its files' ids, and what its Terraform sources say.
 //!
 //! Sources are read from git's objects, never from a work tree, so that no link can lead anywhere. The surveys of the
-//! last trees are kept by the trees' ids, which tell everything: the default branch is read once for many pull requests.
+//! last trees are kept by the trees' ids, which tell everything: the default branch is read once for many pull requests,
+//! and of a pull request's tree only what differs.
 
 use super::{Flow, FlowError};
 use crate::config::{REPO_FILE, RepoConfig};
-use crate::domain::id::TreeId;
-use crate::domain::impact::{Extent, Modules, TreeFile};
-use crate::git::{Entry, EntryKind, Mirror};
+use crate::domain::id::{ProjectDir, TreeId};
+use crate::domain::impact::{Extent, ModuleFacts, Modules, TreeFile};
+use crate::git::{Entry, EntryKind, Folder, Reader};
 use crate::terraform::source::{self, Content, SourceFile};
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Larger files than this are not read. What a source of that size uses counts as unknown, so that more is planned; a
 /// configuration of that size is refused by its parser in any case.
-const LARGEST: usize = 4 << 20;
+pub(super) const LARGEST: usize = 4 << 20;
 
-/// So many files are kept in memory, at about 150 bytes each.
+/// So many files are kept in memory, at about 150 bytes each. What trees have in common counts once.
 const MOST_ENTRIES: usize = 50_000;
 /// So many surveys are kept, however small.
 const MOST_SURVEYS: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Survey {
-    entries: Vec<Entry>,
+    pub(super) root: Arc<Folder>,
     pub(super) modules: Modules,
     /// The text of `terraplane.yaml`.
     pub(super) config: Option<String>,
@@ -46,29 +47,43 @@ impl Surveys {
     fn keep(&self, tree: &TreeId, survey: &Arc<Survey>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_back((tree.clone(), Arc::clone(survey)));
-        while kept.len() > MOST_SURVEYS
-            || kept.iter().map(|(_, survey)| survey.entries.len()).sum::<usize>() > MOST_ENTRIES
-        {
+        while kept.len() > MOST_SURVEYS || entries(&kept) > MOST_ENTRIES {
             kept.pop_front();
         }
     }
 }
 
+/// How many files the surveys hold. A folder that several have is held once.
+fn entries(surveys: &VecDeque<(TreeId, Arc<Survey>)>) -> usize {
+    let mut open: Vec<&Arc<Folder>> = surveys.iter().map(|(_, survey)| &survey.root).collect();
+    let (mut seen, mut count) = (HashSet::new(), 0);
+    while let Some(folder) = open.pop() {
+        if seen.insert(Arc::as_ptr(folder)) {
+            count += folder.entries.len();
+            open.extend(&folder.folders);
+        }
+    }
+    count
+}
+
 impl Flow {
-    pub(super) async fn survey(&self, mirror: &Mirror, tree: &TreeId) -> Result<Arc<Survey>, FlowError> {
+    /// Reads the tree; `like` is the survey of one that has much in common with it.
+    pub(super) async fn survey(
+        &self,
+        reader: &mut Reader,
+        tree: &TreeId,
+        like: Option<&Survey>,
+    ) -> Result<Arc<Survey>, FlowError> {
         if let Some(known) = self.surveys.get(tree) {
             return Ok(known);
         }
-        let entries = mirror.entries(tree).await?;
+        let root = reader.folder(tree, like.map(|like| &like.root)).await?;
         let is_config = |entry: &&Entry| entry.path == REPO_FILE && entry.kind == EntryKind::Blob;
-        let config = entries.iter().find(is_config);
-        let sources: Vec<&Entry> = entries
-            .iter()
-            .filter(|entry| matches!(entry.kind, EntryKind::Blob | EntryKind::Link) && source::is_source(&entry.path))
-            .collect();
-        let objects: Vec<_> = sources.iter().copied().chain(config).map(|entry| entry.object.clone()).collect();
-        let contents = mirror.read(&objects, LARGEST).await?;
-        let files = sources.iter().map(|entry| SourceFile {
+        let config = root.entries.iter().find(is_config);
+        let (known, unread) = known_and_unread(&root, like);
+        let objects: Vec<_> = unread.iter().copied().chain(config).map(|entry| entry.object.clone()).collect();
+        let contents = reader.blobs(&objects).await?;
+        let files = unread.iter().map(|entry| SourceFile {
             path: &entry.path,
             content: match (contents.get(&entry.object), entry.kind) {
                 (Some(bytes), EntryKind::Link) => Content::Link(bytes),
@@ -76,21 +91,51 @@ impl Flow {
                 (None, _) => Content::Unread,
             },
         });
-        let modules = source::modules(files);
+        let modules = known.into_iter().chain(source::facts(files)).collect();
         let config = config.map(|entry| match contents.get(&entry.object) {
             Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             // Not as if it were not there, for then it would have no rules: the parser refuses this for its size.
             None => "#".repeat(RepoConfig::MAX_BYTES + 1),
         });
-        let survey = Arc::new(Survey { entries, modules, config });
+        let survey = Arc::new(Survey { root, modules, config });
         self.surveys.keep(tree, &survey);
         Ok(survey)
     }
 }
 
+/// The directories whose sources are those that `like` has there, with what they say, and the sources of all others.
+/// What a link says is in another directory: where there is one, nothing is known.
+fn known_and_unread<'a>(root: &'a Folder, like: Option<&Survey>) -> (Vec<(ProjectDir, ModuleFacts)>, Vec<&'a Entry>) {
+    let all: Vec<(&Folder, Vec<&Entry>)> = root.walk().map(|folder| (folder, sources(folder))).collect();
+    let linked = all.iter().flat_map(|(_, sources)| sources).any(|source| source.kind == EntryKind::Link);
+    let like = like.filter(|_| !linked);
+    let there: HashMap<&str, &Folder> =
+        like.iter().flat_map(|like| like.root.walk()).map(|folder| (folder.path.as_str(), folder)).collect();
+    let facts_of = |folder: &Folder, its: &[&Entry]| {
+        let same = there.get(folder.path.as_str()).is_some_and(|there| sources(there) == its);
+        let dir: ProjectDir = if folder.path.is_empty() { "." } else { &folder.path }.parse().ok()?;
+        let facts = like.filter(|_| same)?.modules.get(&dir)?.clone();
+        Some((dir, facts))
+    };
+    let (mut known, mut unread) = (Vec::new(), Vec::new());
+    for (folder, its) in all.into_iter().filter(|(_, its)| !its.is_empty()) {
+        match facts_of(folder, &its) {
+            Some(facts) => known.push(facts),
+            None => unread.extend(its),
+        }
+    }
+    (known, unread)
+}
+
+/// The Terraform files that lie in the folder itself.
+fn sources(folder: &Folder) -> Vec<&Entry> {
+    let readable = |entry: &&Entry| matches!(entry.kind, EntryKind::Blob | EntryKind::Link);
+    folder.entries.iter().filter(readable).filter(|entry| source::is_source(&entry.path)).collect()
+}
+
 impl Survey {
     pub(super) fn inputs(&self, project: &Extent<'_>) -> String {
-        let files = self.entries.iter().filter(|entry| entry.kind != EntryKind::Tree).map(|entry| TreeFile {
+        let files = self.root.files().map(|entry| TreeFile {
             path: &entry.path,
             object: entry.object.as_str(),
             link: entry.kind == EntryKind::Link,
