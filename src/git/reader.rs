@@ -232,6 +232,8 @@ impl Reader {
     }
 
     fn session(&mut self) -> &mut Session {
+        // It may have waited for a long fetch until its time was over.
+        self.session.take_if(|session| session.git.is_finished());
         let start = || Session::start(self.mirror.clone(), self.max_blob);
         self.session.get_or_insert_with(start)
     }
