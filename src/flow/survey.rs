@@ -143,3 +143,113 @@ impl Survey {
         self.modules.inputs(project, files)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::ObjectId;
+    use std::collections::BTreeMap;
+
+    /// A file's path, and what is in it; a path that ends in `@` is a link.
+    type File<'a> = (&'a str, u8);
+
+    /// A tree with these files. Of equal contents are those with equal numbers.
+    fn tree(files: &[File<'_>]) -> Arc<Folder> {
+        fn folder(path: String, files: &[File<'_>]) -> Folder {
+            let object = format!("{:040x}", files.iter().fold(7_u64, |sum, (_, n)| sum * 31 + u64::from(*n)));
+            let (mut entries, mut below) = (Vec::new(), BTreeMap::<&str, Vec<File<'_>>>::new());
+            let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+            for (name, content) in files {
+                match name.split_once('/') {
+                    Some((dir, rest)) => below.entry(dir).or_default().push((rest, *content)),
+                    None => entries.push(Entry {
+                        path: join(name.trim_end_matches('@')),
+                        object: format!("{content:040x}").parse::<ObjectId>().unwrap(),
+                        kind: if name.ends_with('@') { EntryKind::Link } else { EntryKind::Blob },
+                        executable: false,
+                    }),
+                }
+            }
+            let folders = below.into_iter().map(|(dir, files)| Arc::new(folder(join(dir), &files))).collect();
+            Folder { path, object: object.parse().unwrap(), entries, folders }
+        }
+        Arc::new(folder(String::new(), files))
+    }
+
+    fn survey(files: &[File<'_>]) -> Survey {
+        let root = tree(files);
+        let dirs = root.walk().filter(|folder| !sources(folder).is_empty());
+        let dir = |folder: &Folder| if folder.path.is_empty() { ".".to_owned() } else { folder.path.clone() };
+        let facts = |folder| (dir(folder).parse::<ProjectDir>().unwrap(), ModuleFacts::default());
+        let modules = dirs.map(facts).collect();
+        Survey { root, modules, config: None }
+    }
+
+    const BEFORE: [File<'_>; 6] =
+        [("main.tf", 1), ("README.md", 1), ("a/main.tf", 1), ("a/more.tf", 2), ("a/b/main.tf", 1), ("c/main.tf", 3)];
+
+    /// The directories that need not be read, and the files that have to be.
+    fn known_of(files: &[File<'_>]) -> (Vec<String>, Vec<String>) {
+        let root = tree(files);
+        let before = survey(&BEFORE);
+        let (known, unread) = known_and_unread(&root, Some(&before));
+        let mut known: Vec<_> = known.into_iter().map(|(dir, _)| dir.to_string()).collect();
+        let mut unread: Vec<_> = unread.into_iter().map(|entry| entry.path.clone()).collect();
+        known.sort();
+        unread.sort();
+        (known, unread)
+    }
+
+    fn but(changed: &[File<'_>], gone: &str) -> Vec<File<'static>> {
+        let mut files: BTreeMap<String, u8> = BEFORE.iter().map(|(path, n)| ((*path).to_owned(), *n)).collect();
+        files.remove(gone);
+        files.extend(changed.iter().map(|(path, n)| ((*path).to_owned(), *n)));
+        files.into_iter().map(|(path, n)| (&*path.leak(), n)).collect()
+    }
+
+    #[test]
+    fn a_directory_is_read_again_if_one_of_its_own_sources_differs() {
+        let cases: [(&[File<'_>], &str, &[&str], &[&str]); 7] = [
+            (&[], "", &[".", "a", "a/b", "c"], &[]),
+            (&[("README.md", 9), ("c/notes.txt", 9)], "", &[".", "a", "a/b", "c"], &[]),
+            (&[("a/main.tf", 9)], "", &[".", "a/b", "c"], &["a/main.tf", "a/more.tf"]),
+            (&[("c/new.tf", 9)], "", &[".", "a", "a/b"], &["c/main.tf", "c/new.tf"]),
+            (&[("d/main.tf", 3)], "", &[".", "a", "a/b", "c"], &["d/main.tf"]),
+            (&[], "a/more.tf", &[".", "a/b", "c"], &["a/main.tf"]),
+            (&[], "c/main.tf", &[".", "a", "a/b"], &[]),
+        ];
+        for (changed, gone, known, unread) in cases {
+            let (seen_known, seen_unread) = known_of(&but(changed, gone));
+            assert_eq!(seen_known, known, "{changed:?} without {gone:?}");
+            assert_eq!(seen_unread, unread, "{changed:?} without {gone:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_source_is_a_link_everything_is_read() {
+        let (known, unread) = known_of(&but(&[("c/shared.tf@", 9)], ""));
+        assert_eq!(known, [] as [&str; 0]);
+        assert_eq!(unread.len(), 6);
+    }
+
+    #[test]
+    fn without_another_survey_everything_is_read() {
+        let root = tree(&BEFORE);
+        let (known, unread) = known_and_unread(&root, None);
+        assert_eq!((known.len(), unread.len()), (0, 5));
+    }
+
+    #[test]
+    fn what_surveys_have_in_common_counts_once() {
+        let one = Arc::new(survey(&BEFORE));
+        let mut other = survey(&but(&[("main.tf", 9)], ""));
+        let shared = Folder { folders: one.root.folders.clone(), ..(*other.root).clone() };
+        other.root = Arc::new(shared);
+        let kept = |surveys: &[&Arc<Survey>]| {
+            let id: TreeId = "0".repeat(40).parse().unwrap();
+            entries(&surveys.iter().map(|survey| (id.clone(), Arc::clone(survey))).collect())
+        };
+        assert_eq!(kept(&[&one]), 6);
+        assert_eq!(kept(&[&one, &Arc::new(other)]), 8, "two files of its own");
+    }
+}
