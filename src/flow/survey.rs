@@ -185,6 +185,9 @@ mod tests {
         Survey { root, modules, config: None }
     }
 
+    /// What is added or changed, what is removed, which directories are known then, and which files have to be read.
+    type Case<'a> = (&'a [File<'a>], &'a str, &'a [&'a str], &'a [&'a str]);
+
     const BEFORE: [File<'_>; 6] =
         [("main.tf", 1), ("README.md", 1), ("a/main.tf", 1), ("a/more.tf", 2), ("a/b/main.tf", 1), ("c/main.tf", 3)];
 
@@ -209,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_read_again_if_one_of_its_own_sources_differs() {
-        let cases: [(&[File<'_>], &str, &[&str], &[&str]); 7] = [
+        let cases: [Case<'_>; 7] = [
             (&[], "", &[".", "a", "a/b", "c"], &[]),
             (&[("README.md", 9), ("c/notes.txt", 9)], "", &[".", "a", "a/b", "c"], &[]),
             (&[("a/main.tf", 9)], "", &[".", "a/b", "c"], &["a/main.tf", "a/more.tf"]),
