@@ -12,6 +12,7 @@ use super::bench::{Attempt, Stop, not_prepared};
 use super::cage::Part;
 use super::find::extent;
 use super::plan::same_state;
+use super::survey::LARGEST;
 use super::{Flow, FlowError};
 use crate::archive::RunFile;
 use crate::config::Phase;
@@ -129,7 +130,7 @@ impl Flow {
     }
 
     async fn inputs(&self, run: &Run, mirror: &Mirror, tree: &TreeId) -> Result<String, FlowError> {
-        Ok(self.survey(mirror, tree).await?.inputs(&extent(&run.project)))
+        Ok(self.survey(&mut mirror.reader(LARGEST), tree, None).await?.inputs(&extent(&run.project)))
     }
 
     /// The reviewed plan if it may still run as far as that can be known before terraform is asked; otherwise why not.

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// How long the pipes are read after the leader is gone and its group is killed. All that was written by then is read
@@ -105,6 +106,8 @@ pub enum Stdin {
     #[default]
     Closed,
     Bytes(Vec<u8>),
+    /// What is sent, as it comes. It ends when no sender is left.
+    Fed(mpsc::Receiver<Vec<u8>>),
 }
 
 /// How it ended.
@@ -212,14 +215,16 @@ pub(super) async fn attend(
     let end = {
         let mut pipes = pin!(async {
             let (out, err) = (out.expect("stdout is piped"), err.expect("stderr is piped"));
-            tokio::join!(feed.run(), streams.drain(out, err))
+            streams.drain(out, err).await;
         });
+        let mut feeding = pin!(feed.run());
         let mut life = pin!(live(&mut child, group, deadline, grace, cancel));
-        let mut drained = false;
+        let (mut drained, mut fed) = (false, false);
         let end = loop {
             tokio::select! {
                 end = &mut life => break end,
                 _ = &mut pipes, if !drained => drained = true,
+                () = &mut feeding, if !fed => fed = true,
             }
         };
         if !drained {
@@ -260,21 +265,32 @@ fn ended(status: io::Result<ExitStatus>) -> End {
 }
 
 /// What a program is given to read, on its way.
-pub(super) struct Feed(Option<(pipe::Sender, Vec<u8>)>);
+pub(super) struct Feed(Option<(pipe::Sender, Stdin)>);
 
 impl Feed {
     /// With the program's end of the pipe; `None` where it gets nothing.
     pub(super) fn open(stdin: Stdin) -> io::Result<(Self, Option<OwnedFd>)> {
-        let Stdin::Bytes(bytes) = stdin else { return Ok((Self(None), None)) };
+        if matches!(stdin, Stdin::Closed) {
+            return Ok((Self(None), None));
+        }
         let (theirs, ours) = io::pipe()?;
         let ours = pipe::Sender::from_owned_fd(ours.into())?;
-        Ok((Self(Some((ours, bytes))), Some(theirs.into())))
+        Ok((Self(Some((ours, stdin))), Some(theirs.into())))
     }
 
     pub(super) async fn run(self) {
-        if let Some((mut pipe, bytes)) = self.0 {
-            // A program may end without reading all of it; its exit code says whether that is an error.
-            let _ = pipe.write_all(&bytes).await;
+        let Some((mut pipe, stdin)) = self.0 else { return };
+        // A program may end without reading all of it; its exit code says whether that is an error.
+        match stdin {
+            Stdin::Closed => {}
+            Stdin::Bytes(bytes) => _ = pipe.write_all(&bytes).await,
+            Stdin::Fed(mut chunks) => {
+                while let Some(chunk) = chunks.recv().await {
+                    if pipe.write_all(&chunk).await.is_err() {
+                        return;
+                    }
+                }
+            }
         }
     }
 }
