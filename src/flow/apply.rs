@@ -7,6 +7,7 @@
 use super::bench::{Bench, Stop, not_prepared};
 use super::find::extent;
 use super::plan::{LOCK_FILE, same_state};
+use super::survey::LARGEST;
 use super::{Flow, FlowError};
 use crate::archive::RunFile;
 use crate::config::Phase;
@@ -121,7 +122,7 @@ impl Flow {
     }
 
     async fn inputs(&self, run: &Run, mirror: &Mirror, tree: &TreeId) -> Result<String, FlowError> {
-        Ok(self.survey(mirror, tree).await?.inputs(&extent(&run.project)))
+        Ok(self.survey(&mut mirror.reader(LARGEST), tree, None).await?.inputs(&extent(&run.project)))
     }
 
     /// The reviewed plan if it may still run as far as that can be known before terraform is asked; otherwise why not.

@@ -1,14 +1,14 @@
 //! Finds what a pull request concerns: fetches it, merges head into base, reads the configuration and the module graph,
 //! and lets the core name the projects. Nothing of the pull request is executed here.
 
-use super::survey::Survey;
+use super::survey::{LARGEST, Survey};
 use super::{Flow, FlowError};
 use crate::config::{ConfigErrors, FoundProject, Layers, REPO_FILE, RepoConfig, ResolvedProject, resolve};
 use crate::domain::decide::{Affected, AffectedProject, Found, Problem, Rules};
 use crate::domain::id::{Branch, Sha, TreeId};
 use crate::domain::impact::Extent;
 use crate::domain::pull::Pull;
-use crate::git::{GitError, Merge, Mirror, Treeish, Want};
+use crate::git::{Folder, GitError, Merge, Mirror, Reader, Want};
 use std::sync::Arc;
 
 /// A commit that is not found may not have reached all of the forge yet; after so many tries it is not there.
@@ -42,8 +42,9 @@ impl Finding {
 
 /// A pull request's commits, fetched and merged.
 struct Fetched {
-    mirror: Mirror,
+    reader: Reader,
     base: Sha,
+    base_tree: Arc<Folder>,
     tree: TreeId,
     /// The default branch as it was before the merge, if that was into it: whose rules hold.
     trusted: Arc<Survey>,
@@ -78,17 +79,29 @@ impl Flow {
     }
 
     async fn look(&self, pull: &Pull, default: Branch) -> Result<Finding, FlowError> {
+        let mut reader = self.mirrors.reader(&pull.id.repo, LARGEST);
         let mirror = self.fetch(&pull.id.repo, &wants(pull, &default)).await?;
         let base = base_of(&mirror, pull).await?;
         let default_tip = mirror.tip(&default)?;
         let merged_into_default = pull.merge_commit().is_some() && pull.base_branch == default;
         let rules_at = if merged_into_default { &base } else { &default_tip };
-        // Whose rules hold is read while git merges.
-        let (merge, trusted) =
-            tokio::try_join!(async { Ok::<_, FlowError>(mirror.merge(&base, &pull.head).await?) }, async {
-                let tree = mirror.tree(rules_at).await?;
-                self.survey(&mirror, &tree).await
-            })?;
+        let forward = reader.fast_forward(&base, &pull.head).await?;
+        // Whose rules hold is read while git merges, if it has to.
+        let (merge, (trusted, base_tree)) = tokio::try_join!(
+            async {
+                match forward {
+                    Some(tree) => Ok::<_, FlowError>(Merge::Clean(tree)),
+                    None => Ok(mirror.merge(&base, &pull.head).await?),
+                }
+            },
+            async {
+                let tree = reader.tree_of(rules_at).await?;
+                let trusted = self.survey(&mut reader, &tree, None).await?;
+                let tree = reader.tree_of(&base).await?;
+                let known = reader.folder(&tree, Some(&trusted.root)).await?;
+                Ok((trusted, known))
+            }
+        )?;
         let place = Some((mirror.clone(), base.clone()));
         let tree = match merge {
             Merge::Clean(tree) => tree,
@@ -96,8 +109,8 @@ impl Flow {
                 return Ok(Finding { place, ..Finding::problem(Problem::Conflict { files }) });
             }
         };
-        let fetched = Fetched { mirror, base, tree, trusted, default, default_tip };
-        Ok(match self.resolve(pull, &fetched).await? {
+        let mut fetched = Fetched { reader, base, base_tree, tree, trusted, default, default_tip };
+        Ok(match self.resolve(pull, &mut fetched).await? {
             Ok((affected, rules)) => Finding { found: Found::Affected(affected), rules, place },
             Err(errors) => Finding { place, ..Finding::problem(Problem::Configuration { errors: errors.to_string() }) },
         })
@@ -107,17 +120,16 @@ impl Flow {
     async fn resolve(
         &self,
         pull: &Pull,
-        fetched: &Fetched,
+        fetched: &mut Fetched,
     ) -> Result<Result<(Affected, Rules), ConfigErrors>, FlowError> {
-        let Fetched { mirror, base, tree, trusted, default, .. } = fetched;
-        let (survey, changed) = tokio::try_join!(self.survey(mirror, tree), async {
-            Ok(mirror.changed_files(Treeish::from(base), Treeish::from(tree)).await?)
-        })?;
+        let survey = self.survey(&mut fetched.reader, &fetched.tree, Some(&fetched.trusted)).await?;
+        let changed = fetched.base_tree.changes(&survey.root);
         let pull_config = match repo_config(&survey, REPO_FILE) {
             Ok(config) => config,
             Err(errors) => return Ok(Err(errors)),
         };
         let Trusted { config: default_config, broken } = self.trusted_config(fetched, &pull_config).await?;
+        let Fetched { base, tree, trusted, default, .. } = fetched;
         let policy = self
             .config
             .policy(&pull.id.repo)
@@ -141,14 +153,14 @@ impl Flow {
     /// What the default branch says. If its file is broken, no pull request would be planned any more, the one that mends
     /// it neither: then the pull request's own file is used to plan, and nothing is applied. After a merge that mended it,
     /// the file that it brought holds.
-    async fn trusted_config(&self, fetched: &Fetched, pull_config: &RepoConfig) -> Result<Trusted, FlowError> {
-        let Fetched { mirror, trusted, default, default_tip, .. } = fetched;
+    async fn trusted_config(&self, fetched: &mut Fetched, pull_config: &RepoConfig) -> Result<Trusted, FlowError> {
+        let Fetched { reader, trusted, default, default_tip, .. } = fetched;
         let shown = format!("{REPO_FILE} on {default}");
         if let Ok(config) = repo_config(trusted, &shown) {
             return Ok(Trusted { config, broken: None });
         }
-        let tip = mirror.tree(default_tip).await?;
-        if let Ok(config) = repo_config(&*self.survey(mirror, &tip).await?, &shown) {
+        let tip = reader.tree_of(default_tip).await?;
+        if let Ok(config) = repo_config(&*self.survey(reader, &tip, Some(&**trusted)).await?, &shown) {
             return Ok(Trusted { config, broken: None });
         }
         let broken = format!(

@@ -28,7 +28,7 @@ const LOCAL_DEADLINE: Duration = Duration::from_mins(5);
 const STDERR: usize = 16 * 1024;
 
 /// The most that a command may answer, in bytes: a hundred thousand paths are about ten million.
-const ANSWER: usize = 64 * 1024 * 1024;
+pub(super) const ANSWER: usize = 64 * 1024 * 1024;
 
 /// What the names of temporary indexes in the scratch directory begin with.
 pub(super) const INDEX: &str = "index-";

@@ -3,13 +3,16 @@
 use super::command::{Answer, Call, Git};
 use super::error::GitError;
 use super::mirrors::lines;
-use super::objects::{self, Batch, Entry, Found, ObjectId};
+use super::objects::{self, Batch, Found, Kind};
 use crate::domain::id::{Branch, RepoName, Sha, TreeId};
 use crate::sandbox::process::{End, Stdin};
 use crate::sandbox::sink::Sink;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Lets `cat-file` answer in the format of [`Batch`].
+pub(super) const BATCH: &str = "--batch=%(objecttype) %(objectsize)";
 
 /// A repository as of one fetch. Cheap to clone; all questions can be asked side by side.
 #[derive(Debug, Clone)]
@@ -153,38 +156,6 @@ impl Mirror {
         Ok(nul_separated(&answer.stdout))
     }
 
-    /// All that is in the tree, folders included, in git's order.
-    ///
-    /// # Errors
-    /// When the tree is not there.
-    pub async fn entries(&self, tree: &TreeId) -> Result<Vec<Entry>, GitError> {
-        let args = ["-r", "-t", "-z", "--full-tree", "--end-of-options", tree.as_str()];
-        let answer = self.ask("ls-tree", args).await?;
-        match objects::entries(&answer.stdout) {
-            Some(entries) if answer.end.success() => Ok(entries),
-            _ => Err(self.explain(&answer, &[tree.as_str()]).await),
-        }
-    }
-
-    /// The contents of blobs. One that is larger than `max_each` bytes is not in the map.
-    ///
-    /// # Errors
-    /// When an object is not there, or no blob.
-    pub async fn read(&self, blobs: &[ObjectId], max_each: usize) -> Result<HashMap<ObjectId, Vec<u8>>, GitError> {
-        let asked: Vec<ObjectId> = blobs.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
-        let names = asked.iter().map(|id| id.as_str().to_owned()).collect();
-        let found = objects::answered(asked, self.batch(names, max_each).await?);
-        let mut contents = HashMap::new();
-        for (id, found) in found.unwrap_or_default() {
-            match found {
-                Found::Bytes(bytes) => _ = contents.insert(id, bytes),
-                Found::TooLarge => {}
-                Found::Missing => return Err(self.missing(&format!("object {id}"), "it is not in the mirror")),
-            }
-        }
-        Ok(contents)
-    }
-
     /// The contents of some files, in one process and without a listing. A path that is not there, is no file, or
     /// holds a line break is not in the map; of a symbolic link the target is read.
     ///
@@ -203,9 +174,9 @@ impl Mirror {
         let mut contents = HashMap::new();
         for (path, found) in found.unwrap_or_default() {
             match found {
-                Found::Bytes(bytes) => _ = contents.insert(path, bytes),
+                Found::Object(Kind::Blob, bytes) => _ = contents.insert(path, bytes),
                 Found::TooLarge => return Err(GitError::TooLarge { what: format!("`{path}`"), max: max_each }),
-                Found::Missing => {}
+                Found::Object(..) | Found::Missing => {}
             }
         }
         Ok(contents)
@@ -225,14 +196,13 @@ impl Mirror {
             return Ok(Vec::new());
         }
         let batch = Arc::new(Mutex::new(Batch::new(max_each)));
-        let mut call = Call::local(&self.dir, "cat-file", ["--batch=%(objecttype) %(objectsize)", "--buffer"]);
+        let mut call = Call::local(&self.dir, "cat-file", [BATCH, "--buffer"]);
         call.stdin = Stdin::Bytes(lines(names.iter()));
         let reader = Arc::clone(&batch);
         call.stdout =
             Sink::Each(Box::new(move |chunk| reader.lock().unwrap_or_else(PoisonError::into_inner).push(chunk)));
         let answer = self.git.run(call).await?;
-        let batch = std::mem::replace(&mut *batch.lock().unwrap_or_else(PoisonError::into_inner), Batch::new(0));
-        let found = batch.finish();
+        let found = batch.lock().unwrap_or_else(PoisonError::into_inner).take();
         if answer.end.success() && found.len() == names.len() { Ok(found) } else { Err(answer.error()) }
     }
 
@@ -256,7 +226,7 @@ impl Mirror {
         }
     }
 
-    fn missing(&self, what: &str, said: &str) -> GitError {
+    pub(super) fn missing(&self, what: &str, said: &str) -> GitError {
         GitError::NotFound { what: format!("{what} of {}", self.repo), said: said.to_owned() }
     }
 }

@@ -149,6 +149,11 @@ impl Mirrors {
         self.git.run(gc).await?.success().map(drop)
     }
 
+    /// A mirror as it is, of which no branch is known.
+    pub(super) fn unfetched(&self, repo: &RepoName) -> Mirror {
+        Mirror::new(self.git.clone(), repo.clone(), self.dir(repo), HashMap::new())
+    }
+
     fn dir(&self, repo: &RepoName) -> PathBuf {
         let name: String = repo.name().chars().take(60).collect();
         let hash = hex::encode(Sha256::digest(repo.to_string()));

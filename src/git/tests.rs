@@ -3,6 +3,7 @@
 mod forge;
 mod hostile;
 mod questions;
+mod reading;
 
 use super::{Git, GitError, Mirrors, Want};
 use crate::domain::id::{Sha, Timestamp};

@@ -21,6 +21,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// How long the pipes are read after the leader is gone and its group is killed. All that was written by then is read
@@ -101,6 +102,8 @@ pub enum Stdin {
     #[default]
     Closed,
     Bytes(Vec<u8>),
+    /// What is sent, as it comes. It ends when no sender is left.
+    Fed(mpsc::Receiver<Vec<u8>>),
 }
 
 /// How it ended.
@@ -183,14 +186,16 @@ pub async fn run(spec: Spec) -> Result<Outcome, SpawnError> {
         let mut pipes = pin!(async {
             let out_pipe = out_pipe.expect("stdout is piped");
             let err_pipe = err_pipe.expect("stderr is piped");
-            tokio::join!(feed(input, stdin), out.drain(out_pipe), err.drain(err_pipe))
+            tokio::join!(out.drain(out_pipe), err.drain(err_pipe))
         });
+        let mut feeding = pin!(feed(input, stdin));
         let mut life = pin!(live(&mut child, group, deadline, grace, &cancel));
-        let mut drained = false;
+        let (mut drained, mut fed) = (false, false);
         let end = loop {
             tokio::select! {
                 end = &mut life => break end,
                 _ = &mut pipes, if !drained => drained = true,
+                () = &mut feeding, if !fed => fed = true,
             }
         };
         if !drained {
@@ -230,9 +235,18 @@ fn ended(status: io::Result<ExitStatus>) -> End {
 }
 
 async fn feed(pipe: Option<ChildStdin>, stdin: Stdin) {
-    if let (Some(mut pipe), Stdin::Bytes(bytes)) = (pipe, stdin) {
-        // A program may end without reading all of it; its exit code says whether that is an error.
-        let _ = pipe.write_all(&bytes).await;
+    let Some(mut pipe) = pipe else { return };
+    // A program may end without reading all of it; its exit code says whether that is an error.
+    match stdin {
+        Stdin::Closed => {}
+        Stdin::Bytes(bytes) => _ = pipe.write_all(&bytes).await,
+        Stdin::Fed(mut chunks) => {
+            while let Some(chunk) = chunks.recv().await {
+                if pipe.write_all(&chunk).await.is_err() {
+                    return;
+                }
+            }
+        }
     }
 }
 

@@ -42,6 +42,12 @@ pub fn is_source(path: &str) -> bool {
 /// Reads every module of a tree.
 #[must_use]
 pub fn modules<'a>(files: impl IntoIterator<Item = SourceFile<'a>>) -> Modules {
+    facts(files).into_iter().collect()
+}
+
+/// What the files of each directory say. That depends on other directories only where one of them is a link.
+#[must_use]
+pub fn facts<'a>(files: impl IntoIterator<Item = SourceFile<'a>>) -> BTreeMap<ProjectDir, ModuleFacts> {
     let files: BTreeMap<&str, Content<'a>> = files.into_iter().map(|file| (file.path, file.content)).collect();
     let mut all: BTreeMap<ProjectDir, ModuleFacts> = BTreeMap::new();
     for (path, content) in &files {
@@ -54,7 +60,7 @@ pub fn modules<'a>(files: impl IntoIterator<Item = SourceFile<'a>>) -> Modules {
             Content::Unread => reader.unknown("was not read"),
         }
     }
-    all.into_iter().collect()
+    all
 }
 
 struct Reader<'a> {

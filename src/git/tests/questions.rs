@@ -3,9 +3,9 @@
 use super::forge::{File, Forge, branch, repo};
 use super::{commit, main};
 use crate::domain::id::Sha;
-use crate::git::{EntryKind, GitError, Merge, Mirror, ObjectId, Want};
+use crate::git::{GitError, Merge, Mirror, Want};
 
-async fn mirror(forge: &Forge, commits: &[&Sha]) -> Mirror {
+pub(super) async fn mirror(forge: &Forge, commits: &[&Sha]) -> Mirror {
     let wants: Vec<Want> = commits.iter().map(|sha| commit(sha)).collect();
     forge.mirrors().fetch(&repo(), &forge.access(), &wants).await.unwrap()
 }
@@ -81,8 +81,10 @@ async fn a_commit_that_the_mirror_does_not_have_is_not_found() {
         mirror.is_ancestor(&unknown, &base).await.unwrap_err(),
         mirror.merge_base(&unknown, &base).await.unwrap_err(),
         mirror.changed_files(&unknown, &base).await.unwrap_err(),
-        mirror.entries(&unknown.as_str().parse().unwrap()).await.unwrap_err(),
-        mirror.read(&[unknown.as_str().parse().unwrap()], 10).await.unwrap_err(),
+        mirror.reader(10).tree_of(&unknown).await.unwrap_err(),
+        mirror.reader(10).fast_forward(&base, &unknown).await.unwrap_err(),
+        mirror.reader(10).folder(&unknown.as_str().parse().unwrap(), None).await.unwrap_err(),
+        mirror.reader(10).blobs(&[unknown.as_str().parse().unwrap()]).await.unwrap_err(),
         mirror.checkout(&unknown.as_str().parse().unwrap(), forge.dir.path()).await.unwrap_err(),
     ];
     for error in errors {
@@ -106,42 +108,6 @@ async fn changed_files_are_named_and_a_renamed_one_by_both_its_names() {
 }
 
 #[tokio::test]
-async fn a_tree_is_listed_and_its_files_are_read_together() {
-    let forge = Forge::start().await;
-    let big = "x".repeat(300_000);
-    let files = [
-        ("prod/main.tf", File::Text("resource\n")),
-        ("prod/copy.tf", File::Text("resource\n")),
-        ("big.json", File::Text(&big)),
-        ("link", File::Link("prod")),
-        ("sub", File::Submodule),
-    ];
-    let head = forge.commit("main", None, &files).await;
-    let mirror = mirror(&forge, &[&head]).await;
-    let entries = mirror.entries(&mirror.tree(&head).await.unwrap()).await.unwrap();
-    let kinds: Vec<_> = entries.iter().map(|entry| (entry.path.as_str(), entry.kind)).collect();
-    assert_eq!(
-        kinds,
-        [
-            ("big.json", EntryKind::Blob),
-            ("link", EntryKind::Link),
-            ("prod", EntryKind::Tree),
-            ("prod/copy.tf", EntryKind::Blob),
-            ("prod/main.tf", EntryKind::Blob),
-            ("sub", EntryKind::Submodule),
-        ]
-    );
-    let object = |path: &str| entries.iter().find(|entry| entry.path == path).unwrap().object.clone();
-    let blobs: Vec<ObjectId> = ["big.json", "prod/copy.tf", "prod/main.tf"].map(object).to_vec();
-    let read = mirror.read(&blobs, 1000).await.unwrap();
-    assert_eq!(read.len(), 1, "the two files are one object, the big one is left out");
-    assert_eq!(read[&object("prod/main.tf")], b"resource\n");
-    assert_eq!(mirror.read(&blobs, 300_000).await.unwrap()[&object("big.json")].len(), 300_000);
-    assert!(mirror.read(&[], 10).await.unwrap().is_empty());
-    assert!(matches!(mirror.read(&[object("prod")], 1000).await, Err(GitError::NotFound { .. })));
-}
-
-#[tokio::test]
 async fn files_are_read_by_their_path() {
     let forge = Forge::start().await;
     let head = forge.commit("main", None, &[("terraplane.yaml", File::Text("version: 1")), ("d/x", File::Text(""))]);
@@ -158,7 +124,7 @@ async fn files_are_read_by_their_path() {
 }
 
 /// A commit by hand: who wrote it, on what, with the files of `tree_of`.
-async fn write(forge: &Forge, author: &str, title: &str, tree_of: &Sha, parents: &[&Sha]) -> Sha {
+pub(super) async fn write(forge: &Forge, author: &str, title: &str, tree_of: &Sha, parents: &[&Sha]) -> Sha {
     let tree = forge.git(&["rev-parse", &format!("{tree_of}^{{tree}}")], "").await;
     let mut object = format!("tree {tree}");
     for parent in parents {

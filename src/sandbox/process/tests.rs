@@ -64,6 +64,33 @@ async fn input_is_closed_or_what_was_given() {
 }
 
 #[tokio::test]
+async fn a_process_is_asked_and_answers_in_turns() {
+    let (questions, asked) = tokio::sync::mpsc::channel(1);
+    let (answer, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let mut spec = shell("while read -r question; do echo \"re: $question\"; done; echo bye");
+    spec.stdin = Stdin::Fed(asked);
+    spec.stdout = Sink::Each(Box::new(move |chunk| answer.send(String::from_utf8_lossy(chunk).into_owned()).unwrap()));
+    let running = tokio::spawn(run(spec));
+    for question in ["one", "two"] {
+        questions.send(format!("{question}\n").into()).await.unwrap();
+        assert_eq!(answers.recv().await.unwrap(), format!("re: {question}\n"));
+    }
+    drop(questions);
+    assert_eq!(answers.recv().await.unwrap(), "bye\n");
+    assert!(running.await.unwrap().unwrap().end.success());
+}
+
+#[tokio::test]
+async fn a_process_that_ends_is_over_although_more_could_be_asked() {
+    let (_questions, asked) = tokio::sync::mpsc::channel(1);
+    let mut spec = shell("exit 3");
+    spec.stdin = Stdin::Fed(asked);
+    let outcome = run(spec).await.unwrap();
+    assert_eq!(outcome.end, End::Exit(3));
+    assert!(outcome.elapsed < LAST_WORDS, "nobody waits for questions to come");
+}
+
+#[tokio::test]
 async fn the_exit_code_and_a_foreign_signal_are_told_apart() {
     assert_eq!(run(shell("exit 7")).await.unwrap().end, End::Exit(7));
     assert_eq!(run(shell("kill -SEGV $$")).await.unwrap().end, End::Signal(11));
