@@ -177,7 +177,7 @@ impl Flow {
         let lock = self.load(*plan, RunFile::LockFile).await?;
         restore(&bench, &file, lock.as_deref())?;
         let steps = bench.steps(Phase::Apply);
-        steps.init(lock.is_some()).await?;
+        bench.init(&steps, lock.is_some()).await?;
         if !same_state(&planned.identity.state, &steps.state_pull().await?) {
             return Ok(Err("The state has changed since it was planned.".to_owned()));
         }
@@ -204,7 +204,7 @@ impl Flow {
     ) -> Result<Outcome, Stop> {
         let bench = self.bench(run, mirror, &code.tree, cancel).await?;
         bench.say(&format!("A new plan is made. {because}"));
-        bench.steps(Phase::Plan).init(false).await?;
+        bench.init(&bench.steps(Phase::Plan), false).await?;
         let planned = self.make_plan(&bench, &code.tree, &code.inputs).await?;
         if order.reviewed.as_ref() != Some(&planned.fingerprint) {
             // What changes nothing needs nobody's eyes.

@@ -15,6 +15,7 @@ use crate::sandbox::Level;
 use crate::sandbox::log::LogWriter;
 use crate::sandbox::redact::Redactor;
 use crate::store::{StateId, StoreError};
+use crate::terraform::environment::Installation;
 use crate::terraform::install::Tool;
 use crate::terraform::managed::{self, ManagedState};
 use crate::terraform::steps::{Limits, StepFailure, StepSettings, Steps};
@@ -184,7 +185,10 @@ impl Bench<'_> {
             scratch: self.scratch(),
             workspace: self.run.project.key.workspace.clone(),
             path: flow.path.clone(),
-            cli_config: flow.config.terraform.cli_config.clone(),
+            installation: match &flow.config.terraform.cli_config {
+                Some(theirs) => Installation::Operator(theirs.clone()),
+                None => flow.providers.installation(),
+            },
             env,
             log: self.log.clone(),
             cancel: self.cancel.clone(),
@@ -195,6 +199,12 @@ impl Bench<'_> {
                 ..Limits::default()
             },
         })
+    }
+
+    /// Has the project's providers in the mirror and initialises the work tree. With `readonly_lock`, its lock file is
+    /// that of a plan.
+    pub(super) async fn init(&self, steps: &Steps, readonly_lock: bool) -> Result<(), StepFailure> {
+        self.flow.providers.init(steps, &self.tree(), readonly_lock).await
     }
 
     pub(super) fn say(&self, line: &str) {

@@ -41,6 +41,7 @@ use crate::git::Mirrors;
 use crate::render::Renderer;
 use crate::store::Store;
 use crate::terraform::install::Tools;
+use crate::terraform::providers::Providers;
 use links::Links;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -55,6 +56,7 @@ pub struct Flow {
     pub forges: Vec<Forge>,
     pub mirrors: Mirrors,
     pub tools: Tools,
+    pub providers: Providers,
     pub renderer: Renderer,
     pub links: Links,
     pub tokens: Tokens,

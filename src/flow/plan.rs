@@ -30,7 +30,7 @@ impl Flow {
             mirror.merge(&run.target.base, &run.target.head).await?;
         }
         let bench = self.bench(run, &mirror, &run.target.tree, cancel).await?;
-        bench.steps(Phase::Plan).init(false).await?;
+        bench.init(&bench.steps(Phase::Plan), false).await?;
         let planned = self.make_plan(&bench, &run.target.tree, &run.target.inputs).await?;
         Ok(Outcome::Planned(planned))
     }

@@ -7,6 +7,7 @@
 //! source ──▶ domain::impact        which projects a change concerns
 //! install (version) ──▶ Tool ─┐
 //! managed, environment ───────┴──▶ steps ──▶ sandbox::process ──▶ events, words, plan_file
+//! providers: what `init` installs ──┘
 //! ```
 
 pub mod environment;
@@ -14,6 +15,7 @@ mod events;
 pub mod install;
 pub mod managed;
 pub mod plan_file;
+pub mod providers;
 pub mod source;
 pub mod steps;
 #[cfg(test)]

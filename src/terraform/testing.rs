@@ -1,5 +1,6 @@
 //! A project on disk with the real tool, for the tests of this folder.
 
+use super::environment::Installation;
 use super::install::{Product, Tool, Tools};
 use super::steps::{Limits, StepSettings, Steps};
 use crate::domain::id::Workspace;
@@ -56,7 +57,7 @@ pub(super) struct Project {
     pub(super) tool: Tool,
     pub(super) env: Vec<(String, SecretString)>,
     pub(super) workspace: Workspace,
-    pub(super) cli_config: Option<PathBuf>,
+    pub(super) installation: Installation,
     pub(super) limits: Limits,
     pub(super) cancel: CancellationToken,
 }
@@ -68,12 +69,13 @@ impl Project {
             fs::create_dir_all(root.path().join(dir)).unwrap();
         }
         let tool = tool(product, &root.path().join("scratch")).await;
+        let installation = Installation::Mirror(root.path().join("mirror"));
         Self {
             root,
             tool,
             env: vec![],
             workspace: Workspace::default(),
-            cli_config: None,
+            installation,
             limits: Limits::default(),
             cancel: CancellationToken::new(),
         }
@@ -114,7 +116,7 @@ impl Project {
             scratch: self.scratch(),
             workspace: self.workspace.clone(),
             path: path_variable().into_string().unwrap(),
-            cli_config: self.cli_config.clone(),
+            installation: self.installation.clone(),
             env: self.env.clone(),
             log: LogWriter::open(&self.root().join("log"), redactor, 256 << 20).unwrap(),
             cancel: self.cancel.clone(),
