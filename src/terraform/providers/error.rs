@@ -11,7 +11,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
     #[error("The provider `{provider}` could not be fetched from the registry `{}`. {failure}", provider.host())]
-    Registry { provider: Provider, failure: StepFailure },
+    Registry { provider: Provider, failure: Box<StepFailure> },
     #[error("The provider `{provider}` could not be fetched: the registry `{}` gave no package for it.", provider.host())]
     Nothing { provider: Provider },
     #[error(
@@ -20,13 +20,13 @@ pub(super) enum Trouble {
          is out of date.",
         provider.host(), hashes.zh, hashes.h1
     )]
-    WrongHash { provider: Provider, version: Version, hashes: Hashes },
+    WrongHash { provider: Provider, version: Version, hashes: Box<Hashes> },
     #[error(
         "The provider `{provider}` {version} was not installed: the package that the registry `{}` offers can't be used: \
          {why}.",
         provider.host()
     )]
-    Package { provider: Provider, version: Version, why: PackageError },
+    Package { provider: Provider, version: Version, why: Box<PackageError> },
     #[error(transparent)]
     LockFile(#[from] BadLockFile),
     #[error("It was cancelled before the providers were there.")]

@@ -85,7 +85,7 @@ pub(super) async fn fetch(
     let outcome = start(spec).await.map_err(|error| Trouble::Disk(error.source))?;
     if !outcome.end.success() {
         let name = format!("`{} providers mirror`", settings.tool.product.program());
-        let failure = StepFailure::of(Step::Init, &name, &outcome);
+        let failure = Box::new(StepFailure::of(Step::Init, &name, &outcome));
         return Err(Trouble::Registry { provider: provider.clone(), failure });
     }
     let found = zip_in(&dir.join(OUT).join(provider.dir()), provider).map_err(Trouble::Disk)?;

@@ -11,6 +11,7 @@
 //! never cleaned. If it is removed while no run is under way, it fills itself again.
 
 mod address;
+mod answers;
 mod error;
 mod fetch;
 mod lock_file;
@@ -28,26 +29,22 @@ use super::steps::{StepFailure, StepFailureKind, Steps};
 use super::untrusted;
 use super::version::Constraints;
 use address::Provider;
+use answers::Answers;
 use error::Trouble;
-use fetch::{Wanted, fetch};
+use fetch::{Download, Wanted, fetch};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lock_file::{LOCK_FILE, LockFile, Locked, with_hashes};
 use mirror::Mirror;
 use modules::Modules;
 use package::{Bounds, Hashes, PackageError, unpack};
 use requirements::{Call, Requirements};
-use semver::Version;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 /// Fetches of one run at a time.
 const AT_ONCE: usize = 4;
-
-/// How long the registry's answer to "which is the newest version?" holds.
-const ANSWERS_HOLD: Duration = Duration::from_hours(1);
 
 const LARGEST_LOCK_FILE: u64 = 1 << 20;
 
@@ -59,9 +56,7 @@ pub struct Providers {
     network: Vec<(String, String)>,
     /// Whose turn it is to fetch a provider.
     turns: Mutex<HashMap<Provider, Arc<tokio::sync::Mutex<()>>>>,
-    /// The newest version that some constraints allow, and when the registry said so.
-    answers: Mutex<BTreeMap<(Provider, BTreeSet<String>), (Version, Instant)>>,
-    answers_hold: Duration,
+    answers: Answers,
 }
 
 /// What a project's code says.
@@ -80,7 +75,7 @@ impl Providers {
     /// When the directories cannot be made.
     pub fn open(dir: &Path, network: Vec<(String, String)>) -> io::Result<Self> {
         let mirror = Mirror::open(dir)?;
-        Ok(Self { mirror, network, turns: Mutex::default(), answers: Mutex::default(), answers_hold: ANSWERS_HOLD })
+        Ok(Self { mirror, network, turns: Mutex::default(), answers: Answers::default() })
     }
 
     /// From where `init` is to install.
@@ -201,35 +196,11 @@ impl Providers {
         }
         let scratch = self.mirror.scratch().map_err(Trouble::Disk)?;
         let download = fetch(steps, &self.network, scratch.path(), provider, wanted).await?;
-        let version = download.version.clone();
-        let hashes = blocking({
-            let (mirror, provider, locked) = (self.mirror.clone(), provider.clone(), locked.cloned());
-            move || {
-                let fetch::Download { version, zip } = download;
-                let wrong = |why| Trouble::Package { provider: provider.clone(), version: version.clone(), why };
-                let zip = untrusted::open(&zip).map_err(|error| Trouble::Disk(io::Error::other(error)))?;
-                let zip = zip.ok_or_else(|| Trouble::Nothing { provider: provider.clone() })?;
-                let unpacked = scratch.path().join("unpacked");
-                std::fs::create_dir(&unpacked).map_err(Trouble::Disk)?;
-                let hashes = unpack(zip, provider.name(), &unpacked, Bounds::default()).map_err(|why| match why {
-                    PackageError::Io(error) => Trouble::Disk(error),
-                    why => wrong(why),
-                })?;
-                if locked.is_some_and(|locked| !locked.allows(&hashes.h1, &hashes.zh)) {
-                    return Err(Trouble::WrongHash { provider, version, hashes });
-                }
-                mirror.publish(&provider, &version, &unpacked, &hashes).map_err(Trouble::Disk)?;
-                Ok(hashes)
-            }
-        })
-        .await?;
         if let Wanted::Newest(constraints) = wanted {
-            let now = Instant::now();
-            let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-            answers.retain(|_, (_, then)| now.duration_since(*then) < self.answers_hold);
-            answers.insert((provider.clone(), constraints.clone()), (version, now));
+            self.answers.remember(provider, constraints, download.version.clone());
         }
-        Ok(hashes)
+        let (mirror, provider, locked) = (self.mirror.clone(), provider.clone(), locked.cloned());
+        blocking(move || take_in(&mirror, provider, download, locked.as_ref(), scratch.path())).await
     }
 
     /// The provider, if the mirror has it and the lock file allows it.
@@ -241,18 +212,12 @@ impl Providers {
     ) -> Result<Option<Hashes>, Trouble> {
         let version = match wanted {
             Wanted::Exactly(version) => Some(version.clone()),
-            Wanted::Newest(constraints) => self.answer(provider, constraints),
+            Wanted::Newest(constraints) => self.answers.get(provider, constraints),
         };
         let Some(version) = version else { return Ok(None) };
         let (mirror, provider) = (self.mirror.clone(), provider.clone());
         let found = blocking(move || Ok(mirror.find(&provider, &version))).await?;
         Ok(found.filter(|found| locked.is_none_or(|locked| locked.allows(&found.h1, &found.zh))))
-    }
-
-    fn answer(&self, provider: &Provider, constraints: &BTreeSet<String>) -> Option<Version> {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (version, then) = answers.get(&(provider.clone(), constraints.clone()))?;
-        (then.elapsed() < self.answers_hold).then(|| version.clone())
     }
 
     fn turn(&self, provider: &Provider) -> Arc<tokio::sync::Mutex<()>> {
@@ -271,6 +236,30 @@ impl Providers {
         let providers = in_state.iter().filter_map(|address| in_configuration(address, product));
         providers.filter(|provider| !provider.is_builtin() && !named.providers.contains_key(provider)).collect()
     }
+}
+
+/// Unpacks what was downloaded, compares it with the lock file, and puts it into the mirror.
+fn take_in(
+    mirror: &Mirror,
+    provider: Provider,
+    Download { version, zip }: Download,
+    locked: Option<&Locked>,
+    scratch: &Path,
+) -> Result<Hashes, Trouble> {
+    let zip = untrusted::open(&zip).map_err(|error| Trouble::Disk(io::Error::other(error)))?;
+    let Some(zip) = zip else { return Err(Trouble::Nothing { provider }) };
+    let unpacked = scratch.join("unpacked");
+    std::fs::create_dir(&unpacked).map_err(Trouble::Disk)?;
+    let hashes = match unpack(zip, provider.name(), &unpacked, Bounds::default()) {
+        Ok(hashes) => hashes,
+        Err(PackageError::Io(error)) => return Err(Trouble::Disk(error)),
+        Err(why) => return Err(Trouble::Package { provider, version, why: Box::new(why) }),
+    };
+    if locked.is_some_and(|locked| !locked.allows(&hashes.h1, &hashes.zh)) {
+        return Err(Trouble::WrongHash { provider, version, hashes: Box::new(hashes) });
+    }
+    mirror.publish(&provider, &version, &unpacked, &hashes).map_err(Trouble::Disk)?;
+    Ok(hashes)
 }
 
 /// The provider of an address such as `module.a.provider["registry.terraform.io/hashicorp/aws"].west`.

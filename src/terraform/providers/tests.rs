@@ -130,7 +130,7 @@ async fn without_a_lock_file_the_registry_is_asked_for_the_newest_once_an_hour(m
     assert_eq!(registry.asked("/versions"), 1);
     assert!(lock(&project).contains("\"1.0.0\""));
 
-    providers.answers_hold = Duration::ZERO;
+    providers.answers.hold = Duration::ZERO;
     again();
     init(&providers, &project, false).await.unwrap();
     assert!(lock(&project).contains("\"1.1.0\""));
