@@ -92,7 +92,8 @@ async fn assemble(config: ServerConfig, address: SocketAddr, environment: &Envir
     Ok(Flow {
         forges: vec![connect(&config.github)?],
         mirrors: Mirrors::new(git, config.data_dir.join("mirrors")),
-        providers: Providers::open(&config.data_dir.join("providers"), network)?,
+        providers: Providers::open(&config.data_dir.join("providers"), network)
+            .context("can't make the provider mirror")?,
         tools: Tools::new(&config.terraform.binaries, OsStr::new(&path), &tools_scratch),
         renderer: Renderer::new(),
         links: Links::new(&config.url, &key),

@@ -36,6 +36,12 @@ pub(super) struct Locked {
 #[error("The lock file `{LOCK_FILE}` cannot be read: {0}.")]
 pub(super) struct BadLockFile(String);
 
+impl BadLockFile {
+    pub(super) fn no_plain_file() -> Self {
+        Self("it is no regular file, or too large".to_owned())
+    }
+}
+
 impl LockFile {
     pub(super) fn parse(text: &str) -> Result<Self, BadLockFile> {
         let mut entries = BTreeMap::new();

@@ -86,7 +86,7 @@ impl Mirror {
         fs::create_dir_all(dir.parent().unwrap_or(&self.root))?;
         match fs::rename(unpacked, &dir) {
             Ok(()) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
+            Err(error) if in_the_way(&error) => {
                 if !hash_dir(&dir).is_ok_and(|h1| h1 == hashes.h1) {
                     replace(unpacked, &dir)?;
                 }
@@ -117,6 +117,11 @@ pub(super) const fn platform() -> &'static str {
     } else {
         panic!("say how Go calls this architecture")
     }
+}
+
+fn in_the_way(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
+    matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | NotADirectory)
 }
 
 fn record_of(package: &Path) -> PathBuf {
@@ -157,7 +162,8 @@ fn facts(dir: &Path) -> io::Result<BTreeMap<String, (u64, i128)>> {
 /// Puts a directory in the place of another, and removes that. There is no moment at which neither is there, where the
 /// file system can exchange two names.
 fn replace(new: &Path, old: &Path) -> io::Result<()> {
-    writable(old)?;
+    // Fails for what is no directory, which needs no more than to be renamed.
+    let _ = writable(old);
     if renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).is_ok() {
         remove(new);
         return Ok(());
@@ -197,7 +203,7 @@ fn writable(dir: &Path) -> io::Result<()> {
 /// What can't be removed is in nobody's way.
 fn remove(path: &Path) {
     let _ = writable(path);
-    if let Err(error) = fs::remove_dir_all(path) {
+    if let Err(error) = fs::remove_dir_all(path).or_else(|_| fs::remove_file(path)) {
         tracing::warn!(path = %path.display(), %error, "terraform.providers.left: could not be removed");
     }
 }

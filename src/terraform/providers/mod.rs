@@ -33,7 +33,7 @@ use answers::Answers;
 use error::Trouble;
 use fetch::{Download, Wanted, fetch};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use lock_file::{LOCK_FILE, LockFile, Locked, with_hashes};
+use lock_file::{BadLockFile, LOCK_FILE, LockFile, Locked, with_hashes};
 use mirror::Mirror;
 use modules::Modules;
 use package::{Bounds, Hashes, PackageError, unpack};
@@ -124,7 +124,7 @@ impl Providers {
                 let modules = Modules { tree: &tree, dir: &dir, tool: &tool };
                 let requirements = if get { modules.installed() } else { modules.local() }.map_err(Trouble::Disk)?;
                 let lock = untrusted::read(&dir.join(LOCK_FILE), LARGEST_LOCK_FILE);
-                let lock = lock.map_err(|error| Trouble::Disk(io::Error::other(error)))?.unwrap_or_default();
+                let lock = lock.map_err(|_| BadLockFile::no_plain_file())?.unwrap_or_default();
                 let lock_text = String::from_utf8_lossy(&lock).into_owned();
                 Ok(Needs { requirements, lock: LockFile::parse(&lock_text)?, lock_text })
             })
@@ -165,8 +165,10 @@ impl Providers {
         constraints: &BTreeSet<String>,
     ) -> Result<Option<(Provider, String)>, Trouble> {
         let locked = needs.lock.entry(provider, steps.settings().tool.product);
-        let wanted = match &locked {
-            Some(locked) => Wanted::Exactly(locked.version.clone()),
+        let parsed = constraints.iter().filter_map(|constraint| constraint.parse::<Constraints>().ok());
+        let pinned = || parsed.into_iter().find_map(|constraints| constraints.exact().cloned());
+        let wanted = match locked.as_ref().map(|locked| locked.version.clone()).or_else(pinned) {
+            Some(version) => Wanted::Exactly(version),
             None => Wanted::Newest(constraints.clone()),
         };
         let hashes = self.have(steps, provider, &wanted, locked.as_ref()).await?;

@@ -51,10 +51,10 @@ impl Modules<'_> {
         }
         let path = self.inside(&self.dir.join(MANIFEST))?;
         let text = match path {
-            Some(path) => untrusted::read(&path, LARGEST_FILE).map_err(io::Error::other)?,
+            Some(path) => untrusted::read(&path, LARGEST_FILE).map_err(|_| unreadable())?,
             None => None,
         };
-        let Manifest { modules } = serde_json::from_slice(&text.unwrap_or_default())?;
+        let Manifest { modules } = serde_json::from_slice(&text.unwrap_or_default()).map_err(|_| unreadable())?;
         let dirs = modules.into_iter().map(|module| self.dir.join(module.dir));
         self.read(dirs.chain([self.dir.to_owned()]).collect(), false)
     }
@@ -136,6 +136,10 @@ impl Modules<'_> {
         let tree = fs::canonicalize(self.tree)?;
         Ok(fs::canonicalize(path).ok().filter(|path| path.starts_with(&tree)))
     }
+}
+
+fn unreadable() -> io::Error {
+    io::Error::other(format!("`{MANIFEST}` cannot be read"))
 }
 
 fn is_test(name: &str) -> bool {

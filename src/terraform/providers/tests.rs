@@ -26,6 +26,7 @@ for_both_tools!(
     a_version_that_is_not_there_is_told_with_the_providers_name,
     a_registry_in_trouble_is_told_by_its_name,
     a_damaged_package_is_fetched_again,
+    a_lock_file_that_is_a_link_is_refused_without_following_it,
     many_inits_succeed_while_a_version_is_being_published,
     a_program_that_the_repository_brings_along_is_not_taken,
     modules_from_elsewhere_are_fetched_before_their_providers,
@@ -112,6 +113,11 @@ async fn a_provider_is_fetched_once_and_then_the_registry_may_be_gone(mut projec
     let restarted = self::providers(&mut project, &registry);
     fresh(&project);
     init(&restarted, &project, true).await.unwrap();
+    // A version can be named without a lock file too.
+    requires(&project, &registry, "1.0.0");
+    fs::remove_file(project.dir().join(".terraform.lock.hcl")).unwrap();
+    fresh(&project);
+    init(&restarted, &project, false).await.unwrap();
 }
 
 async fn without_a_lock_file_the_registry_is_asked_for_the_newest_once_an_hour(mut project: Project) {
@@ -249,6 +255,20 @@ async fn a_damaged_package_is_fetched_again(mut project: Project) {
     assert_eq!(registry.asked("fake_1.0.0.zip"), 2);
     assert_eq!(fs::read(&program).unwrap(), content);
     assert_ne!(fs::metadata(&program).unwrap().ino(), inode);
+}
+
+async fn a_lock_file_that_is_a_link_is_refused_without_following_it(mut project: Project) {
+    let registry = Registry::with(&["1.0.0"]).await;
+    let providers = providers(&mut project, &registry);
+    requires(&project, &registry, "1.0.0");
+    std::os::unix::fs::symlink("/etc/passwd", project.dir().join(".terraform.lock.hcl")).unwrap();
+    let failure = init(&providers, &project, false).await.unwrap_err();
+    assert_eq!((failure.step, failure.kind), (Step::Init, StepFailureKind::Unusable));
+    assert_eq!(
+        failure.message,
+        "The lock file `.terraform.lock.hcl` cannot be read: it is no regular file, or too large."
+    );
+    nothing_was_published(&project);
 }
 
 async fn many_inits_succeed_while_a_version_is_being_published(mut project: Project) {

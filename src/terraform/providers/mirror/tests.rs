@@ -74,13 +74,17 @@ fn many_publishers_at_once_leave_one_whole_package() {
 
 #[test]
 fn any_damage_is_noticed_and_repaired() {
-    let damages: [fn(&Path); 6] = [
+    let damages: [fn(&Path); 7] = [
         |package| fs::write(package.join("sub/program"), "longer").unwrap(),
         |package| fs::write(package.join("sub/program"), "ONE").unwrap(),
         |package| fs::remove_file(package.join("sub/program")).unwrap(),
         |package| fs::write(package.join("more"), "").unwrap(),
         |package| symlink("/etc/passwd", package.join("link")).unwrap(),
         |package| fs::write(package.with_extension("json"), "{").unwrap(),
+        |package| {
+            fs::remove_dir_all(package).unwrap();
+            fs::write(package, "no directory").unwrap();
+        },
     ];
     for (number, damage) in damages.iter().enumerate() {
         let (dir, mirror) = mirror();
