@@ -14,6 +14,7 @@ use crate::sandbox::{self, Sandbox, process};
 use crate::store::Store;
 use crate::telemetry::{self, Metrics};
 use crate::terraform::install::Tools;
+use crate::terraform::providers::Providers;
 use crate::web::{self, Hook, WebState};
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
@@ -126,13 +127,16 @@ async fn assemble(
     let scratch = config.data_dir.join("scratch");
     let git = process::find_program(Path::new("git"), OsStr::new(&path))
         .context("there is no `git` on the PATH: install it")?;
-    let git = Git::new(git, scratch.join("git"), git_network(environment))?;
+    let network = network(environment);
+    let git = Git::new(git, scratch.join("git"), network.clone())?;
     let tools_scratch = scratch.join("terraform");
     std::fs::create_dir_all(&tools_scratch)?;
     let key = archive.hmac_key();
     Ok(Flow {
         forges: vec![connect(&config.github)?],
         mirrors: Mirrors::new(git, config.data_dir.join("mirrors")),
+        providers: Providers::open(&config.data_dir.join("providers"), network)
+            .context("can't make the provider mirror")?,
         tools: Tools::new(&config.terraform.binaries, OsStr::new(&path), &tools_scratch),
         renderer: Renderer::new(),
         links: Links::new(&config.url, &key),
@@ -152,8 +156,8 @@ async fn assemble(
     })
 }
 
-/// What git needs to reach the forge from behind a proxy or with a private certificate authority.
-fn git_network(environment: &Environment) -> Vec<(String, String)> {
+/// What git needs to reach the forge, and terraform to reach registries, from behind a proxy or with a private certificate authority.
+fn network(environment: &Environment) -> Vec<(String, String)> {
     const NAMES: [&str; 7] =
         ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"];
     let named = |name: &&str| Some(((*name).to_owned(), environment.get(*name)?.clone()));

@@ -74,7 +74,8 @@ pub struct TerraformConfig {
     pub binaries: Vec<PathBuf>,
     /// A version or constraint for projects which say nothing.
     pub default_version: Option<String>,
-    /// Terraform's own configuration file, for provider mirrors for example; none: the registries only.
+    /// Terraform's own configuration file, used as it is; none: providers come from the server's own mirror, which is
+    /// filled from the registries.
     pub cli_config: Option<PathBuf>,
     /// Default 10 minutes.
     pub init_timeout: Duration,

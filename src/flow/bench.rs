@@ -17,6 +17,7 @@ use crate::sandbox::Slot;
 use crate::sandbox::log::LogWriter;
 use crate::sandbox::redact::Redactor;
 use crate::store::{StateId, StoreError};
+use crate::terraform::environment::Installation;
 use crate::terraform::install::Tool;
 use crate::terraform::managed::{self, ManagedState};
 use crate::terraform::private_modules::PrivateModules;
@@ -219,7 +220,10 @@ impl Bench<'_> {
             results: self.work.path().to_owned(),
             workspace: self.run.project.key.workspace.clone(),
             path: flow.path.clone(),
-            cli_config: flow.config.terraform.cli_config.clone(),
+            installation: match &flow.config.terraform.cli_config {
+                Some(theirs) => Installation::Operator(theirs.clone()),
+                None => flow.providers.installation(),
+            },
             env: env_for(phase),
             init_env: env_for(Phase::Init),
             modules: flow.private_modules(self.run),
@@ -241,7 +245,7 @@ impl Bench<'_> {
         let steps = self.steps(phase);
         self.prepare(&steps)?;
         let mut caged = self.cage(Part::Init).await?;
-        steps.init(&mut caged.cage, readonly_lock).await?;
+        self.flow.providers.init(&steps, &mut caged.cage, &self.tree(), readonly_lock, &self.fetching()).await?;
         caged.close().await;
         let (root, dir, tool) = (self.tree(), self.dir(), self.tool.clone());
         let workspace = self.run.project.key.workspace.clone();

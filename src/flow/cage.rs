@@ -17,6 +17,7 @@ use crate::sandbox::egress::{Egress, Rules};
 use crate::sandbox::log::LogWriter;
 use crate::sandbox::policy::Policy;
 use crate::sandbox::{Cage, CageError};
+use crate::terraform::providers::Fetching;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -157,6 +158,20 @@ impl Bench<'_> {
         }
     }
 
+    /// What fetches of providers run in.
+    pub(super) fn fetching(&self) -> Fetching {
+        let confinement = self.flow.config.confinement(&self.run.pull.repo);
+        let listed = confinement.egress(Phase::Init);
+        Fetching {
+            sandbox: self.flow.sandbox.clone(),
+            least: self.flow.config.sandbox.require,
+            rules: (confinement.network == Network::Allow).then(|| Rules::listed(listed).and_offered(for_init())),
+            network: confinement.network,
+            outside: self.flow.outside.clone(),
+            limits: confinement.limits,
+        }
+    }
+
     /// Who has private modules was named by the operator.
     fn module_hosts(&self) -> Vec<Rule> {
         let access = self.flow.config.modules_for(&self.run.pull.repo);
@@ -167,7 +182,7 @@ impl Bench<'_> {
     fn read_only(&self) -> Vec<PathBuf> {
         let tool = std::fs::canonicalize(&self.tool.path).unwrap_or_else(|_| self.tool.path.clone());
         let cli_config = self.flow.config.terraform.cli_config.clone();
-        let listed = self.flow.config.sandbox.read_only.iter().cloned();
+        let listed = self.flow.config.sandbox.read_only.iter().cloned().chain(self.flow.providers.paths());
         [self.tool.path.clone(), tool]
             .into_iter()
             .chain(cli_config)

@@ -45,6 +45,7 @@ use crate::sandbox::Sandbox;
 use crate::sandbox::egress::Outside;
 use crate::store::Store;
 use crate::terraform::install::Tools;
+use crate::terraform::providers::Providers;
 use links::Links;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,6 +61,7 @@ pub struct Flow {
     pub forges: Vec<Forge>,
     pub mirrors: Mirrors,
     pub tools: Tools,
+    pub providers: Providers,
     pub renderer: Renderer,
     pub links: Links,
     pub tokens: Tokens,

@@ -10,9 +10,28 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Terraform's own configuration file. Without a `provider_installation` of ours, Terraform would also take providers
-/// from `terraform.d/plugins` in the work tree, that is, execute a binary that a pull request brought along.
-const CLI_CONFIG: &str = "disable_checkpoint = true\nprovider_installation {\n  direct {}\n}\n";
+/// Where Terraform takes providers from: what its own configuration file (the CLI configuration) says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Installation {
+    /// Our mirror at this path, and nothing else. Without a `provider_installation` of ours, Terraform would also take
+    /// providers from `terraform.d/plugins` in the work tree, that is, execute a binary that a pull request brought
+    /// along.
+    Mirror(PathBuf),
+    /// What the operator's own CLI configuration file says.
+    Operator(PathBuf),
+}
+
+impl Installation {
+    /// The file that is ours to write.
+    fn cli_config(&self) -> Option<String> {
+        let Self::Mirror(path) = self else { return None };
+        // JSON's quotes are HCL's.
+        let path = serde_json::Value::from(path.to_string_lossy());
+        Some(format!(
+            "disable_checkpoint = true\nprovider_installation {{\n  filesystem_mirror {{\n    path = {path}\n  }}\n}}\n"
+        ))
+    }
+}
 
 /// The variables of one run's processes.
 #[derive(Debug, Clone)]
@@ -23,23 +42,24 @@ pub(super) struct Environment {
     pub(super) refused: Vec<String>,
     home: PathBuf,
     tmp: PathBuf,
-    /// To be written with [`CLI_CONFIG`]; `None`: the operator's own is used.
-    own_config: Option<PathBuf>,
+    /// The CLI configuration file and what is to be written to it; `None`: the operator's own is used.
+    own_config: Option<(PathBuf, String)>,
 }
 
 impl Environment {
-    /// `scratch`: a directory of the run, outside of the code. `cli_config`: the operator's own CLI configuration file.
-    /// Where several values of a name are granted, the last one holds.
+    /// `scratch`: a directory of the run, outside of the code. Where several values of a name are granted, the last one
+    /// holds.
     pub(super) fn new(
         scratch: &Path,
         path: &str,
-        cli_config: Option<&Path>,
+        installation: &Installation,
         granted: Vec<(String, SecretString)>,
     ) -> Self {
         let (home, tmp) = (scratch.join("home"), scratch.join("tmp"));
-        let (cli_config, own_config) = match cli_config {
-            Some(path) => (path.to_owned(), None),
-            None => (scratch.join("terraform.rc"), Some(scratch.join("terraform.rc"))),
+        let own_config = installation.cli_config().map(|text| (scratch.join("terraform.rc"), text));
+        let cli_config = match (&own_config, installation) {
+            (Some((ours, _)), _) => ours,
+            (None, Installation::Mirror(path) | Installation::Operator(path)) => path,
         };
         let shown = |path: &Path| path.to_string_lossy().into_owned();
         let ours = [
@@ -47,7 +67,7 @@ impl Environment {
             ("HOME", shown(&home)),
             ("LANG", "C.UTF-8".to_owned()),
             ("PATH", path.to_owned()),
-            ("TF_CLI_CONFIG_FILE", shown(&cli_config)),
+            ("TF_CLI_CONFIG_FILE", shown(cli_config)),
             ("TF_INPUT", "0".to_owned()),
             ("TF_IN_AUTOMATION", "1".to_owned()),
             ("TMPDIR", shown(&tmp)),
@@ -84,7 +104,7 @@ impl Environment {
         fs::create_dir_all(&self.home)?;
         fs::create_dir_all(&self.tmp)?;
         match &self.own_config {
-            Some(path) => untrusted::replace(path, CLI_CONFIG.as_bytes()),
+            Some((path, text)) => untrusted::replace(path, text.as_bytes()),
             None => Ok(()),
         }
     }
@@ -111,10 +131,21 @@ mod tests {
         of.iter().map(|name| ((*name).to_owned(), "granted".into())).collect()
     }
 
+    fn environment(path: &str, granted: Vec<(String, SecretString)>) -> Environment {
+        Environment::new(Path::new("/scratch"), path, &Installation::Mirror("/mirror".into()), granted)
+    }
+
+    #[test]
+    fn the_operators_cli_configuration_is_used_as_it_is() {
+        let operators = Installation::Operator("/etc/terraform.rc".into());
+        let environment = Environment::new(Path::new("/scratch"), "", &operators, vec![]);
+        assert!(environment.plain.contains(&("TF_CLI_CONFIG_FILE".to_owned(), "/etc/terraform.rc".to_owned())));
+        assert!(environment.own_config.is_none());
+    }
+
     #[test]
     fn nothing_is_in_it_but_what_is_written_here_and_what_was_granted() {
-        let environment =
-            Environment::new(Path::new("/scratch"), "/usr/bin", None, grant(&["AWS_PROFILE", "TF_VAR_x"]));
+        let environment = environment("/usr/bin", grant(&["AWS_PROFILE", "TF_VAR_x"]));
         assert_eq!(
             names(&environment),
             [
@@ -135,14 +166,14 @@ mod tests {
     #[test]
     fn a_grant_replaces_nothing_that_gives_the_steps_their_meaning() {
         let granted = ["HOME", "TF_CLI_ARGS_plan", "TF_DATA_DIR", "TF_CLI_CONFIG_FILE", "TF_WORKSPACE", "LD_PRELOAD"];
-        let environment = Environment::new(Path::new("/scratch"), "/usr/bin", None, grant(&granted));
+        let environment = environment("/usr/bin", grant(&granted));
         assert_eq!(environment.refused, granted);
         assert!(environment.granted.is_empty());
     }
 
     #[test]
     fn what_the_server_tells_the_steps_stands_over_every_grant() {
-        let environment = Environment::new(Path::new("/scratch"), "", None, grant(&["A", "B"]));
+        let environment = environment("", grant(&["A", "B"]));
         let environment = environment.own(vec![("A".into(), "ours".into()), ("TF_HTTP_ADDRESS".into(), "ours".into())]);
         let granted: Vec<_> = environment.granted.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(granted, ["B", "A", "TF_HTTP_ADDRESS"]);
@@ -151,7 +182,7 @@ mod tests {
     #[test]
     fn the_workspace_is_set_unless_it_is_the_default_one() {
         let of = |workspace: &str| {
-            let environment = Environment::new(Path::new("/scratch"), "", None, vec![]);
+            let environment = environment("", vec![]);
             environment.workspace(&workspace.parse().unwrap()).plain.last().cloned().unwrap()
         };
         assert_eq!(of("staging"), ("TF_WORKSPACE".to_owned(), "staging".to_owned()));
@@ -160,7 +191,7 @@ mod tests {
 
     #[test]
     fn granted_values_are_never_printed() {
-        let environment = Environment::new(Path::new("/scratch"), "", None, grant(&["TOKEN"]));
+        let environment = environment("", grant(&["TOKEN"]));
         assert!(!format!("{environment:?}").contains("granted\""), "{environment:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Which Terraform or OpenTofu runs a project: the first one, in the operator's order, whose version the project's
 //! constraints allow. A binary is asked for its version once, and again when the file changes.
 
-use super::environment::Environment;
+use super::environment::{Environment, Installation};
 use super::version::{Constraints, InvalidConstraint};
 use crate::sandbox::process::{self, Spec};
 use crate::sandbox::sink::Sink;
@@ -187,7 +187,8 @@ async fn ask(path: &Path, scratch: &Path) -> Result<Tool, String> {
         terraform_version: String,
         terraform_outdated: Option<bool>,
     }
-    let environment = Environment::new(scratch, "", None, vec![]);
+    // For this question it takes no providers.
+    let environment = Environment::new(scratch, "", &Installation::Mirror(scratch.join("none")), vec![]);
     environment.prepare().map_err(|error| format!("its working directory cannot be made: {error}"))?;
     let spec = Spec {
         env: environment.plain,

@@ -8,6 +8,7 @@
 //! install (version) ──▶ Tool ─┐
 //! managed, private_modules ───┴──▶ steps ──▶ sandbox::process ──▶ events, words, plan_file
 //!                             init ─┴─▶ snapshot ──▶ integrity ◀── plan ┘
+//! providers: what `init` installs ──┘
 //! ```
 
 pub mod environment;
@@ -19,6 +20,7 @@ mod plan_backend;
 pub mod plan_file;
 mod plan_zip;
 pub mod private_modules;
+pub mod providers;
 pub mod snapshot;
 pub mod source;
 pub mod steps;

@@ -165,7 +165,7 @@ impl Reader<'_> {
 }
 
 /// A block's value: one, or an array of them.
-fn each(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+pub(super) fn each(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     match value {
         Some(Value::Array(many)) => many.iter(),
         Some(one) => std::slice::from_ref(one).iter(),

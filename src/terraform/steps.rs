@@ -1,7 +1,7 @@
-//! The steps of a run: init, plan, show, state pull, apply. Each is one process with the same surroundings; its exit code
+//! The steps of a run: get, init, plan, show, state pull, apply. Each is one process with the same surroundings; its exit code
 //! says whether it worked, and its output goes to the run's log.
 
-use super::environment::{Environment, permitted};
+use super::environment::{Environment, Installation, permitted};
 use super::events::Events;
 use super::install::Tool;
 use super::managed::ManagedState;
@@ -17,6 +17,8 @@ use crate::sandbox::process::{End, Outcome, Spec};
 use crate::sandbox::sink::Sink;
 use crate::sandbox::{Cage, egress};
 use secrecy::SecretString;
+use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io;
@@ -30,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 mod tests;
 
 /// How much of a step's last words is kept for the message, in bytes.
-const LONGEST_OUTPUT: usize = 16 << 10;
+pub(super) const LONGEST_OUTPUT: usize = 16 << 10;
 
 /// A quarter of what `init` computes is Go's garbage collection while the program starts. It keeps little in memory, so
 /// it may let more garbage lie. The other steps may not: they start providers, which inherit the environment and hold
@@ -50,8 +52,7 @@ pub struct StepSettings {
     pub workspace: Workspace,
     /// `PATH`, for provisioners and for modules that are fetched with git.
     pub path: String,
-    /// Terraform's CLI configuration file (mirrors, for example); `None`: one of ours, which knows the registries only.
-    pub cli_config: Option<PathBuf>,
+    pub installation: Installation,
     /// What the operator grants.
     pub env: Vec<(String, SecretString)>,
     /// What is granted to `init` besides, and to nothing after it.
@@ -176,7 +177,7 @@ impl Steps {
     #[must_use]
     pub fn new(mut settings: StepSettings) -> Self {
         let granted = std::mem::take(&mut settings.env);
-        let environment = Environment::new(&settings.scratch, &settings.path, settings.cli_config.as_deref(), granted)
+        let environment = Environment::new(&settings.scratch, &settings.path, &settings.installation, granted)
             .own(settings.state.as_ref().map(ManagedState::environment).unwrap_or_default())
             .workspace(&settings.workspace);
         let (mut init_env, refused) = permitted(std::mem::take(&mut settings.init_env));
@@ -185,6 +186,16 @@ impl Steps {
             settings.log.line(&format!("The variable {name} is not passed on: terraform's steps depend on it."));
         }
         Self { settings, environment, init_env }
+    }
+
+    /// Fetches the modules that are not in the repository, as `init` would.
+    ///
+    /// # Errors
+    /// When it does not end with exit code 0.
+    pub async fn get(&self, cage: &mut Cage) -> Result<(), StepFailure> {
+        let mut spec = self.spec(vec!["get".into()], self.settings.limits.init);
+        self.for_init(&mut spec);
+        self.logged(cage, Step::Init, spec).await
     }
 
     /// With `readonly_lock`, the lock file is as it was when the plan was made, and providers must be those in it.
@@ -197,9 +208,14 @@ impl Steps {
         let mut spec = self.spec(args.into_iter().map(OsString::from).collect(), self.settings.limits.init);
         let (name, value) = INIT_GARBAGE;
         spec.env.push((name.to_owned(), value.to_owned()));
+        self.for_init(&mut spec);
+        self.logged(cage, Step::Init, spec).await
+    }
+
+    /// Adds what only fetching modules and providers is given.
+    fn for_init(&self, spec: &mut Spec) {
         spec.secret_env.retain(|(name, _)| !self.init_env.iter().any(|(over, _)| over == name));
         spec.secret_env.extend(self.init_env.iter().cloned());
-        self.logged(cage, Step::Init, spec).await
     }
 
     /// Plans without the state lock: a plan must not fail because somebody applies.
@@ -238,6 +254,32 @@ impl Steps {
                 // What a backend prints that keeps files, as long as there are none.
                 _ => Ok::<_, io::Error>(StateMark { lineage: String::new(), serial: 0 }),
             }
+        })
+        .await
+    }
+
+    /// The addresses of the providers that the state's resources were made with, as the state has them. Works after an
+    /// `init` that failed for want of a provider.
+    ///
+    /// # Errors
+    /// When it fails, or what comes is no state.
+    pub async fn providers_in_state(&self, cage: &mut Cage) -> Result<BTreeSet<String>, StepFailure> {
+        #[derive(Default, Deserialize)]
+        struct State {
+            #[serde(default)]
+            resources: Vec<Resource>,
+        }
+        #[derive(Deserialize)]
+        struct Resource {
+            provider: String,
+        }
+        let args = ["state", "pull"].map(OsString::from).into();
+        self.result(cage, Step::State, args, "state.json", self.settings.limits.state, |path| {
+            let state = match untrusted::open(path).map_err(io::Error::other)? {
+                Some(file) if file.metadata()?.len() > 0 => serde_json::from_reader(io::BufReader::new(file))?,
+                _ => State::default(),
+            };
+            Ok::<_, io::Error>(state.resources.into_iter().map(|resource| resource.provider).collect())
         })
         .await
     }
@@ -356,8 +398,22 @@ impl Steps {
         cage.run(spec).await.map_err(|error| not_started(step, &format!("{error}: {}", error.source)))
     }
 
+    pub(super) const fn settings(&self) -> &StepSettings {
+        &self.settings
+    }
+
+    pub(super) const fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     fn failure(&self, step: Step, outcome: &Outcome) -> StepFailure {
-        let name = format!("`{} {}`", self.settings.tool.product.program(), step.as_str());
+        StepFailure::of(step, &format!("`{} {}`", self.settings.tool.product.program(), step.as_str()), outcome)
+    }
+}
+
+impl StepFailure {
+    /// Of a program that did not succeed; `name` is what people are told it was.
+    pub(super) fn of(step: Step, name: &str, outcome: &Outcome) -> Self {
         let minutes = outcome.elapsed.as_secs_f64() / 60.0;
         let (kind, message) = match outcome.end {
             End::Exit(code) => (StepFailureKind::Exit(code), format!("{name} failed with exit code {code}.")),
@@ -370,7 +426,7 @@ impl Steps {
         };
         let errors = plain(&outcome.stderr.bytes);
         let words = if errors.is_empty() { plain(&outcome.stdout.bytes) } else { errors };
-        StepFailure { step, kind, message, output: tail(&words, LONGEST_OUTPUT).to_owned() }
+        Self { step, kind, message, output: tail(&words, LONGEST_OUTPUT).to_owned() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A project on disk with the real tool, for the tests of this folder.
 
+use super::environment::Installation;
 use super::install::{Product, Tool, Tools};
 use super::managed::ManagedState;
 use super::private_modules::PrivateModules;
@@ -62,7 +63,7 @@ pub(super) struct Project {
     pub(super) modules: Option<PrivateModules>,
     pub(super) state: Option<ManagedState>,
     pub(super) workspace: Workspace,
-    pub(super) cli_config: Option<PathBuf>,
+    pub(super) installation: Installation,
     pub(super) limits: Limits,
     pub(super) cancel: CancellationToken,
 }
@@ -74,6 +75,7 @@ impl Project {
             fs::create_dir_all(root.path().join(dir)).unwrap();
         }
         let tool = tool(product, &root.path().join("scratch")).await;
+        let installation = Installation::Mirror(root.path().join("mirror"));
         Self {
             root,
             tool,
@@ -82,7 +84,7 @@ impl Project {
             modules: None,
             state: None,
             workspace: Workspace::default(),
-            cli_config: None,
+            installation,
             limits: Limits::default(),
             cancel: CancellationToken::new(),
         }
@@ -126,7 +128,7 @@ impl Project {
             results: self.root().to_owned(),
             workspace: self.workspace.clone(),
             path: path_variable().into_string().unwrap(),
-            cli_config: self.cli_config.clone(),
+            installation: self.installation.clone(),
             env: self.env.clone(),
             init_env: self.init_env.clone(),
             modules: self.modules.clone(),

@@ -58,6 +58,12 @@ impl Constraints {
         let named = |c: &Constraint| c.operator == Operator::Equal && c.version == *version;
         self.all.iter().all(|c| c.allows(version)) && (version.pre.is_empty() || self.all.iter().any(named))
     }
+
+    /// The only version that can satisfy them, if they name one.
+    #[must_use]
+    pub fn exact(&self) -> Option<&Version> {
+        self.all.iter().find(|c| c.operator == Operator::Equal).map(|c| &c.version)
+    }
 }
 
 impl Constraint {
@@ -163,6 +169,16 @@ mod tests {
         assert!(!allows(">= 1.11", "1.12.0-beta1"));
         assert!(!allows("~> 1.12.0-beta1", "1.12.0-beta2"));
         assert!(allows(">= 1.12.0-beta1", "1.12.0"));
+    }
+
+    #[test]
+    fn one_version_is_told_from_a_range() {
+        for (constraint, version) in
+            [("1.5", Some("1.5.0")), (">= 1.0, = 1.2.3", Some("1.2.3")), ("~> 1.5.0", None), ("", None)]
+        {
+            let constraints: Constraints = constraint.parse().unwrap();
+            assert_eq!(constraints.exact().map(ToString::to_string).as_deref(), version, "`{constraint}`");
+        }
     }
 
     #[test]

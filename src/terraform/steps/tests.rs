@@ -282,7 +282,7 @@ async fn an_apply_of_a_stale_plan_starts_nothing(project: Project) {
 }
 
 /// A mirror with a provider that is never started: init only looks at its files.
-fn mirror(project: &mut Project, versions: &[(&str, &str)]) {
+fn mirror(project: &Project, versions: &[(&str, &str)]) {
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let mirror = project.root().join("mirror");
     for (version, content) in versions {
@@ -292,11 +292,6 @@ fn mirror(project: &mut Project, versions: &[(&str, &str)]) {
         fs::write(&binary, content).unwrap();
         fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let config = project.root().join("mirror.rc");
-    let text =
-        format!("provider_installation {{\n  filesystem_mirror {{\n    path = \"{}\"\n  }}\n}}\n", mirror.display());
-    fs::write(&config, text).unwrap();
-    project.cli_config = Some(config);
     let required = |host| {
         format!(
             "terraform {{\n  required_providers {{\n    fake = {{\n      source = \"{host}/acme/fake\"\n    }}\n  }}\n}}\n"
@@ -305,8 +300,8 @@ fn mirror(project: &mut Project, versions: &[(&str, &str)]) {
     project.file("main.tf", &required("example.com"));
 }
 
-async fn the_lock_file_of_the_plan_holds_for_the_apply(mut project: Project) {
-    mirror(&mut project, &[("1.0.0", "one")]);
+async fn the_lock_file_of_the_plan_holds_for_the_apply(project: Project) {
+    mirror(&project, &[("1.0.0", "one")]);
     project.steps().init(&mut Cage::off(), false).await.unwrap();
     let path = project.dir().join(".terraform.lock.hcl");
     let planned = untrusted::read(&path, 1 << 20).unwrap().expect("init wrote it");
@@ -315,12 +310,12 @@ async fn the_lock_file_of_the_plan_holds_for_the_apply(mut project: Project) {
         untrusted::replace(&path, &planned).unwrap();
     };
 
-    mirror(&mut project, &[("1.1.0", "newer")]);
+    mirror(&project, &[("1.1.0", "newer")]);
     fresh_tree(&project);
     project.steps().init(&mut Cage::off(), true).await.unwrap();
     assert_eq!(fs::read(&path).unwrap(), planned, "a newer provider is not taken");
 
-    mirror(&mut project, &[("1.0.0", "another one of the same version")]);
+    mirror(&project, &[("1.0.0", "another one of the same version")]);
     fresh_tree(&project);
     let failure = project.steps().init(&mut Cage::off(), true).await.unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Init, StepFailureKind::Exit(1)));

@@ -1,6 +1,7 @@
 //! What lies around in a repository, and would like to be more than text.
 
 use crate::sandbox::Cage;
+use crate::terraform::environment::Installation;
 use crate::terraform::steps::StepFailureKind;
 use crate::terraform::testing::{Project, for_both_tools};
 use std::fs;
@@ -35,7 +36,7 @@ async fn a_cli_configuration_in_the_repository_means_nothing(mut project: Projec
     assert_eq!(failure.kind, StepFailureKind::Exit(1));
     assert!(!project.dir().join(".terraform/providers").exists());
     // The control: it would have been taken.
-    project.cli_config = Some(project.dir().join(".terraformrc"));
+    project.installation = Installation::Operator(project.dir().join(".terraformrc"));
     project.steps().init(&mut Cage::off(), false).await.unwrap();
 }
 
