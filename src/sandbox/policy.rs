@@ -48,7 +48,7 @@ impl Policy {
 pub enum Network {
     /// Nothing. Unix sockets in `tree`, `scratch` and `writable` work, for terraform talks to its providers by them.
     None,
-    /// The one proxy that listens where [`super::Cage::proxy`] says.
+    /// The one proxy that listens where [`super::Cage::proxy_url`] says.
     Allow,
     /// What the host reaches, its loopback included. Unix sockets as with `None`.
     Host,

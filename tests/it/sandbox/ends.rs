@@ -196,6 +196,8 @@ async fn when_either_process_of_the_helper_is_killed_nothing_survives() {
             all_gone(&seconds).await;
             let error = tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().unwrap().unwrap_err();
             assert!(error.source.to_string().contains("gone"), "{level} {which}: {}", error.source);
+            // What the dead one would have removed.
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }
