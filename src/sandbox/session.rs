@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ use tokio::process::{Child, Command};
 
 /// How long a cage may take to end all that is in it. Longer means that something hangs in the kernel.
 const DEATH: Duration = Duration::from_secs(10);
+
+/// How long the process inside of a cage may take to end all that is in it after the one outside was killed.
+const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// The cage does not answer as it should; nothing can be run in it any more.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,7 @@ pub(super) struct Session {
 #[derive(Debug)]
 struct Keeper {
     helper: Child,
+    cgroups: Vec<PathBuf>,
     /// Given back when this is dropped.
     _user: Option<Arc<Lease>>,
 }
@@ -84,7 +88,11 @@ impl Session {
     ) -> Result<(Self, Option<OwnedFd>), (String, io::Error)> {
         let starting = |error| ("starting its helper".to_owned(), error);
         let (child, channel) = start_helper(helper, Stdio::null(), Stdio::null(), false).map_err(starting)?;
-        let keeper = Keeper { helper: child, _user: user };
+        let keeper = Keeper {
+            helper: child,
+            cgroups: plan.cgroups.iter().map(|parent| parent.join(&plan.name)).collect(),
+            _user: user,
+        };
         let mut session = Self { channel, keeper: Some(keeper), number: 0 };
         session.channel.send(plan, &[]).await.map_err(starting)?;
         match session.channel.receive().await.map_err(starting)? {
@@ -191,6 +199,20 @@ impl Keeper {
         if tokio::time::timeout(DEATH, self.helper.wait()).await.is_err() {
             tracing::warn!("a sandbox did not end by itself: its helper is killed");
             let _ = self.helper.kill().await;
+        }
+        if !self.helper.wait().await.is_ok_and(|status| status.success()) {
+            self.clear_up().await;
+        }
+    }
+}
+
+impl Keeper {
+    /// What a helper that was killed can't do any more. The one inside kills what is left, and that takes a moment; until
+    /// then nobody else may have its user.
+    async fn clear_up(&self) {
+        tokio::time::sleep(AFTERMATH).await;
+        for dir in &self.cgroups {
+            let _ = std::fs::remove_dir(dir);
         }
     }
 }

@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Gid, Pid, PidfdFlags, Signal, Uid, WaitStatus, pidfd_open};
 use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -38,6 +39,8 @@ struct Inside<'p> {
     plan: &'p Plan,
     control: OwnedFd,
     inbox: Inbox,
+    /// What was asked while a program ran.
+    later: VecDeque<Ask>,
     link: UnixStream,
     fence: Fence,
     /// The work tree and the scratch directory.
@@ -109,12 +112,16 @@ impl<'p> Inside<'p> {
         let descriptors: Vec<BorrowedFd<'_>> = listener.iter().map(|listener| listener.as_fd()).collect();
         let ready = Say::Ready { listener: listener.is_some() };
         wire::send(&control, &ready, &descriptors).map_err(Trouble::at("reporting"))?;
-        Ok(Self { plan, control, inbox, link, fence, roots, events, view })
+        Ok(Self { plan, control, inbox, later: VecDeque::new(), link, fence, roots, events, view })
     }
 
     fn serve(&mut self) -> Over {
         loop {
-            match self.inbox.next::<Ask>() {
+            let next = match self.later.pop_front() {
+                Some(ask) => Ok(Some(ask)),
+                None => self.inbox.next::<Ask>(),
+            };
+            match next {
                 Err(_) => return Over,
                 Ok(Some(Ask::Run(step))) => {
                     if let Err(over) = self.run(&step) {
@@ -254,8 +261,8 @@ impl<'p> Inside<'p> {
                     }
                     Ask::Kill(asked) if asked == number => killing = true,
                     Ask::Interrupt(_) | Ask::Kill(_) => {}
-                    // One at a time.
-                    Ask::Run(_) | Ask::Open { .. } => return Err(Over),
+                    // Asked by a server that does not wait for this program any more.
+                    later @ (Ask::Run(_) | Ask::Open { .. }) => self.later.push_back(later),
                 }
             }
         }

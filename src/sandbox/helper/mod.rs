@@ -3,13 +3,13 @@
 //! The server has threads, secrets and a runtime, so it must not fork. It starts `terraplane sandbox-exec` instead, with
 //! an empty environment and one socket, and that becomes two processes:
 //!
-//! - the [`monitor`] stays outside. It makes the namespaces and the cgroup, watches what can only be seen from outside,
+//! - the `monitor` stays outside. It makes the namespaces and the cgroup, watches what can only be seen from outside,
 //!   and is the second pair of eyes: if the one inside dies, it kills what is left;
-//! - the one [`inside`] builds the [`view`], speaks with the server, and starts each program: forks, takes everything
-//!   from the fork that the program shall not have ([`program`]), and lets it become the program. If the monitor dies,
+//! - the one `inside` builds the `view`, speaks with the server, and starts each program: forks, takes everything
+//!   from the fork that the program shall not have (`program`), and lets it become the program. If the monitor dies,
 //!   or the server, it kills all and ends.
 //!
-//! Both have one thread, no runtime and none of the server's data. All unsafe code is in [`sys`].
+//! Both have one thread, no runtime and none of the server's data. All unsafe code is in `sys`.
 
 pub(super) mod canary;
 mod cgroup;
