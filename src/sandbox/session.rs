@@ -170,6 +170,7 @@ impl Session {
                 Say::Opened { error: None } => {
                     return self.channel.inbox.descriptor().map(|file| Ok(file.into())).map_err(SessionError);
                 }
+                Say::Failed { doing, why } => return Err(SessionError(not_built(&doing, &why))),
                 // The last word about a program that nobody waits for any more.
                 Say::Ended { .. } | Say::NotStarted { .. } => {}
                 other => return Err(SessionError(unexpected(&other))),
@@ -249,12 +250,13 @@ impl Running<'_> {
 
     async fn last_word(&mut self) -> io::Result<Say> {
         loop {
-            let said = self.channel.receive().await?;
-            if let Say::Ended { number, .. } | Say::NotStarted { number, .. } = said
-                && number == self.number
-            {
-                self.over = true;
-                return Ok(said);
+            match self.channel.receive().await? {
+                said @ (Say::Ended { number, .. } | Say::NotStarted { number, .. }) if number == self.number => {
+                    self.over = true;
+                    return Ok(said);
+                }
+                Say::Failed { doing, why } => return Err(not_built(&doing, &why)),
+                _ => {}
             }
         }
     }
@@ -335,6 +337,11 @@ fn ended(status: Status, limit: Option<super::policy::Limit>) -> End {
         (None, Status::Exit(code)) => End::Exit(code),
         (None, Status::Signal(signal)) => End::Signal(signal),
     }
+}
+
+/// What is left to build when the first program is asked for could not be.
+fn not_built(doing: &str, why: &str) -> io::Error {
+    io::Error::other(format!("the sandbox could not be built: {doing}: {why}"))
 }
 
 fn unexpected(said: &Say) -> io::Error {

@@ -5,22 +5,18 @@
 
 use super::cgroup::{Counts, Events};
 use super::connect::Supervisor;
-use super::monitor::INNER_USER;
 use super::program::Fence;
 use super::sys::{self, Forked};
 use super::view::View;
 use super::{Trouble, processes, program};
 use crate::sandbox::cage::open_in;
 use crate::sandbox::level::Level;
-use crate::sandbox::policy::{Limit, Network};
+use crate::sandbox::policy::Limit;
 use crate::sandbox::wire::{self, Ask, Inbox, Plan, Say, Status, Step};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
-use rustix::process::{Gid, Pid, PidfdFlags, Signal, Uid, WaitStatus, pidfd_open};
-use rustix::thread::{CapabilitySet, CapabilitySets};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, pidfd_open};
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -35,84 +31,28 @@ const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// How often a kill is repeated where one signal does not reach all.
 const KILLING: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
-struct Inside<'p> {
-    plan: &'p Plan,
-    control: OwnedFd,
-    inbox: Inbox,
+pub(super) struct Inside<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) control: OwnedFd,
+    pub(super) inbox: Inbox,
     /// What was asked while a program ran.
-    later: VecDeque<Ask>,
-    link: UnixStream,
-    fence: Fence,
+    pub(super) later: VecDeque<Ask>,
+    pub(super) link: UnixStream,
+    pub(super) fence: Fence,
     /// The work tree and the scratch directory.
-    roots: [OwnedFd; 2],
-    events: Events,
-    view: Option<View>,
+    pub(super) roots: [OwnedFd; 2],
+    pub(super) events: Events,
+    pub(super) view: Option<View>,
 }
 
 /// Why the session is over.
 struct Over;
 
-pub(super) fn main(plan: &Plan, control: OwnedFd, inbox: Inbox, link: UnixStream, events: Option<Events>) -> ! {
-    let told = control.try_clone();
-    match Inside::enter(plan, control, inbox, link, events.unwrap_or_default()) {
-        Ok(mut inside) => {
-            let Over = inside.serve();
-            inside.kill_all();
-            std::process::exit(0)
-        }
-        Err(Trouble { doing, source }) => {
-            if let Ok(control) = told {
-                let _ = wire::send(&control, &Say::Failed { doing, why: source.to_string() }, &[]);
-            }
-            std::process::exit(1)
-        }
-    }
-}
-
-impl<'p> Inside<'p> {
-    fn enter(
-        plan: &'p Plan,
-        control: OwnedFd,
-        inbox: Inbox,
-        mut link: UnixStream,
-        events: Events,
-    ) -> Result<Self, Trouble> {
-        // Maps and cgroup are made from outside.
-        link.read_exact(&mut [0]).map_err(Trouble::at("waiting for the monitor"))?;
-        let full = plan.level == Level::Full;
-        // Opened as the server's user, whom the directories above may be reserved for.
-        let sources = if full { Some(View::sources(&plan.policy)?) } else { None };
-        become_user(plan)?;
-        let end = rustix::process::getpid();
-        if full {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-                .map_err(Trouble::at("tying the cage to its monitor"))?;
-        } else {
-            rustix::process::set_child_subreaper(Some(end)).map_err(Trouble::at("adopting orphans"))?;
-        }
-        if full && plan.policy.network != Network::Host {
-            sys::raise_loopback().map_err(Trouble::at("raising the loopback interface"))?;
-        }
-        let listener = match plan.policy.network {
-            Network::Allow => {
-                Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Trouble::at("listening for the proxy"))?)
-            }
-            Network::None | Network::Host => None,
-        };
-        let view = sources.map(|sources| View::build(&plan.policy, sources)).transpose()?;
-        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-        drop_capabilities().map_err(Trouble::at("dropping capabilities"))?;
-        let open = |path: &Path| {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            rustix::fs::open(path, flags, Mode::empty()).map_err(Trouble::at(format!("opening `{}`", path.display())))
-        };
-        let roots = [open(&plan.policy.tree)?, open(&plan.policy.scratch)?];
-        let proxy = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        let fence = Fence::new(plan.level, &plan.policy, proxy)?;
-        let descriptors: Vec<BorrowedFd<'_>> = listener.iter().map(|listener| listener.as_fd()).collect();
-        let ready = Say::Ready { listener: listener.is_some() };
-        wire::send(&control, &ready, &descriptors).map_err(Trouble::at("reporting"))?;
-        Ok(Self { plan, control, inbox, later: VecDeque::new(), link, fence, roots, events, view })
+impl Inside<'_> {
+    /// Returns when the session is over and all that was in the cage is dead.
+    pub(super) fn live(mut self) {
+        let Over = self.serve();
+        self.kill_all();
     }
 
     fn serve(&mut self) -> Over {
@@ -344,24 +284,4 @@ fn said(status: WaitStatus) -> Status {
         (Some(code), _) => Status::Exit(code),
         (None, signal) => Status::Signal(signal.unwrap_or(0)),
     }
-}
-
-/// Becomes who the programs are.
-fn become_user(plan: &Plan) -> Result<(), Trouble> {
-    let Some(user) = plan.run_as else { return Ok(()) };
-    let (uid, gid) = if plan.level == Level::Full { (INNER_USER, INNER_USER) } else { (user.uid, user.gid) };
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    rustix::thread::set_thread_groups(&[]).map_err(Trouble::at("leaving the server's groups"))?;
-    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(Trouble::at("changing the group"))?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(Trouble::at("changing the user"))
-}
-
-pub(super) fn drop_capabilities() -> io::Result<()> {
-    let _ = rustix::thread::clear_ambient_capability_set();
-    for capability in CapabilitySet::all().iter() {
-        // Fails without the right to, and then there is nothing to gain either: no_new_privs stands.
-        let _ = rustix::thread::remove_capability_from_bounding_set(capability);
-    }
-    let none = CapabilitySet::empty();
-    Ok(rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
 }

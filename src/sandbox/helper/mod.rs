@@ -5,9 +5,9 @@
 //!
 //! - the `monitor` stays outside. It makes the namespaces and the cgroup, watches what can only be seen from outside,
 //!   and is the second pair of eyes: if the one inside dies, it kills what is left;
-//! - the one `inside` builds the `view`, speaks with the server, and starts each program: forks, takes everything
-//!   from the fork that the program shall not have (`program`), and lets it become the program. If the monitor dies,
-//!   or the server, it kills all and ends.
+//! - the one `inside` builds the `view` (in two parts: see `threshold`), speaks with the server, and starts each program:
+//!   forks, takes everything from the fork that the program shall not have (`program`), and lets it become the program.
+//!   If the monitor dies, or the server, it kills all and ends.
 //!
 //! Both have one thread, no runtime and none of the server's data. All unsafe code is in `sys`.
 
@@ -21,6 +21,7 @@ mod processes;
 mod program;
 mod seccomp;
 mod sys;
+mod threshold;
 mod view;
 
 use std::ffi::OsStr;

@@ -3,14 +3,15 @@
 use super::cgroup::Cgroup;
 use super::processes::{self, descendants};
 use super::sys::{self, Forked};
-use super::{Trouble, inside, program};
+use super::{Trouble, inside, program, threshold};
 use crate::sandbox::level::Level;
 use crate::sandbox::policy::{HostUser, Limit, Limits, Network};
 use crate::sandbox::wire::{self, Inbox, Plan, Say};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::os::unix::net::UnixStream;
@@ -24,8 +25,13 @@ const FAILED: u8 = 125;
 /// The user that processes are inside of a full cage, whoever they are outside.
 pub(super) const INNER_USER: u32 = 1000;
 
-/// What the child waits for on its link.
+/// What the child waits for on its link: to begin, and again to let the first program in.
 const GO: &[u8] = b"g";
+
+/// What the child says on its link when there is a first program, and what it is answered if none can be let in; why
+/// follows.
+const FIRST: &[u8] = b"f";
+const NO: &[u8] = b"n";
 
 /// How often memory and disk are looked at, where there is no cgroup and no overlay to bound them.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -58,12 +64,6 @@ fn take_control() -> io::Result<OwnedFd> {
 fn keep(plan: &Plan, control: OwnedFd, inbox: Inbox) -> Result<(), (Trouble, OwnedFd)> {
     // Whatever the kernel has to kill for want of memory, it is not the server.
     let _ = fs::write("/proc/self/oom_score_adj", "500");
-    let policy = &plan.policy;
-    if let Some(user) = plan.run_as
-        && let Err(trouble) = give(&[&policy.tree, &policy.scratch], user)
-    {
-        return Err((trouble, control));
-    }
     let mut cgroup = Cgroup::create(plan);
     let (mut link, theirs) = match UnixStream::pair() {
         Ok(pair) => pair,
@@ -77,7 +77,7 @@ fn keep(plan: &Plan, control: OwnedFd, inbox: Inbox) -> Result<(), (Trouble, Own
         Ok(Forked::Child) => {
             drop(link);
             let events = cgroup.take().map(Cgroup::into_events);
-            inside::main(plan, control, inbox, theirs, events)
+            threshold::main(plan, control, inbox, theirs, events)
         }
         Err(source) => return Err((Trouble { doing: "creating namespaces".to_owned(), source }, control)),
     };
@@ -158,11 +158,43 @@ fn give(dirs: &[&Path], user: HostUser) -> Result<(), Trouble> {
     dirs.try_for_each(|dir| give_one(dir, user).map_err(Trouble::at(format!("giving `{}` to its user", dir.display()))))
 }
 
+/// For the one inside: waits until the work tree is ready for the first program.
+pub(super) fn settle(link: &mut UnixStream) -> Result<(), Trouble> {
+    let doing = || Trouble::at("waiting for the work tree");
+    let mut answer = [0];
+    link.write_all(FIRST).and_then(|()| link.read_exact(&mut answer)).map_err(doing())?;
+    if answer == GO {
+        return Ok(());
+    }
+    let mut why = String::new();
+    link.read_to_string(&mut why).map_err(doing())?;
+    Err(Trouble::new("preparing the work tree", why))
+}
+
+/// The other end of it. The directories are given away, and measured, only now: a cage may be opened before they are
+/// filled.
+fn let_in(plan: &Plan, link: &mut UnixStream) -> Option<Disk> {
+    // At its end: the one inside has ended, and nothing has ever run.
+    link.read_exact(&mut [0]).ok()?;
+    let dirs = [plan.policy.tree.as_path(), plan.policy.scratch.as_path()];
+    let given = plan.run_as.map_or(Ok(()), |user| give(&dirs, user));
+    let disk = (plan.level < Level::Full || plan.policy.on_disk).then(|| Disk::new(plan));
+    // Who can't be told has ended.
+    let _ = match given {
+        Ok(()) => link.write_all(GO),
+        Err(Trouble { doing, source }) => link
+            .write_all(NO)
+            .and_then(|()| write!(link, "{doing}: {source}"))
+            .and_then(|()| link.shutdown(Shutdown::Write)),
+    };
+    disk
+}
+
 /// Returns when the one inside has ended. Tells it when more is taken than allowed.
 fn watch(plan: &Plan, child: Pid, has_cgroup: bool, link: &mut UnixStream) {
     let Ok(pidfd) = pidfd_open(child, PidfdFlags::empty()) else { return };
     let limits = plan.policy.limits;
-    let mut disk = (plan.level < Level::Full || plan.policy.on_disk).then(|| Disk::new(plan));
+    let mut disk = let_in(plan, link);
     loop {
         let idle = has_cgroup && disk.is_none();
         let timeout = if idle { None } else { INTERVAL.try_into().ok() };

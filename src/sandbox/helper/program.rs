@@ -2,7 +2,7 @@
 
 use super::landlock::{self, Ground};
 use super::seccomp::Filters;
-use super::{Trouble, inside, sys};
+use super::{Trouble, sys, threshold};
 use crate::sandbox::level::Level;
 use crate::sandbox::policy::{Limits, Network, Policy};
 use crate::sandbox::wire::{self, Ask, Inbox, Plan, Say, Step};
@@ -107,7 +107,7 @@ pub(super) fn light(plan: &Plan, control: &OwnedFd, mut inbox: Inbox) -> Trouble
             let stdin = inbox.descriptor().map_err(Trouble::at("receiving its input"))?;
             rustix::stdio::dup2_stdin(stdin).map_err(Trouble::at("setting its input"))?;
         }
-        inside::drop_capabilities().map_err(Trouble::at("dropping capabilities"))?;
+        threshold::drop_capabilities().map_err(Trouble::at("dropping capabilities"))?;
         rustix::thread::set_no_new_privs(true).map_err(Trouble::at("giving up new privileges"))?;
         landlock::restrict(Ground::Host, &plan.policy, None)?;
         Filters::light(plan.policy.network)?.apply().map(drop)

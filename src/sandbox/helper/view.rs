@@ -53,6 +53,25 @@ pub(super) struct View {
     storage: OwnedFd,
 }
 
+/// A view in which the host's files are not shown yet: what lies below a layer must not be changed once it does.
+pub(super) struct Begun {
+    storage: OwnedFd,
+    /// What is still to be shown.
+    sources: Vec<Source>,
+}
+
+impl Begun {
+    pub(super) fn finish(self) -> Result<View, Trouble> {
+        let Self { storage, sources } = self;
+        for source in &sources {
+            show(source)?;
+        }
+        drop(sources);
+        seal()?;
+        Ok(View { storage })
+    }
+}
+
 impl View {
     /// Opens all that the view is made of, outermost paths first.
     pub(super) fn sources(policy: &Policy) -> Result<Vec<Source>, Trouble> {
@@ -71,8 +90,8 @@ impl View {
         Ok(sources)
     }
 
-    /// Turns the file system that this process sees into the view.
-    pub(super) fn build(policy: &Policy, sources: Vec<Source>) -> Result<Self, Trouble> {
+    /// Turns the file system that this process sees into the view, but for what comes of the host's besides the system.
+    pub(super) fn begin(policy: &Policy, sources: Vec<Source>) -> Result<Begun, Trouble> {
         change_root()?;
         for name in WITH_USR {
             with_usr(name)?;
@@ -86,12 +105,7 @@ impl View {
         directory("/proc")?;
         process_files();
         let storage = storage(policy.limits.disk)?;
-        for source in &sources {
-            show(source)?;
-        }
-        drop(sources);
-        seal()?;
-        Ok(Self { storage })
+        Ok(Begun { storage, sources })
     }
 
     /// Whether nothing more can be written.
