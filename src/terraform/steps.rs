@@ -422,7 +422,10 @@ impl StepFailure {
                 (StepFailureKind::TimedOut, format!("{name} was stopped: it had run for {minutes:.1} minutes."))
             }
             End::Cancelled => (StepFailureKind::Cancelled, format!("{name} was cancelled.")),
-            End::Limit(limit) => (StepFailureKind::Limit(limit), format!("{name} was stopped: {}.", limit.sentence())),
+            End::Limit(limit) => (
+                StepFailureKind::Limit(limit),
+                format!("{name} was stopped: {} (`sandbox.limits.{}`).", limit.sentence(), limit.as_str()),
+            ),
         };
         let errors = plain(&outcome.stderr.bytes);
         let words = if errors.is_empty() { plain(&outcome.stdout.bytes) } else { errors };

@@ -4,6 +4,7 @@ use super::hint::{Hint, hints};
 use super::standing::{Counts, Standing, Tally, current_apply, differs, seconds};
 use super::{LiveInput, Server, Views};
 use crate::domain::decide::{Problem, ProjectState, PullState};
+use crate::domain::egress::Refusal;
 use crate::domain::id::{PullId, RepoName, RunId, Timestamp};
 use crate::domain::plan::{Difference, PlanSummary, PlanView, differences};
 use crate::domain::project::StateKind;
@@ -86,7 +87,11 @@ pub struct Row<'a> {
 /// What stands below a row, if there is room.
 #[derive(Debug)]
 pub enum Detail<'a> {
-    Failure(&'a Failure),
+    Failure {
+        failure: &'a Failure,
+        /// What the run was not let reach.
+        blocked: &'a [Refusal],
+    },
     /// A run that ended without saying anything.
     Lost,
     Plan {
@@ -173,7 +178,7 @@ impl<'a> Detail<'a> {
     const fn summary(&self) -> Option<&'a PlanSummary> {
         match self {
             Self::Plan { summary, .. } | Self::Differs { summary, .. } => Some(summary),
-            Self::Failure(_) | Self::Lost => None,
+            Self::Failure { .. } | Self::Lost => None,
         }
     }
 }
@@ -221,7 +226,7 @@ fn detail<'a>(
 
 pub(super) fn failure(run: &Run) -> Detail<'_> {
     match &run.outcome {
-        Some(Outcome::Failed(failure)) => Detail::Failure(failure),
+        Some(Outcome::Failed(failure)) => Detail::Failure { failure, blocked: &run.blocked },
         _ => Detail::Lost,
     }
 }

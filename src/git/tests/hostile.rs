@@ -56,7 +56,7 @@ async fn filters_hooks_and_submodules_do_not_run() {
         forge.dir.path().join("hooks").display()
     );
     let scratch = forge.dir.path().join("scratch");
-    Git::new(git_program(), scratch.clone(), vec![]).unwrap();
+    Git::new(git_program(), scratch.clone(), vec![], crate::sandbox::Sandbox::off()).unwrap();
     std::fs::write(scratch.join("home/.gitconfig"), config).unwrap();
     let mirrors = forge.mirrors();
     let wants = [commit(&base), Want::Branch(branch("x/--upload-pack=x"))];

@@ -222,7 +222,8 @@ fn lists(run: &Run) -> Vec<List> {
         }
         None => Vec::new(),
     };
-    lists.into_iter().filter(|list| !list.items.is_empty()).collect()
+    let blocked = List::of("Blocked", false, run.blocked.iter().map(ToString::to_string).collect());
+    lists.into_iter().chain([blocked]).filter(|list| !list.items.is_empty()).collect()
 }
 
 fn destroyed(planned: &Planned) -> List {
