@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs from Debian what the tests need and the machine lacks: PostgreSQL, git, npm (it carries an OpenTofu), and
-# docker-compose to read docker-compose.yml with (no engine is needed for that).
+# Installs from Debian what the tests need and the machine lacks: PostgreSQL, git, npm (it carries an OpenTofu), runc to see
+# the sandbox in containers, and docker-compose to read docker-compose.yml with (no engine is needed for that).
 set -eu
 
 missing=
@@ -12,6 +12,7 @@ fi
 if ! docker compose version >/dev/null 2>&1 && ! command -v docker-compose >/dev/null; then
     missing="$missing docker-compose"
 fi
+command -v runc >/dev/null || [ -x /usr/sbin/runc ] || missing="$missing runc"
 [ -n "$missing" ] || exit 0
 
 as_root=
