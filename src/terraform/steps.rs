@@ -31,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 #[cfg(test)]
 mod tests;
 
+/// How much of a step's output the log keeps, in bytes; the rest is counted.
+const KEPT_OUTPUT: u64 = 8 << 20;
+
 /// How much of a step's last words is kept for the message, in bytes.
 pub(super) const LONGEST_OUTPUT: usize = 16 << 10;
 
@@ -393,6 +396,7 @@ impl Steps {
             return Err(StepFailure { step, kind: StepFailureKind::Cancelled, message, output: String::new() });
         }
         let words: Vec<_> = spec.args.iter().map(|arg| arg.to_string_lossy()).collect();
+        log.begin_part(KEPT_OUTPUT);
         log.line(&format!("$ {} {}", tool.product.program(), words.join(" ")));
         spec.env.extend(cage.proxy().into_iter().flat_map(egress::variables));
         cage.run(spec).await.map_err(|error| not_started(step, &format!("{error}: {}", error.source)))
