@@ -144,7 +144,7 @@ impl Answer {
 }
 
 impl Git {
-    /// `program` is an absolute path ([`process::find_program`] finds it). `scratch` is a directory of this server's own,
+    /// `program` is an absolute path ([`crate::sandbox::process::find_program`] finds it). `scratch` is a directory of this server's own,
     /// for an empty home and for indexes; it is created. `env` is what the operator's network needs, such as `HTTPS_PROXY` or
     /// `SSL_CERT_FILE`; nothing else of the environment reaches git. Where there is a sandbox, git sees the repository and
     /// its own directories, and has no sockets but for a fetch.

@@ -256,7 +256,7 @@ fn a_plan_that_was_not_let_reach_what_it_needs() {
         refusal("api.example.com", 443, Reason::NotListed),
         refusal("db.internal", 8443, Reason::Private { kind: "a private address".into() }),
         refusal("169.254.169.254", 80, Reason::Number),
-        refusal("a`|<b>@team", 1, Reason::NoServerName),
+        refusal("a`|<b>@team", 1, Reason::OtherPath),
     ];
     let text = live(&state(vec![failed]), &Views::new());
     let from = text.find("terraform init failed\n").unwrap();
@@ -266,7 +266,7 @@ fn a_plan_that_was_not_let_reach_what_it_needs() {
     - blocked: `api.example.com:443`; allow it under `sandbox.egress`: `api.example.com`
     - blocked: `db.internal:8443` (the name has a private address); allow it under `sandbox.egress`: `db.internal:8443`
     - blocked: `169.254.169.254:80` (an address is never reachable by number); use a name, and allow it under `sandbox.egress`
-    - blocked: <code>a&#96;&#124;&#60;b&#62;&#64;team&#58;1</code> (the TLS connection names no server); if this is not TLS, allow it under &#96;sandbox.egress&#96;: &#96;tcp:​/​/a&#96;&#124;&#60;b&#62;&#64;​team:1&#96;
+    - blocked: <code>a&#96;&#124;&#60;b&#62;&#64;team&#58;1</code> (this path is not for cages)
     ");
 }
 
