@@ -137,6 +137,7 @@ impl Performing<'_> {
             started_at: None,
             finished_at: None,
             level: None,
+            network: None,
             blocked: Vec::new(),
             outcome: None,
         };

@@ -10,6 +10,7 @@ use crate::domain::plan::{Difference, PlanSummary, PlanView, differences};
 use crate::domain::project::StateKind;
 use crate::domain::pull::Phase;
 use crate::domain::run::{Failure, Outcome, Planned, Run};
+use crate::domain::sandbox::Network;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -121,6 +122,8 @@ pub struct Footer<'a> {
     /// The short fingerprint when there is one plan.
     pub fingerprint: Option<String>,
     pub level: &'a str,
+    /// A run that is shown had the network of the server's host.
+    pub host_network: bool,
     /// Put into people's way where the level is nothing to rely on.
     pub banner: Option<&'a str>,
 }
@@ -285,6 +288,12 @@ fn footer<'a>(state: &'a PullState, server: &'a Server) -> Footer<'a> {
             _ => None,
         },
         level: server.level.as_str(),
+        host_network: state
+            .projects
+            .iter()
+            .flat_map(|project| [&project.plan, &project.apply])
+            .flatten()
+            .any(|run| run.network == Some(Network::Host)),
         banner: server.level.banner(),
     }
 }
