@@ -132,7 +132,7 @@ pub(crate) async fn sandbox(at_most: Option<Level>) -> Sandbox {
         // Kept until the process ends: it is all of a work directory's life.
         let work = tempfile::tempdir().unwrap().keep();
         let mut setup = sandbox::Setup::new(work).unwrap();
-        setup.helper = env!("CARGO_BIN_EXE_terraplane").into();
+        setup.helper = crate::sandbox::helper();
         setup.at_most = at_most;
         Sandbox::probe(setup).await
     };

@@ -8,7 +8,7 @@ mod limits;
 mod network;
 mod regressions;
 mod terraform;
-mod unprivileged;
+pub(crate) mod unprivileged;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

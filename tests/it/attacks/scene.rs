@@ -1,0 +1,317 @@
+//! Where an attack takes place: a directory with all that a server has to lose, sockets and a process of its own, and
+//! beside it the work tree and the scratch directory of a run. Nothing is protected by the modes of files or by their
+//! owner: the cage alone must hold.
+//!
+//! A script finds in its environment:
+//!
+//! | variable | is |
+//! | --- | --- |
+//! | `SERVER` | the server's directory: `server.key`, `other/main.tf` (another pull request's code), `mirror/`, `git/`, `sock` |
+//! | `TREE`, `SCRATCH` | the run's own directories |
+//! | `API` | host and port of a service on loopback, which answers any request with a canary |
+//! | `API_NAME` | the same by name: `localhost` without a cage, and in one a name that the proxy resolves to loopback |
+//! | `STATE` | the same as managed state is reached: in a cage by its name in the proxy |
+//! | `BESIDE` | an address of the host's loopback that is not the proxy's, with the same port |
+//! | `UDP`, `ABSTRACT` | a datagram socket's port on loopback; the name of an abstract unix socket |
+//! | `VICTIM`, `ADDRESS` | a process of the server's, and where in its memory its environment is |
+//! | `WORD`, `NAP` | a word to plant or to tell; an argument for `sleep` that nothing else has |
+
+use super::attack::{Proof, Script, Way};
+use crate::sandbox::{long_sleep, processes_with};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram, UnixListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tempfile::TempDir;
+use terraplane::sandbox::process::{Outcome, Spec};
+use terraplane::sandbox::sink::Sink;
+
+/// What every script in Python begins with: `call` makes a system call and raises what it answers; `reach` says the word
+/// if the kernel took the call at all, whatever it then thought of its arguments.
+pub(super) const PRELUDE: &str = r#"
+import ctypes, errno, os, platform, socket, sys, time
+E = os.environ
+WORD = E["WORD"].encode()
+libc = ctypes.CDLL(None, use_errno=True)
+X86 = platform.machine() == "x86_64"
+def call(number, *args):
+    got = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) if isinstance(a, int) else a for a in args])
+    if got < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return got
+def reach(number, *args):
+    try: call(number, *args)
+    except OSError as e:
+        if e.errno in (errno.EPERM, errno.ENOSYS, errno.EACCES): raise
+    print(E["WORD"])
+def at(address):
+    host, port = address.rsplit(":", 1)
+    return host, int(port)
+"#;
+
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// How long it may take until a socket was told something or a signal has killed.
+const ARRIVAL: Duration = Duration::from_millis(40);
+
+pub(super) struct Scene {
+    pub(super) dir: TempDir,
+    id: String,
+    victim: Child,
+    nap: String,
+    api: SocketAddr,
+    udp: u16,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Scene {
+    pub(super) fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        let nap = long_sleep();
+        for path in ["", "server", "server/other", "server/mirror", "server/git", "server/git/hooks", "tree", "scratch"] {
+            let path = dir.path().join(path);
+            fs::create_dir_all(&path).unwrap();
+            open_to_all(&path);
+        }
+        let heard = Arc::default();
+        let api = listen_on_tcp((Ipv4Addr::LOCALHOST, 0).into(), canary("api", &id), &heard).unwrap();
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let server = dir.path().join("server");
+        let victim = Command::new("/bin/sleep")
+            .arg("1000")
+            .env_clear()
+            .env("WEBHOOK_SECRET", canary("environ", &id))
+            .current_dir(&server)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let scene = Self { id, victim, nap, api, udp: udp.local_addr().unwrap().port(), heard, dir };
+        let heard = scene.heard.clone();
+        std::thread::spawn(move || listen_to_datagrams(|into| udp.recv(into), &heard));
+        scene.listen_on_unix();
+        for (name, text) in [
+            ("server.key", format!("{}\n", scene.canary("key"))),
+            ("other/main.tf", format!("output \"code\" {{\n  value = \"{}\"\n}}\n", scene.canary("code"))),
+            ("server.yaml", "listen: 127.0.0.1\n".into()),
+            ("mirror/provider", "#!/bin/sh\n".into()),
+            ("git/config", "[core]\n".into()),
+        ] {
+            fs::write(server.join(name), text).unwrap();
+            open_to_all(&server.join(name));
+        }
+        scene
+    }
+
+    pub(super) fn server(&self) -> PathBuf {
+        self.dir.path().join("server")
+    }
+
+    pub(super) fn tree(&self) -> PathBuf {
+        self.dir.path().join("tree")
+    }
+
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.dir.path().join("scratch")
+    }
+
+    pub(super) const fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// The secret of this name, which is somewhere in the scene.
+    pub(super) fn canary(&self, name: &str) -> String {
+        canary(name, &self.id)
+    }
+
+    fn word(&self) -> String {
+        canary("word", &self.id)
+    }
+
+    /// Another address with the port of the proxy: one who looks at ports alone lets it pass.
+    pub(super) fn listen_beside(&self, port: u16) -> SocketAddr {
+        // A port of the cage's own network may be taken on the host; there it makes no difference where this leads.
+        let beside = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), port));
+        listen_on_tcp(beside, self.canary("api"), &self.heard).unwrap_or(self.api)
+    }
+
+    fn listen_on_unix(&self) {
+        let path = self.server().join("sock");
+        let stream = UnixListener::bind(&path).unwrap();
+        let datagrams = UnixDatagram::bind(path.with_extension("dgram")).unwrap();
+        open_to_all(&path);
+        open_to_all(&path.with_extension("dgram"));
+        let name = UnixAddress::from_abstract_name(self.word()).unwrap();
+        let of_name = UnixListener::bind_addr(&name).unwrap();
+        for listener in [stream, of_name] {
+            let (answer, heard) = (self.canary("api"), self.heard.clone());
+            std::thread::spawn(move || listener.incoming().flatten().for_each(|peer| serve(peer, &answer, &heard)));
+        }
+        let heard = self.heard.clone();
+        std::thread::spawn(move || listen_to_datagrams(|into| datagrams.recv(into), &heard));
+    }
+
+    /// The program, as it is run bare. `names` are those of the proxy, where there is one.
+    pub(super) fn spec(&self, way: &Way, names: &[(&str, String)]) -> Spec {
+        let (program, args) = match way.script {
+            Script::Shell(script) => ("/bin/sh", vec!["-c".to_owned(), script.to_owned()]),
+            Script::Python(script) => {
+                ("/usr/bin/python3", vec!["-I".to_owned(), "-c".to_owned(), format!("{PRELUDE}{script}")])
+            }
+        };
+        let mut spec = Spec::new(program, self.tree()).args(args);
+        let shown = |path: PathBuf| path.display().to_string();
+        let port = self.api.port();
+        let mut env = vec![
+            ("PATH", PATH.to_owned()),
+            ("HOME", shown(self.scratch())),
+            ("TMPDIR", shown(self.scratch())),
+            ("SERVER", shown(self.server())),
+            ("TREE", shown(self.tree())),
+            ("SCRATCH", shown(self.scratch())),
+            ("API", self.api.to_string()),
+            ("API_NAME", format!("localhost:{port}")),
+            ("STATE", self.api.to_string()),
+            ("BESIDE", self.api.to_string()),
+            ("UDP", self.udp.to_string()),
+            ("ABSTRACT", self.word()),
+            ("VICTIM", self.victim.id().to_string()),
+            ("ADDRESS", environment_of(self.victim.id()).to_string()),
+            ("WORD", self.word()),
+            ("NAP", self.nap.clone()),
+        ];
+        env.retain(|(name, _)| !names.iter().any(|(known, _)| known == name));
+        env.extend_from_slice(names);
+        spec.env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        spec.stdout = Sink::Buffer { max: 1 << 20 };
+        spec.stderr = Sink::Buffer { max: 1 << 20 };
+        spec.deadline = Duration::from_millis(way.deadline);
+        spec.grace = Duration::from_millis(200);
+        spec
+    }
+
+    /// Whether it got what it is after.
+    pub(super) async fn succeeded(&mut self, proof: Proof, outcome: &Outcome) -> bool {
+        let said = [&outcome.stdout.bytes[..], &outcome.stderr.bytes].concat();
+        match proof {
+            Proof::Says(name) => holds(&said, &self.canary(name)),
+            Proof::Does => holds(&said, &self.word()),
+            Proof::Tells => {
+                tokio::time::sleep(ARRIVAL).await;
+                holds(&self.heard.lock().unwrap_or_else(PoisonError::into_inner), &self.word())
+            }
+            Proof::Plants => stands_below(&self.server(), &self.word()),
+            Proof::Kills => {
+                tokio::time::sleep(ARRIVAL).await;
+                self.victim.try_wait().unwrap().is_some()
+            }
+            Proof::Outlives => {
+                let outlived = processes_with(&self.nap) > 0;
+                kill_nappers(&self.nap);
+                outlived
+            }
+        }
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = self.victim.kill();
+        let _ = self.victim.wait();
+    }
+}
+
+fn canary(name: &str, id: &str) -> String {
+    format!("canary-{name}-{id}")
+}
+
+pub(super) fn open_to_all(path: &Path) {
+    let mode = if path.is_dir() { 0o777 } else { 0o666 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn holds(bytes: &[u8], word: &str) -> bool {
+    bytes.windows(word.len()).any(|window| window == word.as_bytes())
+}
+
+/// In a file below the directory, or as a file's name.
+pub(super) fn stands_below(dir: &Path, word: &str) -> bool {
+    fs::read_dir(dir).unwrap().flatten().any(|entry| {
+        let path = entry.path();
+        let kind = entry.file_type().unwrap();
+        entry.file_name().to_string_lossy().contains(word)
+            || kind.is_dir() && stands_below(&path, word)
+            || kind.is_file() && holds(&fs::read(path).unwrap_or_default(), word)
+    })
+}
+
+/// Where the environment of a process begins in its memory.
+fn environment_of(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // Field 50 is `env_start`; the third is the first after the name.
+    stat[stat.rfind(')').unwrap() + 2..].split(' ').nth(47).unwrap().parse().unwrap()
+}
+
+fn kill_nappers(nap: &str) {
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if line.split(|byte| *byte == 0).any(|arg| arg == nap.as_bytes())
+            && let Some(pid) = entry.file_name().to_str().and_then(|pid| pid.parse().ok())
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// Hears until the test ends: the thread waits on a socket that nobody closes.
+fn listen_on_tcp(at: SocketAddr, answer: String, heard: &Arc<Mutex<Vec<u8>>>) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind(at)?;
+    let address = listener.local_addr()?;
+    let heard = heard.clone();
+    std::thread::spawn(move || listener.incoming().flatten().for_each(|peer| serve(peer, &answer, &heard)));
+    Ok(address)
+}
+
+trait Peer: std::io::Read + std::io::Write + Send + 'static {
+    fn wait_at_most(&self, time: Duration);
+}
+
+impl Peer for std::net::TcpStream {
+    fn wait_at_most(&self, time: Duration) {
+        let _ = self.set_read_timeout(Some(time));
+    }
+}
+
+impl Peer for std::os::unix::net::UnixStream {
+    fn wait_at_most(&self, time: Duration) {
+        let _ = self.set_read_timeout(Some(time));
+    }
+}
+
+/// Hears what is said, and answers as an HTTP server would.
+fn serve(mut peer: impl Peer, answer: &str, heard: &Arc<Mutex<Vec<u8>>>) {
+    let (answer, heard) = (answer.to_owned(), heard.clone());
+    std::thread::spawn(move || {
+        peer.wait_at_most(Duration::from_secs(2));
+        let mut said = [0; 4096];
+        while let Ok(length @ 1..) = peer.read(&mut said) {
+            heard.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&said[..length]);
+            let length = answer.len();
+            // In one piece.
+            let text = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{answer}");
+            let _ = peer.write_all(text.as_bytes());
+        }
+    });
+}
+
+fn listen_to_datagrams(receive: impl Fn(&mut [u8]) -> std::io::Result<usize>, heard: &Arc<Mutex<Vec<u8>>>) {
+    let mut said = [0; 4096];
+    while let Ok(length) = receive(&mut said) {
+        heard.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&said[..length]);
+    }
+}
