@@ -73,7 +73,8 @@ impl Scene {
         let dir = TempDir::new().unwrap();
         let id = uuid::Uuid::now_v7().simple().to_string();
         let nap = long_sleep();
-        for path in ["", "server", "server/other", "server/mirror", "server/git", "server/git/hooks", "tree", "scratch"] {
+        for path in ["", "server", "server/other", "server/mirror", "server/git", "server/git/hooks", "tree", "scratch"]
+        {
             let path = dir.path().join(path);
             fs::create_dir_all(&path).unwrap();
             open_to_all(&path);
