@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     pub(crate) writable: Vec<PathBuf>,
     /// The sandbox is no better than this; `None`: as good as this host has it.
     pub(crate) at_most: Option<Level>,
+    /// The least sandbox that is accepted; `None`: what the server accepts by itself.
+    pub(crate) require: Option<Level>,
     /// Its programs come before those of the real `PATH`.
     pub(crate) programs: Option<PathBuf>,
 }
@@ -175,7 +177,8 @@ pub(crate) fn server_yaml(world: &World, data: &Path, address: &str, setup: &Set
     };
     let network = if setup.network_of_host { "host" } else { "allow" };
     let writable: Vec<String> = setup.writable.iter().map(|path| format!("\"{}\"", path.display())).collect();
-    let sandbox = format!("sandbox: {{network: {network}, writable: [{}]}}\n", writable.join(", "));
+    let require = setup.require.map(|level| format!("require: {level}, ")).unwrap_or_default();
+    let sandbox = format!("sandbox: {{{require}network: {network}, writable: [{}]}}\n", writable.join(", "));
     let matches = setup.matches.clone().unwrap_or_else(|| world.repo_name());
     format!(
         "listen: {address}\nurl: http://{address}\ndata_dir: {}\ngithub:\n  api_url: {}\n  webhook_secret: \

@@ -5,7 +5,8 @@ use super::attack::{Attack, Way, module, python, shell};
 use terraplane::sandbox::Level;
 use terraplane::sandbox::policy::Network;
 
-const FETCH: &str = "import urllib.request\nprint(urllib.request.urlopen('http://' + E['API_NAME'] + '/', timeout=2).read())";
+const FETCH: &str =
+    "import urllib.request\nprint(urllib.request.urlopen('http://' + E['API_NAME'] + '/', timeout=2).read())";
 
 pub(super) const ATTACKS: &[Attack] = &[
     module(

@@ -47,14 +47,18 @@ pub(super) const ATTACKS: &[Attack] = &[
         &[
             python("s = socket.socket(socket.AF_UNIX); s.connect('\\0' + E['ABSTRACT']); s.sendall(WORD)").tells(),
             // With the host's network, the namespace does not help.
-            Way { network: Network::Host, ..python("s = socket.socket(socket.AF_UNIX); s.connect('\\0' + E['ABSTRACT']); s.sendall(WORD)").tells() },
+            Way {
+                network: Network::Host,
+                ..python("s = socket.socket(socket.AF_UNIX); s.connect('\\0' + E['ABSTRACT']); s.sendall(WORD)").tells()
+            },
         ],
     ),
     module(
         53,
         "datagrams to a unix socket, for which nothing is connected",
         &[
-            python("socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(WORD, E['SERVER'] + '/sock.dgram')").tells(),
+            python("socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(WORD, E['SERVER'] + '/sock.dgram')")
+                .tells(),
             python(
                 "one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
                  one.sendto(WORD, E['SERVER'] + '/sock.dgram')",
