@@ -122,11 +122,11 @@ impl Place {
     }
 
     async fn sandbox(&self, level: Level) -> anyhow::Result<Sandbox> {
-        // A copy, for the build may lie where a cage's user does not get to.
-        let helper = self.dir.path().join("terraplane");
-        fs::copy(env!("CARGO_BIN_EXE_terraplane"), &helper)?;
         let work = self.dir.path().join(level.as_str());
         fs::create_dir(&work)?;
+        // A copy, for the build may lie where a cage's user does not get to.
+        let helper = work.join("terraplane");
+        fs::copy(env!("CARGO_BIN_EXE_terraplane"), &helper)?;
         let sandbox = Sandbox::probe(Setup { helper, at_most: level, ..Setup::new(work)? }).await;
         let why = || sandbox.findings().iter().map(|finding| finding.why.clone()).collect::<Vec<_>>().join("; ");
         ensure!(sandbox.level() == level, "level `{level}` does not hold here: {}", why());

@@ -9,6 +9,7 @@ use super::session::{self, Session};
 use super::users::{Lease, Users};
 use super::wire::{self, Ask, Plan, Say, Step};
 use secrecy::ExposeSecret as _;
+use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
 use std::ops::Range;
@@ -166,6 +167,15 @@ impl Sandbox {
     ///
     /// # Errors
     /// When it could not be started or shut in.
+    #[tracing::instrument(
+        level = "debug",
+        name = "process",
+        skip_all,
+        fields(
+            program = ?spec.program.file_name().unwrap_or_default(),
+            command = ?spec.args.first().map(OsString::as_os_str).unwrap_or_default(),
+        )
+    )]
     pub async fn run_light(&self, policy: &Policy, spec: Spec) -> Result<Outcome, SpawnError> {
         if self.inner.level == Level::Off {
             return process::run(spec).await;

@@ -105,6 +105,15 @@ impl Session {
         }
     }
 
+    #[tracing::instrument(
+        level = "debug",
+        name = "process",
+        skip_all,
+        fields(
+            program = ?spec.program.file_name().unwrap_or_default(),
+            command = ?spec.args.first().map(OsString::as_os_str).unwrap_or_default(),
+        )
+    )]
     pub(super) async fn run(&mut self, spec: Spec, level: Level) -> Result<Outcome, SpawnError> {
         let Spec { program, args, dir, env, secret_env, stdin, stdout, stderr, deadline, grace, cancel } = spec;
         let failed = |source| SpawnError { program: program.clone(), dir: dir.clone(), source };

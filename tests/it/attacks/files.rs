@@ -1,6 +1,6 @@
 //! Files of the server's and of other pull requests.
 
-use super::attack::{Attack, by, module, shell, test};
+use super::attack::{Attack, module, shell};
 
 pub(super) const ATTACKS: &[Attack] = &[
     module(
@@ -48,13 +48,6 @@ pub(super) const ATTACKS: &[Attack] = &[
         ],
     ),
 ];
-
-/// What the checkout itself does about links is shown beside it.
-pub(super) const _LINKS: Attack = by(
-    6,
-    "links in a commit",
-    &[test!("src/git/tests/hostile.rs", "links_that_lead_out_are_removed_and_what_they_lead_to_is_left_alone")],
-);
 
 #[tokio::test]
 async fn files_of_the_server_are_neither_read_nor_written() {

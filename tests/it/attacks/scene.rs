@@ -19,10 +19,9 @@
 use super::attack::{Proof, Script, Way};
 use crate::sandbox::{long_sleep, processes_with};
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +29,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use terraplane::sandbox::process::{Outcome, Spec};
 use terraplane::sandbox::sink::Sink;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener};
+use tokio::task::JoinSet;
 
 /// What every script in Python begins with: `call` makes a system call and raises what it answers; `reach` says the word
 /// if the kernel took the call at all, whatever it then thought of its arguments.
@@ -65,11 +67,13 @@ pub(super) struct Scene {
     nap: String,
     api: SocketAddr,
     udp: u16,
-    heard: Arc<Mutex<Vec<u8>>>,
+    heard: Heard,
+    /// End with the scene.
+    listeners: JoinSet<()>,
 }
 
 impl Scene {
-    pub(super) fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let id = uuid::Uuid::now_v7().simple().to_string();
         let nap = long_sleep();
@@ -79,9 +83,8 @@ impl Scene {
             fs::create_dir_all(&path).unwrap();
             open_to_all(&path);
         }
-        let heard = Arc::default();
-        let api = listen_on_tcp((Ipv4Addr::LOCALHOST, 0).into(), canary("api", &id), &heard).unwrap();
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let api = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let server = dir.path().join("server");
         let victim = Command::new("/bin/sleep")
             .arg("1000")
@@ -91,9 +94,17 @@ impl Scene {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let scene = Self { id, victim, nap, api, udp: udp.local_addr().unwrap().port(), heard, dir };
+        let (api_address, udp_port) = (api.local_addr().unwrap(), udp.local_addr().unwrap().port());
+        let (heard, listeners) = (Heard::default(), JoinSet::new());
+        let mut scene = Self { dir, id, victim, nap, api: api_address, udp: udp_port, heard, listeners };
+        scene.serve_tcp(api);
         let heard = scene.heard.clone();
-        std::thread::spawn(move || listen_to_datagrams(|into| udp.recv(into), &heard));
+        scene.listeners.spawn(async move {
+            let mut said = [0; 4096];
+            while let Ok(length) = udp.recv(&mut said).await {
+                note(&heard, &said[..length]);
+            }
+        });
         scene.listen_on_unix();
         for (name, text) in [
             ("server.key", format!("{}\n", scene.canary("key"))),
@@ -134,26 +145,53 @@ impl Scene {
     }
 
     /// Another address with the port of the proxy: one who looks at ports alone lets it pass.
-    pub(super) fn listen_beside(&self, port: u16) -> SocketAddr {
-        // A port of the cage's own network may be taken on the host; there it makes no difference where this leads.
-        let beside = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), port));
-        listen_on_tcp(beside, self.canary("api"), &self.heard).unwrap_or(self.api)
+    pub(super) async fn listen_beside(&mut self, port: u16) -> SocketAddr {
+        // A port of the cage's own network may be taken on the host.
+        for last in 2..=u8::MAX {
+            if let Ok(listener) = TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), port)).await {
+                let address = listener.local_addr().unwrap();
+                self.serve_tcp(listener);
+                return address;
+            }
+        }
+        panic!("port {port} is taken at every address");
     }
 
-    fn listen_on_unix(&self) {
+    fn serve_tcp(&mut self, listener: TcpListener) {
+        let (answer, heard) = (self.canary("api"), self.heard.clone());
+        self.listeners.spawn(async move {
+            let mut peers = JoinSet::new();
+            while let Ok((peer, _)) = listener.accept().await {
+                peers.spawn(serve(peer, answer.clone(), heard.clone()));
+            }
+        });
+    }
+
+    fn listen_on_unix(&mut self) {
         let path = self.server().join("sock");
         let stream = UnixListener::bind(&path).unwrap();
         let datagrams = UnixDatagram::bind(path.with_extension("dgram")).unwrap();
         open_to_all(&path);
         open_to_all(&path.with_extension("dgram"));
-        let name = UnixAddress::from_abstract_name(self.word()).unwrap();
-        let of_name = UnixListener::bind_addr(&name).unwrap();
-        for listener in [stream, of_name] {
+        let name = std::os::unix::net::SocketAddr::from_abstract_name(self.word()).unwrap();
+        let of_name = std::os::unix::net::UnixListener::bind_addr(&name).unwrap();
+        of_name.set_nonblocking(true).unwrap();
+        for listener in [stream, UnixListener::from_std(of_name).unwrap()] {
             let (answer, heard) = (self.canary("api"), self.heard.clone());
-            std::thread::spawn(move || listener.incoming().flatten().for_each(|peer| serve(peer, &answer, &heard)));
+            self.listeners.spawn(async move {
+                let mut peers = JoinSet::new();
+                while let Ok((peer, _)) = listener.accept().await {
+                    peers.spawn(serve(peer, answer.clone(), heard.clone()));
+                }
+            });
         }
         let heard = self.heard.clone();
-        std::thread::spawn(move || listen_to_datagrams(|into| datagrams.recv(into), &heard));
+        self.listeners.spawn(async move {
+            let mut said = [0; 4096];
+            while let Ok(length) = datagrams.recv(&mut said).await {
+                note(&heard, &said[..length]);
+            }
+        });
     }
 
     /// The program, as it is run bare. `names` are those of the proxy, where there is one.
@@ -250,11 +288,16 @@ pub(super) fn stands_below(dir: &Path, word: &str) -> bool {
     })
 }
 
-/// Where the environment of a process begins in its memory.
+/// Where the environment of a process begins in its memory. Who started it may be back before its memory is laid out.
 fn environment_of(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // Field 50 is `env_start`; the third is the first after the name.
-    stat[stat.rfind(')').unwrap() + 2..].split(' ').nth(47).unwrap().parse().unwrap()
+    loop {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // Field 50 is `env_start`; the third is the first after the name.
+        match stat[stat.rfind(')').unwrap() + 2..].split(' ').nth(47).unwrap().parse().unwrap() {
+            0 => std::thread::yield_now(),
+            address => return address,
+        }
+    }
 }
 
 fn kill_nappers(nap: &str) {
@@ -269,50 +312,20 @@ fn kill_nappers(nap: &str) {
     }
 }
 
-/// Hears until the test ends: the thread waits on a socket that nobody closes.
-fn listen_on_tcp(at: SocketAddr, answer: String, heard: &Arc<Mutex<Vec<u8>>>) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind(at)?;
-    let address = listener.local_addr()?;
-    let heard = heard.clone();
-    std::thread::spawn(move || listener.incoming().flatten().for_each(|peer| serve(peer, &answer, &heard)));
-    Ok(address)
-}
+/// What was said to any of the scene's sockets.
+type Heard = Arc<Mutex<Vec<u8>>>;
 
-trait Peer: std::io::Read + std::io::Write + Send + 'static {
-    fn wait_at_most(&self, time: Duration);
-}
-
-impl Peer for std::net::TcpStream {
-    fn wait_at_most(&self, time: Duration) {
-        let _ = self.set_read_timeout(Some(time));
-    }
-}
-
-impl Peer for std::os::unix::net::UnixStream {
-    fn wait_at_most(&self, time: Duration) {
-        let _ = self.set_read_timeout(Some(time));
-    }
+fn note(heard: &Heard, said: &[u8]) {
+    heard.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(said);
 }
 
 /// Hears what is said, and answers as an HTTP server would.
-fn serve(mut peer: impl Peer, answer: &str, heard: &Arc<Mutex<Vec<u8>>>) {
-    let (answer, heard) = (answer.to_owned(), heard.clone());
-    std::thread::spawn(move || {
-        peer.wait_at_most(Duration::from_secs(2));
-        let mut said = [0; 4096];
-        while let Ok(length @ 1..) = peer.read(&mut said) {
-            heard.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&said[..length]);
-            let length = answer.len();
-            // In one piece.
-            let text = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{answer}");
-            let _ = peer.write_all(text.as_bytes());
-        }
-    });
-}
-
-fn listen_to_datagrams(receive: impl Fn(&mut [u8]) -> std::io::Result<usize>, heard: &Arc<Mutex<Vec<u8>>>) {
+async fn serve(mut peer: impl AsyncRead + AsyncWrite + Unpin, answer: String, heard: Heard) {
     let mut said = [0; 4096];
-    while let Ok(length) = receive(&mut said) {
-        heard.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&said[..length]);
+    while let Ok(length @ 1..) = peer.read(&mut said).await {
+        note(&heard, &said[..length]);
+        let length = answer.len();
+        let text = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{answer}");
+        let _ = peer.write_all(text.as_bytes()).await;
     }
 }

@@ -21,14 +21,14 @@ pub(super) const ATTACKS: &[Attack] = &[
         "the memory and the files of another process",
         &[
             python(
-                "into = ctypes.create_string_buffer(200)\n\
-                 pair = lambda address: (ctypes.c_size_t * 2)(address, 200)\n\
+                "into = ctypes.create_string_buffer(64)\n\
+                 pair = lambda address: (ctypes.c_size_t * 2)(address, 64)\n\
                  call(310 if X86 else 270, int(E['VICTIM']), pair(ctypes.addressof(into)), 1, pair(int(E['ADDRESS'])), 1, 0)\n\
                  print(into.raw)",
             )
             .says("environ"),
             python(
-                "memory = open('/proc/' + E['VICTIM'] + '/mem', 'rb')\nmemory.seek(int(E['ADDRESS']))\nprint(memory.read1(200))",
+                "memory = open('/proc/' + E['VICTIM'] + '/mem', 'rb')\nmemory.seek(int(E['ADDRESS']))\nprint(memory.read(64))",
             )
             .says("environ"),
             python("call(101 if X86 else 117, 0x4206, int(E['VICTIM']), 0, 0); print(E['WORD'])"),

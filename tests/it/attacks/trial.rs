@@ -63,14 +63,14 @@ fn is_tried_bare(way: &Way) -> bool {
 }
 
 async fn bare(way: &Way) -> (bool, String) {
-    let mut scene = Scene::new();
+    let mut scene = Scene::new().await;
     let outcome = process::run(scene.spec(way, &[])).await.unwrap();
     (scene.succeeded(way.proof, &outcome).await, told(&outcome))
 }
 
 /// With the policy that a plan has, and its proxy.
 async fn caged(way: &Way, level: Level) -> (bool, String) {
-    let mut scene = Scene::new();
+    let mut scene = Scene::new().await;
     let mut policy = Policy::new(scene.tree(), scene.scratch());
     policy.least = level;
     policy.read_only = vec!["/usr/local/bin/terraform".into(), scene.server().join("mirror")];
@@ -79,7 +79,7 @@ async fn caged(way: &Way, level: Level) -> (bool, String) {
     let sandbox = sandbox(Some(level)).await;
     assert_eq!(sandbox.level(), level, "{:?}", sandbox.findings());
     let mut cage = sandbox.open(policy).await.unwrap();
-    let (egress, names) = serve_proxy(&mut cage, &scene);
+    let (egress, names) = serve_proxy(&mut cage, &mut scene).await;
     let mut spec = scene.spec(way, &names);
     spec.env.extend(cage.proxy().into_iter().flat_map(variables));
     let outcome = cage.run(spec).await;
@@ -94,7 +94,7 @@ async fn caged(way: &Way, level: Level) -> (bool, String) {
     (succeeded, said)
 }
 
-fn serve_proxy(cage: &mut Cage, scene: &Scene) -> (Option<Egress>, Vec<(&'static str, String)>) {
+async fn serve_proxy(cage: &mut Cage, scene: &mut Scene) -> (Option<Egress>, Vec<(&'static str, String)>) {
     let Some(listener) = cage.take_listener() else { return (None, vec![]) };
     let port = cage.proxy().unwrap().port();
     let rules = Rules::listed(["*.example.com:80", "*.example.com:443"].map(|rule| rule.parse().unwrap()));
@@ -104,7 +104,7 @@ fn serve_proxy(cage: &mut Cage, scene: &Scene) -> (Option<Egress>, Vec<(&'static
     let names = vec![
         ("API_NAME", format!("{NAME}:80")),
         ("STATE", format!("{STATE}:80")),
-        ("BESIDE", scene.listen_beside(port).to_string()),
+        ("BESIDE", scene.listen_beside(port).await.to_string()),
     ];
     (Some(egress), names)
 }

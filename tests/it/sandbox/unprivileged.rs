@@ -36,6 +36,7 @@ pub(crate) fn once_more_without_rights(tests: &str) {
         .args([tests, "--test-threads", "2"])
         .env_clear()
         .envs([("TMPDIR", tmp.as_os_str()), ("PATH", "/usr/local/bin:/usr/bin:/bin".as_ref())])
+        .env("OF_THE_SERVER", "a variable that a server may have, and that nothing else has")
         .current_dir("/")
         .output()
         .unwrap();
