@@ -116,7 +116,7 @@ async fn taken_at(level: Level) -> [Vec<&'static str>; 2] {
     ];
     let taken = || {
         let has = |(name, secret): &(&'static str, String)| {
-            (!files_with(&thief.loot(), &[secret.clone()]).is_empty()).then_some(*name)
+            (!files_with(&thief.loot(), std::slice::from_ref(secret)).is_empty()).then_some(*name)
         };
         secrets.iter().filter_map(has).collect::<Vec<_>>()
     };
