@@ -17,7 +17,7 @@
 //! | `WORD`, `NAP` | a word to plant or to tell; an argument for `sleep` that nothing else has |
 
 use super::attack::{Proof, Script, Way};
-use crate::sandbox::{long_sleep, processes_with};
+use crate::sandbox::long_sleep;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::linux::net::SocketAddrExt as _;
@@ -25,7 +25,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use terraplane::sandbox::process::{Outcome, Spec};
 use terraplane::sandbox::sink::Sink;
@@ -57,8 +57,11 @@ def at(address):
 
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// How long it may take until a socket was told something or a signal has killed.
-const ARRIVAL: Duration = Duration::from_millis(40);
+/// How long an arrival, or a death, may take that is not expected.
+const ARRIVAL: Duration = Duration::from_millis(100);
+
+/// And one that is.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Scene {
     pub(super) dir: TempDir,
@@ -233,26 +236,23 @@ impl Scene {
         spec
     }
 
-    /// Whether it got what it is after.
-    pub(super) async fn succeeded(&mut self, proof: Proof, outcome: &Outcome) -> bool {
+    /// Whether it got what it is after. What is expected is waited for; what is not had its time while the program ran.
+    pub(super) async fn succeeded(&mut self, proof: Proof, outcome: &Outcome, expected: bool) -> bool {
+        let end = Instant::now() + if expected { PATIENCE } else { ARRIVAL };
         let said = [&outcome.stdout.bytes[..], &outcome.stderr.bytes].concat();
-        match proof {
-            Proof::Says(name) => holds(&said, &self.canary(name)),
-            Proof::Does => holds(&said, &self.word()),
-            Proof::Tells => {
-                tokio::time::sleep(ARRIVAL).await;
-                holds(&self.heard.lock().unwrap_or_else(PoisonError::into_inner), &self.word())
+        loop {
+            let succeeded = match proof {
+                Proof::Says(name) => return holds(&said, &self.canary(name)),
+                Proof::Does => return holds(&said, &self.word()),
+                Proof::Plants => return stands_below(&self.server(), &self.word()),
+                Proof::Outlives => return kill_nappers(&self.nap),
+                Proof::Tells => holds(&self.heard.lock().unwrap_or_else(PoisonError::into_inner), &self.word()),
+                Proof::Kills => self.victim.try_wait().unwrap().is_some(),
+            };
+            if succeeded || Instant::now() > end {
+                return succeeded;
             }
-            Proof::Plants => stands_below(&self.server(), &self.word()),
-            Proof::Kills => {
-                tokio::time::sleep(ARRIVAL).await;
-                self.victim.try_wait().unwrap().is_some()
-            }
-            Proof::Outlives => {
-                let outlived = processes_with(&self.nap) > 0;
-                kill_nappers(&self.nap);
-                outlived
-            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
@@ -300,16 +300,20 @@ fn environment_of(pid: u32) -> u64 {
     }
 }
 
-fn kill_nappers(nap: &str) {
+/// Whether there were any.
+fn kill_nappers(nap: &str) -> bool {
+    let mut found = false;
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         if line.split(|byte| *byte == 0).any(|arg| arg == nap.as_bytes())
             && let Some(pid) = entry.file_name().to_str().and_then(|pid| pid.parse().ok())
             && let Some(pid) = rustix::process::Pid::from_raw(pid)
         {
+            found = true;
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
+    found
 }
 
 /// What was said to any of the scene's sockets.

@@ -65,7 +65,7 @@ fn is_tried_bare(way: &Way) -> bool {
 async fn bare(way: &Way) -> (bool, String) {
     let mut scene = Scene::new().await;
     let outcome = process::run(scene.spec(way, &[])).await.unwrap();
-    (scene.succeeded(way.proof, &outcome).await, told(&outcome))
+    (scene.succeeded(way.proof, &outcome, true).await, told(&outcome))
 }
 
 /// With the policy that a plan has, and its proxy.
@@ -86,7 +86,7 @@ async fn caged(way: &Way, level: Level) -> (bool, String) {
     // A cage that is broken by what runs in it has held all the same, if nothing got out.
     let said = outcome.as_ref().map_or_else(|error| format!("{error:?}"), told);
     let succeeded = match outcome {
-        Ok(outcome) => scene.succeeded(way.proof, &outcome).await,
+        Ok(outcome) => scene.succeeded(way.proof, &outcome, way.open_at.contains(&level)).await,
         Err(_) => false,
     };
     drop(egress);
