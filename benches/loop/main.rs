@@ -3,12 +3,14 @@
 //! 1. From the webhook to the live comment, beside the bare commands that have to run for it ([`comment`]).
 //! 2. Webhooks that are acknowledged per second, and how long that takes ([`webhooks`]).
 //! 3. The memory of a server that does nothing ([`server`]).
+//! 4. What the sandbox costs ([`cage`]).
 //!
 //! It reports and judges nothing: the exit code is 0 whatever the numbers are. Without `--bench` (as `cargo test
 //! --all-targets` starts it) it is a rehearsal with the fewest possible rounds, so that it can't rot unnoticed.
 
 #![allow(clippy::print_stdout, reason = "a report is printed")]
 
+mod cage;
 mod comment;
 mod server;
 mod spans;
@@ -62,7 +64,8 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         webhooks::report(effort).await?;
-        comment::report(effort, &recorder).await
+        comment::report(effort, &recorder).await?;
+        cage::report(effort).await
     })
 }
 

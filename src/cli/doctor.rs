@@ -6,8 +6,8 @@ use super::find_sandbox;
 use crate::config::{Environment, GithubAuth as Auth, GithubConfig, ServerConfig};
 use crate::forge::{Finding, Forge, Github, GithubAuth, GithubSettings, SetupError};
 use crate::git::Git;
-use crate::sandbox::Level;
 use crate::sandbox::process::find_program;
+use crate::sandbox::{Level, Sandbox};
 use crate::store::Store;
 use crate::terraform::install::Tools;
 use secrecy::ExposeSecret as _;
@@ -178,7 +178,7 @@ async fn git(path: &OsStr, scratch: &Path) -> Finding {
         return bad("git: on the PATH", format!("install git {LEAST_GIT} or newer"));
     };
     let what = format!("git: {}", program.display());
-    let asked = match Git::new(program, scratch.join("git"), Vec::new()) {
+    let asked = match Git::new(program, scratch.join("git"), Vec::new(), Sandbox::off()) {
         Ok(git) => git.version().await,
         Err(error) => Err(error),
     };

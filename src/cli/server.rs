@@ -128,7 +128,7 @@ async fn assemble(
     let git = process::find_program(Path::new("git"), OsStr::new(&path))
         .context("there is no `git` on the PATH: install it")?;
     let network = network(environment);
-    let git = Git::new(git, scratch.join("git"), network.clone())?;
+    let git = Git::new(git, scratch.join("git"), network.clone(), sandbox.clone())?;
     let tools_scratch = scratch.join("terraform");
     std::fs::create_dir_all(&tools_scratch)?;
     let key = archive.hmac_key();

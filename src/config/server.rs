@@ -192,6 +192,14 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
     });
     let sandbox = fields.below("sandbox", faults).map(|fields| sandbox::sandbox(fields, faults));
     let concurrency = fields.below("concurrency", faults).and_then(|fields| concurrency(fields, faults));
+    let concurrency = concurrency.unwrap_or(Concurrency { runs: NonZeroUsize::new(4).expect("4 is not 0") });
+    let sandbox = sandbox.unwrap_or_default().with_users_for(concurrency.runs.get());
+    if sandbox.users.len() < concurrency.runs.get() * 2
+        && let Some(node) = fields.get("sandbox")
+    {
+        let help = format!("for {} runs at a time, name {} at the least", concurrency.runs, concurrency.runs.get() * 2);
+        faults.add_help(&node.place, "`users` of `sandbox` are fewer than two for each run", help);
+    }
     let terraform = fields.below("terraform", faults).map(|fields| terraform(fields, faults));
     let grace_period = fields.optional("grace_period", faults, duration);
     let commands = fields.below("commands", faults).map(|fields| commands(fields, faults));
@@ -205,8 +213,8 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         encryption_key,
         github: github?,
         repos: repos.unwrap_or_default(),
-        sandbox: sandbox.unwrap_or_default(),
-        concurrency: concurrency.unwrap_or(Concurrency { runs: NonZeroUsize::new(4).expect("4 is not 0") }),
+        sandbox,
+        concurrency,
         terraform: terraform.unwrap_or_default(),
         grace_period: grace_period.unwrap_or(Duration::from_secs(10 * 60)),
         commands: commands.unwrap_or_default(),

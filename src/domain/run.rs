@@ -11,7 +11,7 @@ use super::egress::Refusal;
 use super::id::{Fingerprint, Login, PullId, RunId, Sha, Timestamp, TreeId};
 use super::plan::PlanSummary;
 use super::project::{Project, Target};
-use super::sandbox::Level;
+use super::sandbox::{Level, Network};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Run {
     /// What held it when it ran; `None` before.
     #[serde(default)]
     pub level: Option<Level>,
+    /// What it might reach when it ran; `None` before, and where nothing held it.
+    #[serde(default)]
+    pub network: Option<Network>,
     /// What it wanted to reach and was refused.
     #[serde(default)]
     pub blocked: Vec<Refusal>,

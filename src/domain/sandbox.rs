@@ -84,7 +84,7 @@ pub struct Limits {
     pub open_files: u64,
     /// Bytes of one file.
     pub file_size: u64,
-    /// Bytes written in the work tree and beside it together.
+    /// Bytes written in the work tree and beside it together. A file, however small, counts as 4 KiB.
     pub disk: u64,
 }
 

@@ -25,6 +25,9 @@ use crate::terraform::snapshot::{self, LOCK_FILE, Snapshot, SnapshotError};
 use crate::terraform::steps::{Limits, StepFailure, StepSettings, Steps};
 use crate::terraform::untrusted;
 use secrecy::SecretString;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -124,7 +127,7 @@ impl Flow {
         let (blocked, slot, cancel) = (blocked.clone(), self.sandbox.slot().await, cancel.clone());
         let bench = Bench { flow: self, run, tool, managed, blocked, log, slot, work, cancel };
         for dir in [bench.tree(), bench.scratch()] {
-            std::fs::create_dir(&dir).map_err(|error| FlowError::disk(&dir, error))?;
+            private_dir(&dir).map_err(|error| FlowError::disk(&dir, error))?;
         }
         for path in mirror.checkout(tree, &bench.tree()).await? {
             bench.say(&format!("`{}` is left out of the work tree: {}.", path.display(), LEFT_OUT));
@@ -279,6 +282,11 @@ impl Bench<'_> {
     pub(super) fn say(&self, line: &str) {
         self.log.line(line);
     }
+}
+
+/// A directory that is the run's alone, whoever its processes are: a cage gives it to them before its first program.
+pub(super) fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), Stop> {

@@ -137,6 +137,7 @@ impl Performing<'_> {
             started_at: None,
             finished_at: None,
             level: None,
+            network: None,
             blocked: Vec::new(),
             outcome: None,
         };
@@ -203,6 +204,10 @@ impl Performing<'_> {
             return Ok(());
         }
         self.tx.audit(self.at, "terraplane", "free", &pull, Some(project), &json!({})).await?;
+        // What their comments offer depends on whether the project is free.
+        for other in self.tx.other_pulls_waiting_to_apply(&pull.repo, project, &pull).await? {
+            self.tx.enqueue(&Job::Tell { pull: other }, self.at).await?;
+        }
         if let Some(next) = self.tx.next_waiting(&pull.repo, project).await? {
             let lock = Lock { project: project.clone(), held_by: next.pull.clone(), since: self.at, applied: false };
             if self.tx.take_lock(&pull.repo, &lock).await? {

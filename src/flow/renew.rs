@@ -2,7 +2,7 @@
 //! there; below it the tree is put aside before and brought back after.
 
 use super::FlowError;
-use super::bench::{Bench, Stop};
+use super::bench::{Bench, Stop, private_dir};
 use crate::domain::sandbox::Level;
 use std::fs;
 use std::io;
@@ -25,7 +25,7 @@ impl Bench<'_> {
                 fs::remove_dir_all(self.tree())?;
                 fs::rename(self.aside(), self.tree())?;
                 fs::remove_dir_all(self.scratch())?;
-                fs::create_dir(self.scratch())
+                private_dir(&self.scratch())
             };
             again().map_err(|error| FlowError::disk(&self.tree(), error))?;
         }
@@ -41,10 +41,10 @@ impl Bench<'_> {
     }
 }
 
-/// Directories, regular files with their permissions, and links as they are; there is nothing else in a checkout, and
-/// what else there may be is left out.
+/// Directories, which nobody else may pass, regular files with their permissions, and links as they are; there is nothing
+/// else in a checkout, and what else there may be is left out.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir(to)?;
+    private_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (kind, to) = (entry.file_type()?, to.join(entry.file_name()));

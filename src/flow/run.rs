@@ -85,6 +85,7 @@ impl Flow {
         run.state = RunState::Running;
         run.started_at = Some(now());
         run.level = Some(self.server.level);
+        run.network = self.network(&run);
         tx.update_run(&run).await?;
         tx.enqueue(&Job::Tell { pull: run.pull.clone() }, now()).await?;
         tx.commit().await?;

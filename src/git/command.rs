@@ -10,9 +10,11 @@
 //! `rev-list --stdin` (2.42).
 
 use super::error::GitError;
-use crate::sandbox::process::{self, End, Outcome, Spec, Stdin};
+use crate::sandbox::policy::{Network, Policy};
+use crate::sandbox::process::{End, Outcome, Spec, Stdin};
 use crate::sandbox::redact::{Redactor, base64};
 use crate::sandbox::sink::Sink;
+use crate::sandbox::{Level, Sandbox};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -29,6 +31,9 @@ const STDERR: usize = 16 * 1024;
 
 /// The most that a command may answer, in bytes: a hundred thousand paths are about ten million.
 pub(super) const ANSWER: usize = 64 * 1024 * 1024;
+
+/// Variables that lead to files which a fetch has to read.
+const CERTIFICATES: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"];
 
 /// What the names of temporary indexes in the scratch directory begin with.
 pub(super) const INDEX: &str = "index-";
@@ -79,6 +84,7 @@ struct Inner {
     program: PathBuf,
     scratch: PathBuf,
     env: Vec<(String, String)>,
+    sandbox: Sandbox,
 }
 
 /// One git command; the environment is completed by [`Git`].
@@ -138,13 +144,19 @@ impl Answer {
 }
 
 impl Git {
-    /// `program` is an absolute path ([`process::find_program`] finds it). `scratch` is a directory of this server's own,
+    /// `program` is an absolute path ([`crate::sandbox::process::find_program`] finds it). `scratch` is a directory of this server's own,
     /// for an empty home and for indexes; it is created. `env` is what the operator's network needs, such as `HTTPS_PROXY` or
-    /// `SSL_CERT_FILE`; nothing else of the environment reaches git.
+    /// `SSL_CERT_FILE`; nothing else of the environment reaches git. Where there is a sandbox, git sees the repository and
+    /// its own directories, and has no sockets but for a fetch.
     ///
     /// # Errors
     /// When the scratch directory cannot be created or cleared.
-    pub fn new(program: PathBuf, scratch: PathBuf, env: Vec<(String, String)>) -> Result<Self, GitError> {
+    pub fn new(
+        program: PathBuf,
+        scratch: PathBuf,
+        env: Vec<(String, String)>,
+        sandbox: Sandbox,
+    ) -> Result<Self, GitError> {
         let create = |dir: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
         let doing = || GitError::io(format!("preparing `{}`", scratch.display()));
         create(&scratch.join("home")).map_err(doing())?;
@@ -155,7 +167,7 @@ impl Git {
                 std::fs::remove_file(file.path()).map_err(doing())?;
             }
         }
-        Ok(Self { inner: Arc::new(Inner { program, scratch, env }) })
+        Ok(Self { inner: Arc::new(Inner { program, scratch, env, sandbox }) })
     }
 
     /// Asks git for its version, as `git version` prints it, such as `2.47.3`.
@@ -179,6 +191,8 @@ impl Git {
     pub(super) async fn run(&self, call: Call<'_>) -> Result<Answer, GitError> {
         let name = call.name;
         let redactor = Redactor::new(&call.access.map(Access::secrets).unwrap_or_default());
+        let call_dirs = [Some(call.dir), call.git_dir];
+        let online = call.access.is_some();
         let mut spec = Spec::new(&self.inner.program, call.dir).args([name]);
         self.set_environment(&mut spec, &call);
         let mut spec = spec.args(call.args);
@@ -186,12 +200,28 @@ impl Git {
         spec.stdout = call.stdout;
         spec.stderr = Sink::Buffer { max: STDERR };
         spec.deadline = call.deadline;
-        let Outcome { end, stdout, stderr, .. } = process::run(spec).await?;
+        let Outcome { end, stdout, stderr, .. } =
+            self.inner.sandbox.run_light(&self.policy(&call_dirs, online), spec).await?;
         if stdout.dropped > 0 {
             return Err(GitError::TooLarge { what: format!("the answer of `git {name}`"), max: ANSWER });
         }
         let stderr = redactor.text(&String::from_utf8_lossy(&stderr.bytes));
         Ok(Answer { name, end, stdout: stdout.bytes, stderr })
+    }
+
+    /// What git may touch: a repository's objects are read by it before anybody has looked at them. Only a fetch has a
+    /// network.
+    fn policy(&self, dirs: &[Option<&Path>; 2], online: bool) -> Policy {
+        let inner = &*self.inner;
+        let certificates = inner.env.iter().filter(|(name, _)| CERTIFICATES.contains(&name.as_str()));
+        let read_only = certificates.map(|(_, path)| PathBuf::from(path)).chain([inner.program.clone()]);
+        Policy {
+            least: Level::Off,
+            network: if online { Network::Host } else { Network::None },
+            read_only: read_only.filter(|path| path.is_absolute() && path.exists()).collect(),
+            writable: dirs.iter().flatten().map(|dir| dir.to_path_buf()).collect(),
+            ..Policy::new(&inner.scratch, &inner.scratch)
+        }
     }
 
     fn set_environment(&self, spec: &mut Spec, call: &Call<'_>) {

@@ -334,7 +334,8 @@ async fn a_repository_with_sha256_ids_works_too() {
 #[tokio::test]
 async fn git_tells_its_version() {
     let forge = Forge::start().await;
-    let git = Git::new(forge::git_program(), forge.dir.path().join("scratch"), vec![]).unwrap();
+    let git = Git::new(forge::git_program(), forge.dir.path().join("scratch"), vec![], crate::sandbox::Sandbox::off())
+        .unwrap();
     let version = git.version().await.unwrap();
     assert!(version.starts_with(|c: char| c.is_ascii_digit()), "{version}");
 }

@@ -2,15 +2,15 @@
 //! plan and the apply of one project of one pull request must see the same one.
 
 use sha2::{Digest as _, Sha256};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// What is being removed is moved to a name that begins so.
 const GONE: &str = ".gone-";
 
-/// An empty directory of our own, mode 0700, that is gone when this value is.
+/// An empty directory of our own, mode 0711, that is gone when this value is.
 ///
 /// Two runs of one name do not happen side by side (the queue's lanes). If a run lost its lease and still goes on
 /// while another has begun, the directory belongs to the newer: the older one's is moved away, and its end removes
@@ -22,6 +22,10 @@ pub struct WorkDir {
     held: fs::File,
 }
 
+/// A run may have a user of its own, who must get to what is the run's below. Nobody can list it, and what is not for
+/// everybody there has to be private itself.
+const PASSABLE: u32 = 0o711;
+
 impl WorkDir {
     /// Creates the directory for `name` under `root`; one that is there already is removed. The path is short, because
     /// providers put sockets below it, whose paths may have 107 bytes.
@@ -29,10 +33,13 @@ impl WorkDir {
     /// # Errors
     /// When the directories cannot be created or removed.
     pub fn create(root: &Path, name: &str) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+        fs::create_dir_all(root)?;
         let path = fs::canonicalize(root)?.join(&hex::encode(Sha256::digest(name))[..20]);
         discard(&path)?;
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        fs::create_dir(&path)?;
+        for dir in [root, &path] {
+            fs::set_permissions(dir, Permissions::from_mode(PASSABLE))?;
+        }
         Ok(Self { held: fs::File::open(&path)?, path })
     }
 
@@ -92,7 +99,6 @@ fn discard(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
     use std::time::Duration;
 
     fn becomes_empty(root: &Path) {
@@ -111,7 +117,7 @@ mod tests {
         let plan = WorkDir::create(root.path(), "github.com/acme/infra#1 prod@default").unwrap();
         let path = plan.path().to_owned();
         fs::write(path.join("left"), "x").unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o711);
         drop(plan);
         assert!(!path.exists());
         let apply = WorkDir::create(root.path(), "github.com/acme/infra#1 prod@default").unwrap();

@@ -3,6 +3,7 @@
 use super::diff::Draft;
 use super::filters;
 use super::live::length;
+use crate::domain::egress::{Reason, Refusal};
 use crate::domain::plan::PlanSummary;
 use crate::domain::report::{Counts, Detail};
 use crate::domain::run::Failure;
@@ -11,6 +12,8 @@ use crate::domain::run::Failure;
 const OPEN_LINES: usize = 40;
 /// All that is ever shown of a failed run's output; the end of it, where terraform puts its errors.
 const OUTPUT_LIMIT: usize = 12_000;
+/// So many things that were blocked are named.
+const MOST_BLOCKED: usize = 5;
 const INVISIBLE: &str = "What differs can't be shown: a sensitive value, or the code behind a value that is only known \
      after the apply.";
 const LOST: &str = "The server was lost before the run could tell how it ended. Nobody knows how much of it was done.";
@@ -24,8 +27,8 @@ pub(super) enum Body {
 impl Body {
     pub(super) fn of(detail: &Detail<'_>) -> Option<Self> {
         match detail {
-            Detail::Failure(failure) => Some(Self::Output {
-                intro: filters::text(&failure.message),
+            Detail::Failure { failure, blocked } => Some(Self::Output {
+                intro: format!("{}{}", filters::text(&failure.message), not_reached(blocked)),
                 output: filters::clean(&failure.output).trim_end().to_owned(),
                 made: made(failure),
             }),
@@ -126,6 +129,30 @@ fn facts(summary: &PlanSummary, shortened: usize, left_out: usize) -> String {
         facts.push("the log has all of it".into());
     }
     facts.join(" · ")
+}
+
+/// What the run wanted to reach and was not let, with the entry that lets it.
+fn not_reached(blocked: &[Refusal]) -> String {
+    let line = |refusal: &Refusal| {
+        let Refusal { host, port, reason, .. } = refusal;
+        let what = filters::code(&format!("{host}:{port}"));
+        let why = if *reason == Reason::NotListed {
+            String::new()
+        } else {
+            format!(" ({})", filters::text(&reason.to_string()))
+        };
+        let help = match (refusal.entry(), refusal.help()) {
+            (Some(entry), _) => format!("; allow it under `sandbox.egress`: {}", filters::code(&entry.to_string())),
+            (None, Some(help)) => format!("; {}", filters::text(&help)),
+            (None, None) => String::new(),
+        };
+        format!("\n- blocked: {what}{why}{help}")
+    };
+    let mut lines: String = blocked.iter().take(MOST_BLOCKED).map(line).collect();
+    if blocked.len() > MOST_BLOCKED {
+        lines.push_str(&format!("\n- and {} more, which the run's page names", blocked.len() - MOST_BLOCKED));
+    }
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// How much of a failed apply was done.

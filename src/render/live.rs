@@ -139,7 +139,7 @@ fn table(engine: &Engine, rows: &[&Row<'_>], room: usize) -> Result<String, Erro
 
 fn row_text(engine: &Engine, row: &Row<'_>, linked: bool) -> Result<String, Error> {
     let message = match &row.detail {
-        Some(Detail::Failure(failure)) => Some(filters::shortened(&failure.message, 120)),
+        Some(Detail::Failure { failure, .. }) => Some(filters::shortened(&failure.message, 120)),
         _ => None,
     };
     let others = row.counts.as_ref().map(Counts::others).unwrap_or_default();
@@ -213,7 +213,7 @@ fn sections(engine: &Engine, rows: &[&Row<'_>], room: usize, single: bool) -> Re
 fn section(engine: &Engine, row: &Row<'_>, body: &Body, granted: usize, single: bool) -> Result<String, Error> {
     let (text, facts) = body.within(granted);
     let step = match &row.detail {
-        Some(Detail::Failure(failure)) => Some(failure.step.as_str()),
+        Some(Detail::Failure { failure, .. }) => Some(failure.step.as_str()),
         _ => None,
     };
     let counts = row.counts.as_ref().map(ToString::to_string).filter(|counts| !counts.is_empty());

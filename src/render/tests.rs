@@ -6,6 +6,7 @@ mod size;
 use super::*;
 use crate::domain::command::Verb;
 use crate::domain::decide::{Missing, Problem, ProjectState, PullState};
+use crate::domain::egress::{Reason, Refusal};
 use crate::domain::plan::{Action, PlanSummary, PlanView, Shown};
 use crate::domain::project::{ApplyMode, StateKind};
 use crate::domain::report::Views;
@@ -245,6 +246,28 @@ fn a_plan_failed() {
 
     <sub>`8888888` merged onto `main` at `aaaaaaa` · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
+}
+
+#[test]
+fn a_plan_that_was_not_let_reach_what_it_needs() {
+    let mut failed = failed_plan(2, "prod/iam");
+    let refusal = |host: &str, port, reason| Refusal { host: host.into(), port, reason, count: 3 };
+    failed.plan.as_mut().unwrap().blocked = vec![
+        refusal("api.example.com", 443, Reason::NotListed),
+        refusal("db.internal", 8443, Reason::Private { kind: "a private address".into() }),
+        refusal("169.254.169.254", 80, Reason::Number),
+        refusal("a`|<b>@team", 1, Reason::OtherPath),
+    ];
+    let text = live(&state(vec![failed]), &Views::new());
+    let from = text.find("terraform init failed\n").unwrap();
+    assert_snapshot!(text[from..].split_once("\n\n```").unwrap().0, @r"
+    terraform init failed
+
+    - blocked: `api.example.com:443`; allow it under `sandbox.egress`: `api.example.com`
+    - blocked: `db.internal:8443` (the name has a private address); allow it under `sandbox.egress`: `db.internal:8443`
+    - blocked: `169.254.169.254:80` (an address is never reachable by number); use a name, and allow it under `sandbox.egress`
+    - blocked: <code>a&#96;&#124;&#60;b&#62;&#64;team&#58;1</code> (this path is not for cages)
+    ");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::session::{self, Session};
 use super::users::{Lease, Users};
 use super::wire::{self, Ask, Plan, Say, Step};
 use secrecy::ExposeSecret as _;
+use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
 use std::ops::Range;
@@ -123,9 +124,9 @@ impl Sandbox {
     }
 
     /// Opens a cage. May be done ahead of time: the tree, the scratch directory and all paths of the policy must exist,
-    /// and what is written to them from outside afterwards is seen inside (but at [`Level::Full`], not reliably where
-    /// files that are there already are changed). Where the server is root, all that is in the tree and in the scratch
-    /// directory *at this time* is given to the cage's user; what comes later must be readable for it.
+    /// but what is in the two directories is taken as it is when the first program begins. Then, where the server is root,
+    /// it is given to the cage's user; what comes later must be readable for it, and at [`Level::Full`] is not reliably
+    /// seen. Below that level a cage that is opened ahead must not share its slot with another.
     ///
     /// # Errors
     /// When this host has less than the policy requires, or the cage cannot be built.
@@ -166,6 +167,15 @@ impl Sandbox {
     ///
     /// # Errors
     /// When it could not be started or shut in.
+    #[tracing::instrument(
+        level = "debug",
+        name = "process",
+        skip_all,
+        fields(
+            program = ?spec.program.file_name().unwrap_or_default(),
+            command = ?spec.args.first().map(OsString::as_os_str).unwrap_or_default(),
+        )
+    )]
     pub async fn run_light(&self, policy: &Policy, spec: Spec) -> Result<Outcome, SpawnError> {
         if self.inner.level == Level::Off {
             return process::run(spec).await;

@@ -46,6 +46,11 @@ impl LogWriter {
         Ok(Self { file: Arc::new(Mutex::new(bounded)), redactor })
     }
 
+    /// From here on so many bytes are kept, whatever came before; how many of what came before were not kept is said.
+    pub fn begin_part(&self, max: u64) {
+        self.locked(|log| log.begin_part(max));
+    }
+
     /// Appends one line of the server's own; masked as everything is.
     pub fn line(&self, text: &str) {
         let mut stream = self.stream();
@@ -86,6 +91,14 @@ impl LogWriter {
 }
 
 impl Bounded {
+    fn begin_part(&mut self, max: u64) {
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped > 0 && self.failure.is_none() {
+            self.failure = writeln!(self.file, "[{dropped} bytes were not kept.]").err();
+        }
+        self.left = max;
+    }
+
     fn append(&mut self, bytes: &[u8]) {
         let length = bytes.len() as u64;
         if self.failure.is_none() && length <= self.left {
@@ -194,6 +207,22 @@ mod tests {
         );
         assert_eq!(log.dropped(), 6);
         assert_eq!(log.failure(), None);
+    }
+
+    #[test]
+    fn a_part_that_says_too_much_leaves_room_for_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = open(&path, 1000);
+        log.begin_part(10);
+        log.line("12345678");
+        log.line("too much");
+        log.begin_part(10);
+        log.line("next");
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "12345678\n[The log is full: what follows was not kept.]\n[9 bytes were not kept.]\nnext\n"
+        );
     }
 
     #[test]

@@ -155,6 +155,8 @@ impl Outcome {
 pub struct SpawnError {
     pub program: PathBuf,
     pub dir: PathBuf,
+    /// It may have begun, and its cage broke: nobody knows how far it came.
+    pub begun: bool,
     pub source: io::Error,
 }
 
@@ -197,7 +199,7 @@ pub async fn run(spec: Spec) -> Result<Outcome, SpawnError> {
 }
 
 pub(super) fn failed<'s>(program: &'s Path, dir: &'s Path) -> impl Fn(io::Error) -> SpawnError + Copy + 's {
-    |source| SpawnError { program: program.to_owned(), dir: dir.to_owned(), source }
+    |source| SpawnError { program: program.to_owned(), dir: dir.to_owned(), begun: false, source }
 }
 
 /// Sees a child to its end: a leader of its process group, with piped output.

@@ -105,9 +105,19 @@ impl Session {
         }
     }
 
+    #[tracing::instrument(
+        level = "debug",
+        name = "process",
+        skip_all,
+        fields(
+            program = ?spec.program.file_name().unwrap_or_default(),
+            command = ?spec.args.first().map(OsString::as_os_str).unwrap_or_default(),
+        )
+    )]
     pub(super) async fn run(&mut self, spec: Spec, level: Level) -> Result<Outcome, SpawnError> {
         let Spec { program, args, dir, env, secret_env, stdin, stdout, stderr, deadline, grace, cancel } = spec;
-        let failed = |source| SpawnError { program: program.clone(), dir: dir.clone(), source };
+        let error = |begun, source| SpawnError { program: program.clone(), dir: dir.clone(), begun, source };
+        let (failed, lost) = (|source| error(false, source), |source| error(true, source));
         let started = Instant::now();
         if cancel.is_cancelled() {
             return Ok(Outcome::not_started(End::Cancelled, level));
@@ -132,7 +142,7 @@ impl Session {
         let borrowed: Vec<BorrowedFd<'_>> = theirs.iter().map(OwnedFd::as_fd).collect();
 
         let mut running = Running { channel: &mut self.channel, number, over: false };
-        running.channel.send(&Ask::Run(step), &borrowed).await.map_err(failed)?;
+        running.channel.send(&Ask::Run(step), &borrowed).await.map_err(lost)?;
         drop(borrowed);
         drop(theirs);
         let (ending, said) = {
@@ -145,16 +155,17 @@ impl Session {
                     _ = &mut reading, if !drained => drained = true,
                 }
             };
-            let answer = answer.map_err(failed)?;
+            let answer = answer.map_err(lost)?;
             if !drained && tokio::time::timeout(DEATH, &mut reading).await.is_err() {
-                return Err(failed(io::Error::other("a process outlived the cage's program with its output")));
+                return Err(lost(io::Error::other("a process outlived the cage's program with its output")));
             }
             answer
         };
         let (end, refused) = match said {
             Say::NotStarted { error, doing, .. } => return Err(failed(wire::not_started(error, doing))),
             Say::Ended { status, limit, refused, .. } => (ending.unwrap_or_else(|| ended(status, limit)), refused),
-            other => return Err(failed(unexpected(&other))),
+            Say::Failed { doing, why } => return Err(failed(not_built(&doing, &why))),
+            other => return Err(lost(unexpected(&other))),
         };
         let (stdout, stderr) = streams.finish();
         Ok(Outcome { end, stdout, stderr, elapsed: started.elapsed(), level, refused })
@@ -250,13 +261,16 @@ impl Running<'_> {
 
     async fn last_word(&mut self) -> io::Result<Say> {
         loop {
-            match self.channel.receive().await? {
-                said @ (Say::Ended { number, .. } | Say::NotStarted { number, .. }) if number == self.number => {
-                    self.over = true;
-                    return Ok(said);
-                }
-                Say::Failed { doing, why } => return Err(not_built(&doing, &why)),
-                _ => {}
+            let said = self.channel.receive().await?;
+            let is_last = match &said {
+                Say::Ended { number, .. } | Say::NotStarted { number, .. } => *number == self.number,
+                // The cage could not be built to its end.
+                Say::Failed { .. } => true,
+                Say::Ready { .. } | Say::Opened { .. } => false,
+            };
+            if is_last {
+                self.over = true;
+                return Ok(said);
             }
         }
     }

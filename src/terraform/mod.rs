@@ -13,6 +13,7 @@
 
 pub mod environment;
 mod events;
+mod failure;
 pub mod install;
 pub mod integrity;
 pub mod managed;

@@ -3,16 +3,16 @@
 
 use super::environment::{Environment, Installation, permitted};
 use super::events::Events;
+pub use super::failure::{StepFailure, StepFailureKind};
+use super::failure::{not_started, unusable};
 use super::install::Tool;
 use super::managed::ManagedState;
 use super::plan_file::read_mark;
 use super::private_modules::{self, PrivateModules};
 use super::untrusted::{self, UntrustedFile};
-use super::words::{plain, tail};
 use crate::domain::id::Workspace;
 use crate::domain::run::{Failure, ResourceOutcome, StateMark, Step};
 use crate::sandbox::log::LogWriter;
-use crate::sandbox::policy::Limit;
 use crate::sandbox::process::{End, Outcome, Spec};
 use crate::sandbox::sink::Sink;
 use crate::sandbox::{Cage, egress};
@@ -30,6 +30,9 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
 mod tests;
+
+/// How much of a step's output the log keeps, in bytes; the rest is counted.
+const KEPT_OUTPUT: u64 = 8 << 20;
 
 /// How much of a step's last words is kept for the message, in bytes.
 pub(super) const LONGEST_OUTPUT: usize = 16 << 10;
@@ -97,40 +100,6 @@ impl Default for Limits {
     }
 }
 
-/// Why a step did not do its work.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct StepFailure {
-    pub step: Step,
-    pub kind: StepFailureKind,
-    /// One sentence, for people.
-    pub message: String,
-    /// The step's last words, masked, without control characters, at most 16 KiB.
-    pub output: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepFailureKind {
-    /// It could not be started, or its files not be made: the server's fault.
-    NotStarted,
-    Exit(i32),
-    /// Killed by a signal that was not ours: out of memory, for example.
-    Signal(i32),
-    TimedOut,
-    Cancelled,
-    /// It met a limit of its cage.
-    Limit(Limit),
-    /// It worked, and its result is too large, or not what it should be.
-    Unusable,
-}
-
-impl From<StepFailure> for Failure {
-    fn from(failure: StepFailure) -> Self {
-        let StepFailure { step, message, output, .. } = failure;
-        Self { step, message, output, done: vec![], not_done: vec![], changed_something: false }
-    }
-}
-
 /// What an apply did. The lists come from terraform's events: whatever they do not say is done is not done.
 #[derive(Debug)]
 pub struct ApplyReport {
@@ -150,8 +119,9 @@ impl ApplyReport {
 
     /// Whether any resource was touched. If not, the state's mark tells whether the plan had become stale.
     #[must_use]
-    pub const fn started_something(&self) -> bool {
-        !self.done.is_empty() || !self.uncertain.is_empty()
+    pub fn started_something(&self) -> bool {
+        let lost = self.failure.as_ref().is_some_and(|failure| failure.kind == StepFailureKind::Lost);
+        lost || !self.done.is_empty() || !self.uncertain.is_empty()
     }
 
     /// The failure with the resources' fates; `None` if it succeeded.
@@ -302,12 +272,22 @@ impl Steps {
                 log.write(events.push(chunk).as_bytes());
             })
         });
-        let outcome = self.run(cage, Step::Apply, spec).await?;
+        let ended = self.run(cage, Step::Apply, spec).await;
         let events = {
             let (events, log) = &mut *listener.lock().unwrap_or_else(PoisonError::into_inner);
             log.write(events.finish().as_bytes());
             log.finish();
             std::mem::take(events)
+        };
+        let outcome = match ended {
+            Ok(outcome) => outcome,
+            // Never to be taken for an apply that did nothing.
+            Err(failure) if failure.kind == StepFailureKind::Lost => {
+                let tally = events.tally(false);
+                let (done, not_done, uncertain) = (tally.done, tally.not_done, tally.uncertain);
+                return Ok(ApplyReport { failure: Some(failure), done, not_done, uncertain });
+            }
+            Err(failure) => return Err(failure),
         };
         // Stopped too late: it had already said that all is done.
         let too_late = matches!(outcome.end, End::Cancelled | End::TimedOut) && events.said_complete();
@@ -393,9 +373,16 @@ impl Steps {
             return Err(StepFailure { step, kind: StepFailureKind::Cancelled, message, output: String::new() });
         }
         let words: Vec<_> = spec.args.iter().map(|arg| arg.to_string_lossy()).collect();
+        log.begin_part(KEPT_OUTPUT);
         log.line(&format!("$ {} {}", tool.product.program(), words.join(" ")));
         spec.env.extend(cage.proxy().into_iter().flat_map(egress::variables));
-        cage.run(spec).await.map_err(|error| not_started(step, &format!("{error}: {}", error.source)))
+        cage.run(spec).await.map_err(|error| {
+            if error.begun {
+                StepFailure::lost(step, &self.name(step), &error)
+            } else {
+                not_started(step, &format!("{error}: {}", error.source))
+            }
+        })
     }
 
     pub(super) const fn settings(&self) -> &StepSettings {
@@ -406,27 +393,13 @@ impl Steps {
         &self.environment
     }
 
-    fn failure(&self, step: Step, outcome: &Outcome) -> StepFailure {
-        StepFailure::of(step, &format!("`{} {}`", self.settings.tool.product.program(), step.as_str()), outcome)
+    /// What people are told that a step is.
+    fn name(&self, step: Step) -> String {
+        format!("`{} {}`", self.settings.tool.product.program(), step.as_str())
     }
-}
 
-impl StepFailure {
-    /// Of a program that did not succeed; `name` is what people are told it was.
-    pub(super) fn of(step: Step, name: &str, outcome: &Outcome) -> Self {
-        let minutes = outcome.elapsed.as_secs_f64() / 60.0;
-        let (kind, message) = match outcome.end {
-            End::Exit(code) => (StepFailureKind::Exit(code), format!("{name} failed with exit code {code}.")),
-            End::Signal(signal) => (StepFailureKind::Signal(signal), format!("{name} was killed by signal {signal}.")),
-            End::TimedOut => {
-                (StepFailureKind::TimedOut, format!("{name} was stopped: it had run for {minutes:.1} minutes."))
-            }
-            End::Cancelled => (StepFailureKind::Cancelled, format!("{name} was cancelled.")),
-            End::Limit(limit) => (StepFailureKind::Limit(limit), format!("{name} was stopped: {}.", limit.sentence())),
-        };
-        let errors = plain(&outcome.stderr.bytes);
-        let words = if errors.is_empty() { plain(&outcome.stdout.bytes) } else { errors };
-        Self { step, kind, message, output: tail(&words, LONGEST_OUTPUT).to_owned() }
+    fn failure(&self, step: Step, outcome: &Outcome) -> StepFailure {
+        StepFailure::of(step, &self.name(step), outcome)
     }
 }
 
@@ -434,14 +407,4 @@ fn joined(flag: &str, path: &Path) -> OsString {
     let mut arg = OsString::from(flag);
     arg.push(path);
     arg
-}
-
-fn not_started(step: Step, why: &str) -> StepFailure {
-    let message = format!("`{}` could not be started: {why}", step.as_str());
-    StepFailure { step, kind: StepFailureKind::NotStarted, message, output: String::new() }
-}
-
-fn unusable(step: Step, why: &str) -> StepFailure {
-    let message = format!("The result of `{}` cannot be used: {why}.", step.as_str());
-    StepFailure { step, kind: StepFailureKind::Unusable, message, output: String::new() }
 }

@@ -148,7 +148,7 @@ fn run(number: u128, state: RunState) -> Run {
         "target": { "head": "a".repeat(40), "base": "b".repeat(40), "tree": "c".repeat(40), "inputs": "d" },
         "work": { "kind": "plan" },
         "state": state.as_str(),
-        "created_at": 0, "started_at": 0, "finished_at": null, "outcome": null,
+        "created_at": 0, "started_at": 0, "finished_at": null, "level": "off", "outcome": null,
     }))
     .unwrap()
 }

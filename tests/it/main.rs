@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub, reason = "tests may fail where they stand")]
 
 mod architecture;
+mod attacks;
 mod container;
 mod demo_story;
 mod forge_face;
+mod passable;
 mod postgres;
 mod sandbox;
 mod scenario;

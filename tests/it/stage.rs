@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) network_of_host: bool,
     /// What runs may write besides their own, so that a test sees what they do.
     pub(crate) writable: Vec<PathBuf>,
+    /// The least level that is accepted; `None`: the usual one.
+    pub(crate) require: Option<Level>,
     /// The sandbox is no better than this; `None`: as good as this host has it.
     pub(crate) at_most: Option<Level>,
     /// Its programs come before those of the real `PATH`.
@@ -130,7 +132,7 @@ pub(crate) async fn sandbox(at_most: Option<Level>) -> Sandbox {
         // Kept until the process ends: it is all of a work directory's life.
         let work = tempfile::tempdir().unwrap().keep();
         let mut setup = sandbox::Setup::new(work).unwrap();
-        setup.helper = env!("CARGO_BIN_EXE_terraplane").into();
+        setup.helper = crate::sandbox::helper();
         setup.at_most = at_most;
         Sandbox::probe(setup).await
     };
@@ -174,8 +176,9 @@ pub(crate) fn server_yaml(world: &World, data: &Path, address: &str, setup: &Set
         format!("  token: file:{}\n", write("token", world.forge.server_token().expose_secret()))
     };
     let network = if setup.network_of_host { "host" } else { "allow" };
+    let require = setup.require.map(|level| format!(", require: \"{level}\"")).unwrap_or_default();
     let writable: Vec<String> = setup.writable.iter().map(|path| format!("\"{}\"", path.display())).collect();
-    let sandbox = format!("sandbox: {{network: {network}, writable: [{}]}}\n", writable.join(", "));
+    let sandbox = format!("sandbox: {{network: {network}, writable: [{}]{require}}}\n", writable.join(", "));
     let matches = setup.matches.clone().unwrap_or_else(|| world.repo_name());
     format!(
         "listen: {address}\nurl: http://{address}\ndata_dir: {}\ngithub:\n  api_url: {}\n  webhook_secret: \

@@ -41,6 +41,17 @@ impl Default for Sandbox {
     }
 }
 
+impl Sandbox {
+    /// A run and what it fetches have a user each: with none to spare, all would wait for each other.
+    pub(super) fn with_users_for(mut self, runs: usize) -> Self {
+        let least = u32::try_from(runs).unwrap_or(u32::MAX).saturating_mul(2);
+        if self.users == Self::default().users {
+            self.users.end = self.users.end.max(self.users.start.saturating_add(least));
+        }
+        self
+    }
+}
+
 /// What holds for the runs of one repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confinement {

@@ -178,6 +178,15 @@ repos:
 }
 
 #[test]
+fn there_are_two_users_for_each_run() {
+    let many = Server::with("concurrency: {runs: 100}\n").load();
+    assert_eq!(many.sandbox.users, 900_000..900_200);
+    let errors = Server::with("concurrency: {runs: 5}\nsandbox: {users: 700000-700008}\n").errors();
+    assert!(errors.contains("fewer than two for each run"), "{errors}");
+    assert!(errors.contains("for 5 runs at a time, name 10 at the least"), "{errors}");
+}
+
+#[test]
 fn what_is_wrong_with_a_sandbox_is_said_with_what_to_write() {
     let errors = Server::with(
         "sandbox:

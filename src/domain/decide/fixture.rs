@@ -119,6 +119,7 @@ pub(crate) fn plan_run(id: u128, project: &Project, head: char, state: RunState)
         started_at: Some(at(2)),
         finished_at: state.is_over().then(|| at(3)),
         level: None,
+        network: None,
         blocked: Vec::new(),
         outcome: (state == RunState::Succeeded).then(|| Outcome::Planned(planned(head, 1))),
     }

@@ -1,6 +1,5 @@
 //! What a cage was not allowed to reach, and what to do if it should be.
 
-use super::name::HostName;
 use super::rule::Rule;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -41,15 +40,21 @@ pub enum Reason {
 }
 
 impl Refusal {
+    /// The entry of `sandbox.egress` that allows it, if one does.
+    #[must_use]
+    pub fn entry(&self) -> Option<Rule> {
+        let listable = matches!(self.reason, Reason::NotListed | Reason::Private { .. });
+        listable.then(|| self.host.parse().ok().map(|name| Rule::exact(name, self.port))).flatten()
+    }
+
     /// What to do so that it is allowed. `None` if nothing would help.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         let (host, port) = (&self.host, self.port);
-        let entry = || host.parse::<HostName>().ok().map(|name| Rule::exact(name, port));
         match &self.reason {
-            Reason::NotListed => entry().map(|entry| format!("allow it under `sandbox.egress`: `{entry}`")),
+            Reason::NotListed => self.entry().map(|entry| format!("allow it under `sandbox.egress`: `{entry}`")),
             Reason::Private { .. } => {
-                entry().map(|entry| format!("allow it by its own name under `sandbox.egress`: `{entry}`"))
+                self.entry().map(|entry| format!("allow it by its own name under `sandbox.egress`: `{entry}`"))
             }
             Reason::Number => Some("use a name, and allow it under `sandbox.egress`".to_owned()),
             Reason::NotTls | Reason::NoServerName => {

@@ -4,11 +4,13 @@ use super::hint::{Hint, hints};
 use super::standing::{Counts, Standing, Tally, current_apply, differs, seconds};
 use super::{LiveInput, Server, Views};
 use crate::domain::decide::{Problem, ProjectState, PullState};
+use crate::domain::egress::Refusal;
 use crate::domain::id::{PullId, RepoName, RunId, Timestamp};
 use crate::domain::plan::{Difference, PlanSummary, PlanView, differences};
 use crate::domain::project::StateKind;
 use crate::domain::pull::Phase;
 use crate::domain::run::{Failure, Outcome, Planned, Run};
+use crate::domain::sandbox::Network;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -86,7 +88,11 @@ pub struct Row<'a> {
 /// What stands below a row, if there is room.
 #[derive(Debug)]
 pub enum Detail<'a> {
-    Failure(&'a Failure),
+    Failure {
+        failure: &'a Failure,
+        /// What the run was not let reach.
+        blocked: &'a [Refusal],
+    },
     /// A run that ended without saying anything.
     Lost,
     Plan {
@@ -116,6 +122,8 @@ pub struct Footer<'a> {
     /// The short fingerprint when there is one plan.
     pub fingerprint: Option<String>,
     pub level: &'a str,
+    /// A run that is shown had the network of the server's host.
+    pub host_network: bool,
     /// Put into people's way where the level is nothing to rely on.
     pub banner: Option<&'a str>,
 }
@@ -173,7 +181,7 @@ impl<'a> Detail<'a> {
     const fn summary(&self) -> Option<&'a PlanSummary> {
         match self {
             Self::Plan { summary, .. } | Self::Differs { summary, .. } => Some(summary),
-            Self::Failure(_) | Self::Lost => None,
+            Self::Failure { .. } | Self::Lost => None,
         }
     }
 }
@@ -221,7 +229,7 @@ fn detail<'a>(
 
 pub(super) fn failure(run: &Run) -> Detail<'_> {
     match &run.outcome {
-        Some(Outcome::Failed(failure)) => Detail::Failure(failure),
+        Some(Outcome::Failed(failure)) => Detail::Failure { failure, blocked: &run.blocked },
         _ => Detail::Lost,
     }
 }
@@ -280,6 +288,12 @@ fn footer<'a>(state: &'a PullState, server: &'a Server) -> Footer<'a> {
             _ => None,
         },
         level: server.level.as_str(),
+        host_network: state
+            .projects
+            .iter()
+            .flat_map(|project| [&project.plan, &project.apply])
+            .flatten()
+            .any(|run| run.network == Some(Network::Host)),
         banner: server.level.banner(),
     }
 }

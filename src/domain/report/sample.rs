@@ -97,6 +97,7 @@ pub(crate) fn run(id: u128, project: &Project, work: Work, state: RunState, outc
         started_at: (!started).then_some(Timestamp(20_000)),
         finished_at: state.is_over().then_some(Timestamp(38_500)),
         level: Some(Level::Off),
+        network: None,
         blocked: Vec::new(),
         outcome,
     }

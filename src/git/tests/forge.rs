@@ -105,7 +105,7 @@ impl Forge {
     }
 
     pub(super) fn mirrors_with(&self, program: PathBuf) -> Mirrors {
-        let git = Git::new(program, self.dir.path().join("scratch"), vec![]).unwrap();
+        let git = Git::new(program, self.dir.path().join("scratch"), vec![], crate::sandbox::Sandbox::off()).unwrap();
         Mirrors::new(git, self.dir.path().join("mirrors"))
     }
 

@@ -4,6 +4,7 @@ use super::forge::{File, Forge, branch, git_program, repo};
 use super::{Want, commit};
 use crate::domain::id::Sha;
 use crate::git::{Git, WorkDir};
+use crate::sandbox::process::{self, Spec};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -56,7 +57,7 @@ async fn filters_hooks_and_submodules_do_not_run() {
         forge.dir.path().join("hooks").display()
     );
     let scratch = forge.dir.path().join("scratch");
-    Git::new(git_program(), scratch.clone(), vec![]).unwrap();
+    Git::new(git_program(), scratch.clone(), vec![], crate::sandbox::Sandbox::off()).unwrap();
     std::fs::write(scratch.join("home/.gitconfig"), config).unwrap();
     let mirrors = forge.mirrors();
     let wants = [commit(&base), Want::Branch(branch("x/--upload-pack=x"))];
@@ -80,6 +81,21 @@ async fn filters_hooks_and_submodules_do_not_run() {
     assert_eq!(names(&dir.path().join("sub")), [] as [&str; 0]);
     assert!(!trace.exists());
     assert_eq!(names(&scratch), ["home"], "no index is left behind");
+
+    // The control: git as people use it runs into the traps.
+    let clone = forge.dir.path().join("clone");
+    let args =
+        ["worktree", "add", "--force", "--detach", &clone.display().to_string(), &root.to_string()].map(str::to_owned);
+    by_hand(&forge.mirror_dir(), &scratch.join("home"), &args).await;
+    assert!(trace.exists());
+}
+
+/// What git does with the configuration of this home, and of the repository.
+async fn by_hand(repository: &Path, home: &Path, args: &[String]) {
+    let mut spec = Spec::new(git_program(), repository).args(args);
+    spec.env =
+        vec![("HOME".into(), home.display().to_string()), ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())];
+    process::run(spec).await.unwrap();
 }
 
 #[tokio::test]

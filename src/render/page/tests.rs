@@ -176,6 +176,20 @@ fn an_apply_of_the_saved_plan_tells_the_version_that_made_the_plan() {
 }
 
 #[test]
+fn what_a_run_was_not_let_reach_is_named_however_it_ended() {
+    let mut run = apply(
+        "succeeded",
+        json!({ "result": "applied", "done": [], "fingerprint": "ab".repeat(32), "used_saved_plan": true }),
+    );
+    let blocked = json!([{ "host": "api.example.com", "port": 443, "reason": "not_listed", "count": 2 }]);
+    run.network = Some(crate::domain::sandbox::Network::Host);
+    run.blocked = serde_json::from_value(blocked).unwrap();
+    let text = read(&page(&facts(&run)));
+    assert!(text.contains("Sandbox: off, with the network of the host"), "{text}");
+    assert!(text.contains("Blocked\nblocked: api.example.com:443; allow it under"), "{text}");
+}
+
+#[test]
 fn a_page_looks_again_only_while_its_run_goes_on() {
     let refresh = "<meta http-equiv=\"refresh\"";
     for state in ["queued", "waiting", "running"] {

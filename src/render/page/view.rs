@@ -4,7 +4,7 @@ use super::RunFacts;
 use crate::domain::id::{Login, Timestamp};
 use crate::domain::plan::PlanSummary;
 use crate::domain::run::{Applied, Failure, Outcome, Planned, ResourceOutcome, Run, RunState};
-use crate::domain::sandbox::Level;
+use crate::domain::sandbox::{Level, Network};
 use serde::Serialize;
 
 /// Addresses in one list of the page; the log has them all.
@@ -121,7 +121,8 @@ fn rows(facts: &RunFacts<'_>) -> Vec<Fact> {
     if let Some(terraform) = terraform(facts) {
         rows.push(Fact::plain("Terraform", terraform.to_owned()));
     }
-    rows.extend(run.level.map(|level| Fact::plain("Sandbox", level.as_str().to_owned())));
+    let network = if run.network == Some(Network::Host) { ", with the network of the host" } else { "" };
+    rows.extend(run.level.map(|level| Fact::plain("Sandbox", format!("{level}{network}"))));
     rows.extend(result(run));
     rows.push(Fact::code("Run", run.id.to_string()));
     rows
@@ -222,7 +223,8 @@ fn lists(run: &Run) -> Vec<List> {
         }
         None => Vec::new(),
     };
-    lists.into_iter().filter(|list| !list.items.is_empty()).collect()
+    let blocked = List::of("Blocked", false, run.blocked.iter().map(ToString::to_string).collect());
+    lists.into_iter().chain([blocked]).filter(|list| !list.items.is_empty()).collect()
 }
 
 fn destroyed(planned: &Planned) -> List {

@@ -5,7 +5,7 @@ use crate::domain::decide::Problem;
 use crate::domain::plan::{AttributeChange, OutputView, ResourceView};
 use crate::domain::report::{ResultInput, Server};
 use crate::domain::run::{Failure, ResourceOutcome};
-use crate::domain::sandbox::Level;
+use crate::domain::sandbox::{Level, Network};
 use proptest::prelude::*;
 use proptest::sample::select;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
@@ -363,10 +363,11 @@ fn decoded(html: &str) -> String {
 fn a_servers_name_is_the_operators_own_and_a_good_cage_is_no_cause_for_capitals() {
     let (network, views) = network();
     let server = Server { name: "tp-eu".into(), level: Level::Full };
-    let state = state(vec![network]);
+    let mut state = state(vec![network]);
+    state.projects[0].plan.as_mut().unwrap().network = Some(Network::Host);
     let comment = RENDERER.live(&live_input(&state, &views, &server));
     assert!(comment.starts_with("<!-- tp-eu:live -->\n### tp-eu · plan ready"), "{comment}");
-    assert!(!comment.contains("SANDBOX") && comment.contains("· sandbox: full</sub>"), "{comment}");
+    assert!(!comment.contains("SANDBOX") && comment.contains("· sandbox: full · network: host</sub>"), "{comment}");
     let pull = pull();
     let input = ResultInput { server: &server, ..result_input(&pull, &[], &views, &server) };
     assert!(RENDERER.result(&input).starts_with("<!-- tp-eu:run "));

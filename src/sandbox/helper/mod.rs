@@ -34,6 +34,10 @@ pub const EXEC: &str = "sandbox-exec";
 /// The hidden command that makes this binary try to break out.
 pub const CANARY: &str = "sandbox-canary";
 
+/// What a file or directory counts as at least, in bytes: one that is empty takes an entry of the file system all the
+/// same, or memory of the kernel, and a million of them are as good as a full disk.
+const LEAST_FILE: u64 = 4096;
+
 /// To be called first in `main`, before there are threads: if this process was started as a helper it does its work and
 /// ends here; `None` if not.
 #[must_use]

@@ -3,7 +3,7 @@
 use super::cgroup::Cgroup;
 use super::processes::{self, descendants};
 use super::sys::{self, Forked};
-use super::{Trouble, inside, program, threshold};
+use super::{LEAST_FILE, Trouble, inside, program, threshold};
 use crate::sandbox::level::Level;
 use crate::sandbox::policy::{HostUser, Limit, Limits, Network};
 use crate::sandbox::wire::{self, Inbox, Plan, Say};
@@ -246,7 +246,7 @@ impl Disk {
     }
 }
 
-/// Bytes on disk.
+/// Bytes on disk, as they count.
 fn used(dirs: &[PathBuf]) -> u64 {
     fn below(path: &Path) -> u64 {
         let Ok(facts) = fs::symlink_metadata(path) else { return 0 };
@@ -255,7 +255,7 @@ fn used(dirs: &[PathBuf]) -> u64 {
         } else {
             0
         };
-        facts.blocks() * 512 + inner
+        (facts.blocks() * 512).max(LEAST_FILE) + inner
     }
     dirs.iter().map(|dir| below(dir)).sum()
 }

@@ -4,7 +4,7 @@
 //! Only calls are used that containers commonly allow or that `docs` asks for: no `open_tree`, no `fsopen`.
 
 use super::sys::{self, attribute};
-use super::{Trouble, landlock};
+use super::{LEAST_FILE, Trouble, landlock};
 use crate::sandbox::policy::Policy;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{
@@ -180,7 +180,7 @@ fn process_files() {
 /// One bounded memory for all that is written: the layers and `/tmp`.
 fn storage(size: u64) -> Result<OwnedFd, Trouble> {
     directory(STORAGE)?;
-    memory(STORAGE, &format!("mode=700,size={size}"))?;
+    memory(STORAGE, &format!("mode=700,size={size},nr_inodes={}", size / LEAST_FILE))?;
     let tmp = format!("{STORAGE}/tmp");
     directory(&tmp)?;
     directory("/tmp")?;

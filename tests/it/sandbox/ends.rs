@@ -1,6 +1,7 @@
 //! How a program in a cage ends, and that nothing outlives it.
 
-use super::{CAGED, Yard, all_gone, all_there, err, long_sleep, out, processes_with, said, setup};
+use super::{CAGED, Yard, all_gone, all_there, err, helper, long_sleep, out, processes_with, said, setup};
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 use terraplane::sandbox::process::{End, Stdin};
 use terraplane::sandbox::{CageError, Level, Sandbox};
@@ -227,6 +228,30 @@ async fn a_cage_that_is_closed_leaves_no_helper_and_no_cgroup() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("cgroups were left behind");
+}
+
+#[tokio::test]
+async fn a_cage_that_was_opened_and_never_used_goes_without_a_trace() {
+    for level in CAGED {
+        let yard = Yard::at(level).await;
+        // Under a name by which its processes are known.
+        let name = yard.outside().join("unused");
+        std::os::unix::fs::symlink(helper(), &name).unwrap();
+        let mut setup = setup(level, yard.outside());
+        setup.helper = name.clone();
+        setup.users = 900_064..900_065;
+        let sandbox = Sandbox::probe(setup).await;
+        let word = name.to_str().unwrap();
+        all_gone(word).await;
+        let cage = sandbox.open(yard.policy()).await.unwrap();
+        all_there(word, 2).await;
+        drop(cage);
+        all_gone(word).await;
+        // The only user is free again, where cages have one; and the tree was never anybody else's.
+        tokio::time::timeout(Duration::from_secs(5), sandbox.slot()).await.expect("the user is given back");
+        assert_eq!(std::fs::metadata(&yard.tree).unwrap().uid(), rustix::process::geteuid().as_raw(), "{level}");
+        assert_eq!(std::fs::read_dir(&yard.tree).unwrap().count(), 0);
+    }
 }
 
 #[tokio::test]

@@ -96,13 +96,64 @@ async fn only_a_regular_file_that_lies_where_it_seems_to_is_taken_out() {
     }
 }
 
+/// What a checkout does to a directory that is not empty.
+fn check_out(tree: &std::path::Path) {
+    std::fs::create_dir(tree.join("module")).unwrap();
+    std::fs::write(tree.join("module/main.tf"), "late\n").unwrap();
+    std::fs::write(tree.join("changed"), "new\n").unwrap();
+    std::fs::remove_file(tree.join("removed")).unwrap();
+    std::fs::write(tree.join("replaced.new"), "other\n").unwrap();
+    std::fs::rename(tree.join("replaced.new"), tree.join("replaced")).unwrap();
+}
+
 #[tokio::test]
-async fn a_cage_that_was_opened_ahead_sees_what_is_checked_out_afterwards() {
+async fn a_cage_that_was_opened_ahead_has_the_tree_as_it_is_when_the_first_program_begins() {
+    for level in CAGED {
+        let yard = Yard::at(level).await;
+        for name in ["changed", "removed", "replaced"] {
+            std::fs::write(yard.tree.join(name), "old\n").unwrap();
+        }
+        let mut cage = yard.cage().await;
+        check_out(&yard.tree);
+        std::fs::write(yard.scratch.join("plan.bin"), "plan\n").unwrap();
+        // All of it is the program's own, also what came late.
+        let script = "ls . module; cat module/main.tf changed replaced ../scratch/plan.bin
+             for file in module/main.tf changed replaced ../scratch/plan.bin; do echo written > $file; done
+             cat changed; rm -r module";
+        let seen = "changed\nmodule\nreplaced\n\nmodule:\nmain.tf\n";
+        let seen = format!(".:\n{seen}late\nnew\nother\nplan\nwritten\n");
+        assert_eq!(said(&mut cage, yard.script(script)).await, seen, "{level}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_can_be_taken_from_a_cage_in_which_nothing_has_run() {
     for level in CAGED {
         let yard = Yard::at(level).await;
         let mut cage = yard.cage().await;
-        std::fs::create_dir(yard.tree.join("module")).unwrap();
-        std::fs::write(yard.tree.join("module/main.tf"), "late\n").unwrap();
-        assert_eq!(said(&mut cage, yard.script("cat module/main.tf")).await, "late\n", "{level}");
+        std::fs::write(yard.tree.join("late"), "late").unwrap();
+        assert_eq!(cage.take(&yard.tree.join("late"), 100).await.unwrap(), Some(b"late".to_vec()), "{level}");
     }
+}
+
+#[tokio::test]
+async fn at_full_the_next_cage_of_a_slot_opens_while_the_one_before_it_works() {
+    let yard = Yard::at(Level::Full).await;
+    let slot = yard.sandbox.slot().await;
+    let mut policy = yard.policy();
+    policy.on_disk = true;
+    let mut init = yard.sandbox.open_in(policy, &slot).await.unwrap();
+    std::fs::write(yard.tree.join("main.tf"), "late\n").unwrap();
+    let (wrote, plan) = tokio::join!(
+        init.run(yard.script("echo begun > state; sleep 0.3; echo initialised > state; mkdir .terraform")),
+        yard.sandbox.open_in(yard.policy(), &slot)
+    );
+    assert_eq!(wrote.unwrap().end, End::Exit(0));
+    let mut plan = plan.unwrap();
+    // The end of the one is not the end of the other.
+    init.close().await;
+    assert_eq!(
+        said(&mut plan, yard.script("cat main.tf state; ls -A")).await,
+        "late\ninitialised\n.terraform\nmain.tf\nstate\n"
+    );
 }

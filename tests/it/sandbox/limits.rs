@@ -82,3 +82,17 @@ async fn a_failure_that_met_no_limit_is_only_that() {
         assert_eq!(cage.run(yard.script("exit 137")).await.unwrap().end, End::Exit(137), "{level}");
     }
 }
+
+#[tokio::test]
+async fn what_is_checked_out_after_a_cage_was_opened_does_not_count_as_written_in_it() {
+    for (level, on_disk) in [(Level::Full, true), (Level::Reduced, false)] {
+        let yard = Yard::at(level).await;
+        let mut policy = yard.policy();
+        policy.on_disk = on_disk;
+        policy.limits.disk = 8 << 20;
+        let mut cage = yard.open(policy).await;
+        std::fs::write(yard.tree.join("checked-out"), vec![1; 16 << 20]).unwrap();
+        // Long enough to be looked at more than once.
+        assert_eq!(said(&mut cage, yard.script("sleep 1; echo done")).await, "done\n", "{level}");
+    }
+}

@@ -8,8 +8,9 @@ mod limits;
 mod network;
 mod regressions;
 mod terraform;
-mod unprivileged;
+pub(crate) mod unprivileged;
 
+use crate::passable::passable;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -87,7 +88,7 @@ pub(crate) fn setup(level: Level, work: &Path) -> Setup {
 /// The binary under test; beside this one if it was copied there with it.
 pub(crate) fn helper() -> PathBuf {
     let beside = std::env::current_exe().unwrap().with_file_name("terraplane");
-    if beside.exists() { beside } else { env!("CARGO_BIN_EXE_terraplane").into() }
+    if beside.exists() { beside } else { passable(env!("CARGO_BIN_EXE_terraplane").as_ref()) }
 }
 
 pub(crate) fn out(outcome: &Outcome) -> String {

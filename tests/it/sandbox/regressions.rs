@@ -4,6 +4,7 @@
 //! What a shell cannot do is done by this test binary, which runs one of its ignored tests in the cage.
 
 use super::{CAGED, Yard, err, out, said};
+use crate::passable::passable;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sendto, socketpair};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use terraplane::sandbox::process::{End, Outcome, Spec};
 
 /// This test binary, running one of the tests below. It sees `TARGET`.
 fn attack(yard: &Yard, name: &str, target: &std::path::Path) -> (Spec, PathBuf) {
-    let own = std::env::current_exe().unwrap();
+    let own = passable(&std::env::current_exe().unwrap());
     let test = format!("{}::{name}", module_path!().split_once("::").unwrap().1);
     let mut spec = yard.program(&own, &[&test, "--exact", "--ignored", "--nocapture"]);
     spec.env.push(("TARGET".into(), target.display().to_string()));

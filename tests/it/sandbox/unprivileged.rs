@@ -9,8 +9,12 @@ const NOBODY: &str = "65534";
 
 #[test]
 fn all_of_it_holds_for_a_server_that_is_not_root() {
+    once_more_without_rights("sandbox::");
+}
+
+/// Runs the tests of this name once more as a user without rights. Where this is already one, there is nothing to add.
+pub(crate) fn once_more_without_rights(tests: &str) {
     if !rustix::process::geteuid().is_root() {
-        // These tests are already what this one would start.
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -29,9 +33,10 @@ fn all_of_it_holds_for_a_server_that_is_not_root() {
     let output = Command::new("setpriv")
         .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--"])
         .arg(&own)
-        .args(["sandbox::", "--test-threads", "2"])
+        .args([tests, "--test-threads", "2"])
         .env_clear()
         .envs([("TMPDIR", tmp.as_os_str()), ("PATH", "/usr/local/bin:/usr/bin:/bin".as_ref())])
+        .env("OF_THE_SERVER", "a variable that a server may have, and that nothing else has")
         .current_dir("/")
         .output()
         .unwrap();

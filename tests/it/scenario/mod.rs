@@ -10,8 +10,8 @@ mod props;
 mod refusals;
 mod restart;
 mod rules;
-mod secrets;
-mod stand_in;
+pub(crate) mod secrets;
+pub(crate) mod stand_in;
 mod state;
 mod trouble;
 

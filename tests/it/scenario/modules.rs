@@ -160,3 +160,15 @@ async fn a_configuration_that_is_a_link_is_an_error_and_not_an_absent_one() {
     assert!(text.contains("terraplane.yaml"), "{text}");
     stage.finish().await;
 }
+
+#[tokio::test]
+async fn what_is_not_listed_is_not_reached_and_the_comment_says_how_to_list_it() {
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))]).await;
+    let code = "module \"shared\" {\n  source = \"git::https://modules.example.com/acme/shared.git\"\n}\n";
+    let pull = stage.world.open_pull("Elsewhere").changing("prod/main.tf", code).await;
+    let text = pull.live_comment().await_containing("plan failed").await;
+    let line = "- blocked: `modules.example.com:443`; allow it under `sandbox.egress`: `modules.example.com`";
+    assert!(text.contains(line), "{text}");
+    pull.await_status("terraplane/plan", "failure").await;
+    stage.finish().await;
+}

@@ -12,10 +12,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use terraplane::demo::state::{Change, Content};
+use terraplane::sandbox::Level;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// A secret as it would be found: as it is, and within base64 at each of the three ways it can lie in it.
-pub(super) fn traces(secret: &str) -> Vec<String> {
+pub(crate) fn traces(secret: &str) -> Vec<String> {
     let shifted = |shift: usize| {
         let text = STANDARD_NO_PAD.encode(format!("{}{secret}", "x".repeat(shift)));
         // What the bytes before and after it share a digit with is not its own.
@@ -25,7 +26,7 @@ pub(super) fn traces(secret: &str) -> Vec<String> {
 }
 
 /// Files below the directory that hold one of the texts.
-pub(super) fn files_with(dir: &Path, texts: &[String]) -> Vec<PathBuf> {
+pub(crate) fn files_with(dir: &Path, texts: &[String]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();
@@ -80,7 +81,7 @@ impl<'a> MakeWriter<'a> for ServerLog {
 }
 
 /// Everything that people and the forge were told.
-fn told(stage: &Stage) -> String {
+pub(crate) fn told(stage: &Stage) -> String {
     stage.world.forge.read(|state| {
         let repos = || state.repos.values();
         let comments = repos().flat_map(|repo| repo.pulls.values()).flat_map(|pull| &pull.comments);
@@ -159,7 +160,9 @@ async fn the_forge_s_token_reaches_git_fetch_and_nothing_else() {
     let log = ServerLog::default();
     let _listening = log.listen();
     let (terraform, git) = (StandIn::terraform(), StandIn::git());
-    let setup = Setup { programs: Some(git.programs()), ..terraform.setup(4) };
+    // The stand-ins write what they see where no cage lets them.
+    let (require, at_most) = (Some(Level::Off), Some(Level::Off));
+    let setup = Setup { programs: Some(git.programs()), require, at_most, ..terraform.setup(4) };
     let stage = Stage::set(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))], setup).await;
     let token = fs::read_to_string(stage.data.path().join("token")).unwrap();
     assert!(token.len() > 20);
@@ -179,7 +182,7 @@ async fn the_forge_s_token_reaches_git_fetch_and_nothing_else() {
 
     let given = git.environment_of_fetches();
     assert!(traces.iter().any(|trace| given.contains(trace)), "a fetch is given the token, and it would be found");
-    assert!(git.arguments().contains("merge-tree"), "{}", git.arguments());
+    assert!(git.arguments().contains("cat-file"), "{}", git.arguments());
     for trace in &traces {
         assert!(!git.arguments().contains(trace), "git's arguments: {}", git.arguments());
         assert!(!git.environment().contains(trace), "only a fetch is given the token: {}", git.environment());
@@ -247,6 +250,12 @@ async fn hooks_filters_and_submodules_of_a_repository_do_not_run() {
     pull.live_comment().await_containing("input: \"three\"").await;
     stage.settled().await;
     assert!(!trap.exists(), "{}", fs::read_to_string(&trap).unwrap());
+    // The control: a git that is not told otherwise runs the hooks.
+    let mirror = fs::read_dir(stage.data.path().join("data/mirrors")).unwrap().next().unwrap().unwrap().path();
+    let add = ["worktree", "add", "--quiet", "--detach", "../by-hand", &pull.head().to_string()];
+    let mut git = std::process::Command::new(program("git"));
+    assert!(git.args(["-C"]).arg(mirror).args(add).status().unwrap().success());
+    assert!(trap.exists());
     stage.finish().await;
 }
 

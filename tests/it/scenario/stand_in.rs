@@ -10,19 +10,19 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// A real program behind a script of the same name.
-pub(super) struct StandIn {
+pub(crate) struct StandIn {
     dir: TempDir,
     name: &'static str,
 }
 
 impl StandIn {
     /// The real terraform; its plans and applies can be held.
-    pub(super) fn terraform() -> Self {
+    pub(crate) fn terraform() -> Self {
         Self::terraform_that("exec REAL \"$@\"")
     }
 
     /// The real terraform, which says that it is of another version.
-    pub(super) fn terraform_of_version(version: &str) -> Self {
+    pub(crate) fn terraform_of_version(version: &str) -> Self {
         Self::terraform_that(&format!("{{ echo '{{\"terraform_version\": \"{version}\"}}'; exit; }}"))
     }
 
@@ -47,7 +47,7 @@ exit $code
     }
 
     /// The real git; what it is given is noted.
-    pub(super) fn git() -> Self {
+    pub(crate) fn git() -> Self {
         let stand_in = Self { dir: tempfile::tempdir().unwrap(), name: "git" };
         let script = r#"#!/bin/sh
 { printf '%s\n' "$0" "$@"; } >> DIR/arguments
@@ -76,36 +76,36 @@ exec REAL "$@"
         self
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.programs().join(self.name)
     }
 
     /// The directory that it is in, for a `PATH`.
-    pub(super) fn programs(&self) -> PathBuf {
+    pub(crate) fn programs(&self) -> PathBuf {
         self.dir.path().join("bin")
     }
 
     /// A server that uses this terraform, and `runs` of it at once.
-    pub(super) fn setup(&self, runs: usize) -> Setup {
+    pub(crate) fn setup(&self, runs: usize) -> Setup {
         let yaml = format!("concurrency: {{runs: {runs}}}\nterraform:\n  binaries: [\"{}\"]\n", self.path().display());
         Setup { yaml, writable: vec![self.dir.path().to_owned()], ..Setup::default() }
     }
 
     /// From now on, plans in the directory of this name wait.
-    pub(super) fn hold(&self, dir: &str) {
+    pub(crate) fn hold(&self, dir: &str) {
         self.hold_at("plan", dir);
     }
 
-    pub(super) fn release(&self, dir: &str) {
+    pub(crate) fn release(&self, dir: &str) {
         self.release_at("plan", dir);
     }
 
     /// The same with another step than `plan`.
-    pub(super) fn hold_at(&self, step: &str, dir: &str) {
+    pub(crate) fn hold_at(&self, step: &str, dir: &str) {
         fs::write(self.held(step, dir), "").unwrap();
     }
 
-    pub(super) fn release_at(&self, step: &str, dir: &str) {
+    pub(crate) fn release_at(&self, step: &str, dir: &str) {
         fs::remove_file(self.held(step, dir)).unwrap();
     }
 
@@ -114,17 +114,17 @@ exec REAL "$@"
     }
 
     /// Shell commands that every such step runs first, in its directory.
-    pub(super) fn before(&self, step: &str, script: &str) {
+    pub(crate) fn before(&self, step: &str, script: &str) {
         fs::write(self.dir.path().join(format!("before-{step}")), script).unwrap();
     }
 
     /// How often this was noted: `begin plan prod`.
-    pub(super) fn count(&self, note: &str) -> usize {
+    pub(crate) fn count(&self, note: &str) -> usize {
         self.read("notes").lines().filter(|line| line.starts_with(note)).count()
     }
 
     /// Waits until it was noted so often.
-    pub(super) async fn await_noted(&self, note: &str, times: usize) {
+    pub(crate) async fn await_noted(&self, note: &str, times: usize) {
         let end = Instant::now() + PATIENCE;
         while self.count(note) < times {
             assert!(Instant::now() < end, "`{note}` was not noted {times} times:\n{}", self.read("notes"));
@@ -133,21 +133,21 @@ exec REAL "$@"
     }
 
     /// The arguments of all calls, one a line.
-    pub(super) fn arguments(&self) -> String {
+    pub(crate) fn arguments(&self) -> String {
         self.read("arguments")
     }
 
     /// The environments of all calls, one variable a line; of git's, without those that are given a token.
-    pub(super) fn environment(&self) -> String {
+    pub(crate) fn environment(&self) -> String {
         self.read("environment")
     }
 
     /// The environments of terraform's calls of one step.
-    pub(super) fn environment_of(&self, step: &str) -> String {
+    pub(crate) fn environment_of(&self, step: &str) -> String {
         self.read(&format!("environment-{step}"))
     }
 
-    pub(super) fn environment_of_fetches(&self) -> String {
+    pub(crate) fn environment_of_fetches(&self) -> String {
         self.read("fetches")
     }
 

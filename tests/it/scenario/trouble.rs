@@ -155,3 +155,40 @@ async fn a_repository_that_was_deleted_ends_what_was_to_be_done_for_it() {
     stage.settled().await;
     stage.finish().await;
 }
+
+/// The parent of the process that has both in its command line.
+fn parent_of(word: &str, place: &std::path::Path) -> Option<rustix::process::Pid> {
+    let place = place.display().to_string();
+    std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let status = std::fs::read_to_string(entry.path().join("status")).ok()?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+        let found = line.contains(&format!(" {word} ")) && line.contains(&place);
+        found.then(|| rustix::process::Pid::from_raw(parent)).flatten()
+    })
+}
+
+#[tokio::test]
+async fn an_apply_whose_sandbox_breaks_is_not_taken_for_one_that_did_nothing() {
+    let terraform = StandIn::terraform();
+    let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))];
+    let stage = Stage::set(&files, terraform.setup(4)).await;
+    let pull = stage.world.open_pull("Two").changing("prod/main.tf", &resource("web", "two")).await;
+    pull.await_status("terraplane/plan", "success").await;
+    terraform.hold_at("apply", "prod");
+    let merged = pull.merge("ana").await;
+    terraform.await_noted("begin apply prod", 1).await;
+    let keeper = parent_of("apply", stage.data.path()).expect("it runs");
+    rustix::process::kill_process(keeper, rustix::process::Signal::KILL).unwrap();
+    let result = pull.next_comment().await;
+    assert!(
+        result.contains("was lost with its sandbox") && result.contains("nobody knows how far it came"),
+        "{result}"
+    );
+    assert!(result.contains("something may have been changed"), "{result}");
+    stage.world.await_status(&merged, "terraplane/apply", "failure").await;
+    stage.settled().await;
+    assert_eq!(terraform.count("begin apply prod"), 1, "it is not tried again by itself");
+    stage.finish().await;
+}

@@ -120,6 +120,7 @@ pub(crate) fn plan(n: u128, number: u64, dir: &str, head: char, base: char) -> R
         started_at: None,
         finished_at: None,
         level: None,
+        network: None,
         blocked: Vec::new(),
         outcome: None,
     }

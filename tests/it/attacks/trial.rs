@@ -1,0 +1,116 @@
+//! Tries an attack: bare, where it must succeed, and in a cage of each level, where it must not.
+
+use super::attack::{Attack, Bare, Shown, Way};
+use super::scene::Scene;
+use crate::sandbox::CAGED;
+use crate::stage::sandbox;
+use futures::StreamExt as _;
+use std::net::{IpAddr, Ipv4Addr};
+use terraplane::sandbox::egress::{Egress, Outside, Resolver, Rules, variables};
+use terraplane::sandbox::policy::Policy;
+use terraplane::sandbox::process::{self, Outcome};
+use terraplane::sandbox::{Cage, Level};
+
+/// A name below a listed `*.example.com` that leads to loopback, as its owner may make it.
+const NAME: &str = "rebound.example.com";
+
+/// Managed state, as `flow` names it in a cage.
+const STATE: &str = "state.terraplane.internal";
+
+/// So many ways at once: much of the time is waiting.
+const AT_ONCE: usize = 4;
+
+/// Tries all of a family, and fails with everything that is not as the table says.
+pub(super) async fn all(attacks: &[Attack]) {
+    let ways = attacks.iter().flat_map(|attack| match attack.shown {
+        Shown::Module(ways) => ways.iter().enumerate().map(|(index, way)| (attack, index, way)).collect(),
+        Shown::By(_) => vec![],
+    });
+    let tried = futures::stream::iter(ways.map(|(attack, index, way)| one(attack, index, way)));
+    let wrong: Vec<String> = tried.buffered(AT_ONCE).concat().await;
+    assert!(wrong.is_empty(), "{} trials are not as listed:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What is not as listed.
+async fn one(attack: &Attack, index: usize, way: &Way) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut differs = |how: &str, said: String| {
+        wrong.push(format!("{:02} {}, way {}: {how}\n{said}", attack.number, attack.name, index + 1));
+    };
+    if is_tried_bare(way) {
+        let (succeeded, said) = bare(way).await;
+        if !succeeded {
+            differs("it fails even without a cage, so it proves nothing", said);
+        }
+    }
+    for level in CAGED {
+        let (succeeded, said) = caged(way, level).await;
+        match (succeeded, way.open_at.contains(&level)) {
+            (true, false) => differs(&format!("IT SUCCEEDS at level {level}"), said),
+            (false, true) => differs(&format!("it is held at level {level}, and listed as open"), said),
+            _ => {}
+        }
+    }
+    wrong
+}
+
+fn is_tried_bare(way: &Way) -> bool {
+    match way.bare {
+        Bare::Succeeds => true,
+        Bare::SucceedsForRoot => rustix::process::geteuid().is_root(),
+        Bare::NotTried(_) => false,
+    }
+}
+
+async fn bare(way: &Way) -> (bool, String) {
+    let mut scene = Scene::new().await;
+    let outcome = process::run(scene.spec(way, &[])).await.unwrap();
+    (scene.succeeded(way.proof, &outcome, true).await, told(&outcome))
+}
+
+/// With the policy that a plan has, and its proxy.
+async fn caged(way: &Way, level: Level) -> (bool, String) {
+    let mut scene = Scene::new().await;
+    let mut policy = Policy::new(scene.tree(), scene.scratch());
+    policy.least = level;
+    policy.read_only = vec!["/usr/local/bin/terraform".into(), scene.server().join("mirror")];
+    policy.network = way.network;
+    policy.limits = (way.limits)(policy.limits);
+    let sandbox = sandbox(Some(level)).await;
+    assert_eq!(sandbox.level(), level, "{:?}", sandbox.findings());
+    let mut cage = sandbox.open(policy).await.unwrap();
+    let (egress, names) = serve_proxy(&mut cage, &mut scene).await;
+    let mut spec = scene.spec(way, &names);
+    spec.env.extend(cage.proxy().into_iter().flat_map(variables));
+    let outcome = cage.run(spec).await;
+    // A cage that is broken by what runs in it has held all the same, if nothing got out.
+    let said = outcome.as_ref().map_or_else(|error| format!("{error:?}"), told);
+    let succeeded = match outcome {
+        Ok(outcome) => scene.succeeded(way.proof, &outcome, way.open_at.contains(&level)).await,
+        Err(_) => false,
+    };
+    drop(egress);
+    cage.close().await;
+    (succeeded, said)
+}
+
+async fn serve_proxy(cage: &mut Cage, scene: &mut Scene) -> (Option<Egress>, Vec<(&'static str, String)>) {
+    let Some(listener) = cage.take_listener() else { return (None, vec![]) };
+    let port = cage.proxy().unwrap().port();
+    let rules = Rules::listed(["*.example.com:80", "*.example.com:443"].map(|rule| rule.parse().unwrap()));
+    let rules = rules.and_route(STATE.parse().unwrap(), 80, scene.api(), "/state/");
+    let resolver = Resolver::new(|_| async { Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]) });
+    let egress = Egress::serve(listener, rules, Outside { resolver, ..Outside::default() }).unwrap();
+    let names = vec![
+        ("API_NAME", format!("{NAME}:80")),
+        ("STATE", format!("{STATE}:80")),
+        ("BESIDE", scene.listen_beside(port).await.to_string()),
+    ];
+    (Some(egress), names)
+}
+
+fn told(outcome: &Outcome) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let said = format!("{:?}: {}{}", outcome.end, text(&outcome.stdout.bytes), text(&outcome.stderr.bytes));
+    said.chars().take(600).collect()
+}
