@@ -178,7 +178,7 @@ impl Flow {
                 return Ok(Err("The saved plan can't be read any more.".to_owned()));
             }
         };
-        let bench = self.bench(attempt, mirror, &planned.tree).await?;
+        let mut bench = self.bench(attempt, mirror, &planned.tree).await?;
         if bench.tool.identity() != planned.identity.terraform {
             return Ok(Err(format!("It was planned with {}.", planned.identity.terraform)));
         }
@@ -223,10 +223,10 @@ impl Flow {
         code: &Code,
         because: String,
     ) -> Result<Outcome, Stop> {
-        let bench = self.bench(attempt, mirror, &code.tree).await?;
+        let mut bench = self.bench(attempt, mirror, &code.tree).await?;
         bench.say(&format!("A new plan is made. {because}"));
         let snapshot = bench.init(Phase::Plan, false).await?;
-        let planned = self.make_plan(&bench, snapshot, &code.tree, &code.inputs).await?;
+        let planned = self.make_plan(&mut bench, snapshot, &code.tree, &code.inputs).await?;
         if order.reviewed.as_ref() != Some(&planned.fingerprint) {
             // What changes nothing needs nobody's eyes.
             if planned.summary.is_empty() {

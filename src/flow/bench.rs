@@ -4,7 +4,7 @@
 //! the pull request and the project: plan and apply see the same path. The queue never gives out two runs of the same
 //! pull request and project at once. The directory is gone when the bench is dropped.
 
-use super::cage::{Blocked, Part};
+use super::cage::{Ahead, Blocked, Part};
 use super::tokens::Right;
 use super::{Flow, FlowError};
 use crate::config::Phase;
@@ -104,6 +104,8 @@ pub(super) struct Bench<'a> {
     pub(super) log: LogWriter,
     /// Who the run's processes are on this host. Given back after the work tree is gone.
     pub(super) slot: Slot,
+    /// The cage of the part that comes next.
+    pub(super) ahead: Option<Ahead>,
     work: WorkDir,
     cancel: CancellationToken,
 }
@@ -125,10 +127,12 @@ impl Flow {
             .map_err(|error| FlowError::disk(&self.work_root(), error))?;
         let managed = self.managed_state(run).await?;
         let (blocked, slot, cancel) = (blocked.clone(), self.sandbox.slot().await, cancel.clone());
-        let bench = Bench { flow: self, run, tool, managed, blocked, log, slot, work, cancel };
+        let ahead = None;
+        let mut bench = Bench { flow: self, run, tool, managed, blocked, log, slot, ahead, work, cancel };
         for dir in [bench.tree(), bench.scratch()] {
             private_dir(&dir).map_err(|error| FlowError::disk(&dir, error))?;
         }
+        bench.open_ahead(Part::Init);
         for path in mirror.checkout(tree, &bench.tree()).await? {
             bench.say(&format!("`{}` is left out of the work tree: {}.", path.display(), LEFT_OUT));
         }
@@ -244,19 +248,21 @@ impl Bench<'_> {
 
     /// Runs `init` with a phase's environment, and notes the configuration before any code of the pull request runs.
     /// With `readonly_lock`, providers must be those of the lock file.
-    pub(super) async fn init(&self, phase: Phase, readonly_lock: bool) -> Result<Snapshot, Stop> {
+    pub(super) async fn init(&mut self, phase: Phase, readonly_lock: bool) -> Result<Snapshot, Stop> {
         let steps = self.steps(phase);
         self.prepare(&steps)?;
         let mut caged = self.cage(Part::Init).await?;
+        self.open_ahead(if phase == Phase::Apply { Part::Apply } else { Part::Plan });
         self.flow.providers.init(&steps, &mut caged.cage, &self.tree(), readonly_lock, &self.fetching()).await?;
-        caged.close().await;
         let (root, dir, tool) = (self.tree(), self.dir(), self.tool.clone());
         let workspace = self.run.project.key.workspace.clone();
         let noted = tokio::task::spawn_blocking(move || {
             let removed = snapshot::remove_outward_links(&root, &dir)?;
             Ok::<_, SnapshotError>((removed, Snapshot::take(&root, &dir, &tool, &workspace)?))
         });
-        let noted = noted.await.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked).into()));
+        // All that ran in it is dead already.
+        let (noted, ()) = tokio::join!(noted, caged.close());
+        let noted = noted.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked).into()));
         let (removed, snapshot) = noted.map_err(|error| Stop::Failed(failure(Step::Init, error)))?;
         for path in removed {
             self.say(&format!("`{}` was removed: the link leads out of the work tree.", path.display()));

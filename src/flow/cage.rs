@@ -11,6 +11,7 @@ use super::Flow;
 use super::bench::{Bench, Stop, not_prepared};
 use crate::config::Phase;
 use crate::domain::egress::{HostName, Refusal, Rule, for_init};
+use crate::domain::id::RunId;
 use crate::domain::run::Run;
 use crate::domain::sandbox::{Level, Network};
 use crate::sandbox::egress::{Egress, Rules};
@@ -20,6 +21,8 @@ use crate::sandbox::{Cage, CageError};
 use crate::terraform::providers::Fetching;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 /// The name of managed state in a cage. Not a loopback address: Go programs never use a proxy for those.
 pub(super) const STATE_HOST: &str = "state.terraplane.internal";
@@ -102,9 +105,35 @@ impl Flow {
     }
 }
 
+/// A cage that is opened while something else goes on. Dropped, it is closed, if it was opened by then.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    part: Part,
+    opening: AbortOnDropHandle<Result<Caged, Stop>>,
+}
+
 impl Bench<'_> {
-    /// Opens the cage for a part of the run.
-    pub(super) async fn cage(&self, part: Part) -> Result<Caged, Stop> {
+    /// Begins to open the cage that will be asked for next. Whatever is written into the work tree until its first program
+    /// begins is there. Below the best level a cage ends with all that its user runs, so that the next one has to wait for
+    /// it, and this does nothing.
+    pub(super) fn open_ahead(&mut self, part: Part) {
+        if self.flow.sandbox.level() == Level::Full {
+            let opening = AbortOnDropHandle::new(tokio::spawn(self.opening(part).in_current_span()));
+            self.ahead = Some(Ahead { part, opening });
+        }
+    }
+
+    /// The cage for a part of the run: the one that was opened ahead for it, or a new one.
+    pub(super) async fn cage(&mut self, part: Part) -> Result<Caged, Stop> {
+        match self.ahead.take() {
+            Some(Ahead { part: known, opening }) if known == part => {
+                opening.await.unwrap_or_else(|_| Err(not_prepared("opening the sandbox was interrupted")))
+            }
+            _ => self.opening(part).await,
+        }
+    }
+
+    fn opening(&self, part: Part) -> impl Future<Output = Result<Caged, Stop>> + Send + 'static {
         let flow = self.flow;
         let confinement = flow.config.confinement(&self.run.pull.repo);
         let rules = self.rules(part, &confinement.network, |phase| confinement.egress(phase));
@@ -122,16 +151,19 @@ impl Bench<'_> {
             },
             limits: confinement.limits,
         };
-        let mut cage = flow.sandbox.open_in(policy, &self.slot).await.map_err(|error| self.no_cage(error))?;
-        let egress = match (cage.take_listener(), rules) {
-            (Some(listener), Some(rules)) => {
-                let egress = Egress::serve(listener, rules, flow.outside.clone());
-                Some(egress.map_err(|error| not_prepared(format!("the way out of the sandbox: {error}")))?)
-            }
-            _ => None,
-        };
-        let way_out = WayOut { egress, blocked: self.blocked.clone(), log: self.log.clone() };
-        Ok(Caged { cage, way_out })
+        let (sandbox, slot, outside) = (flow.sandbox.clone(), self.slot.clone(), flow.outside.clone());
+        let (run, blocked, log) = (self.run.id, self.blocked.clone(), self.log.clone());
+        async move {
+            let mut cage = sandbox.open_in(policy, &slot).await.map_err(|error| no_cage(run, &error))?;
+            let egress = match (cage.take_listener(), rules) {
+                (Some(listener), Some(rules)) => {
+                    let egress = Egress::serve(listener, rules, outside);
+                    Some(egress.map_err(|error| not_prepared(format!("the way out of the sandbox: {error}")))?)
+                }
+                _ => None,
+            };
+            Ok(Caged { cage, way_out: WayOut { egress, blocked, log } })
+        }
     }
 
     /// What may be reached; `None`: nothing, or all that the host reaches.
@@ -190,12 +222,12 @@ impl Bench<'_> {
             .filter(|path| path.exists())
             .collect()
     }
+}
 
-    fn no_cage(&self, error: CageError) -> Stop {
-        tracing::error!(run = %self.run.id, error = %error, "a cage could not be opened");
-        not_prepared(match error {
-            CageError::Level { .. } => error.to_string(),
-            _ => "the sandbox could not be built; the server's log says more".to_owned(),
-        })
-    }
+fn no_cage(run: RunId, error: &CageError) -> Stop {
+    tracing::error!(run = %run, error = %error, "a cage could not be opened");
+    not_prepared(match error {
+        CageError::Level { .. } => error.to_string(),
+        CageError::Setup { .. } => "the sandbox could not be built; the server's log says more".to_owned(),
+    })
 }

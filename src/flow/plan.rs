@@ -28,9 +28,9 @@ impl Flow {
         if run.created_at.0 < super::now().0 - KEPT_FOR_MS {
             mirror.merge(&run.target.base, &run.target.head).await?;
         }
-        let bench = self.bench(attempt, &mirror, &run.target.tree).await?;
+        let mut bench = self.bench(attempt, &mirror, &run.target.tree).await?;
         let snapshot = bench.init(Phase::Plan, false).await?;
-        let planned = self.make_plan(&bench, snapshot, &run.target.tree, &run.target.inputs).await?;
+        let planned = self.make_plan(&mut bench, snapshot, &run.target.tree, &run.target.inputs).await?;
         Ok(Outcome::Planned(planned))
     }
 
@@ -39,8 +39,8 @@ impl Flow {
     /// compared with `snapshot`, and what was compared is what is shown and kept.
     pub(super) async fn make_plan(
         &self,
-        bench: &Bench<'_>,
-        snapshot: Snapshot,
+        bench: &mut Bench<'_>,
+        mut snapshot: Snapshot,
         tree: &TreeId,
         inputs: &str,
     ) -> Result<Planned, Stop> {
@@ -50,32 +50,46 @@ impl Flow {
         bench.set_aside()?;
         bench.prepare(&steps)?;
         let mut caged = bench.cage(Part::Plan).await?;
+        bench.open_ahead(Part::Show);
         steps.plan(&mut caged.cage, &path, &run.project.var_files).await?;
         let file = caged.cage.take(&path, LARGEST as u64).await.map_err(unreadable)?;
         let file = file.ok_or_else(|| unreadable("terraform has written none"))?;
-        caged.close().await;
-        let (file, snapshot) = off_the_async_threads(move || {
+        let verified = off_the_async_threads(move || {
             integrity::verify(&file, &snapshot).map_err(refused)?;
-            Ok((file, snapshot))
-        })
-        .await?;
+            let state = plan_file::state_mark(&file).map_err(unreadable)?;
+            let lock = snapshot.lock.take();
+            Ok((file, state, lock, snapshot))
+        });
+        // All that ran in it is dead already.
+        let (verified, ()) = tokio::join!(verified, caged.close());
+        let (file, state, lock, snapshot) = verified?;
         bench.renew()?;
         bench.restore_plan(&file)?;
         bench.prepare(&steps)?;
         let mut caged = bench.cage(Part::Show).await?;
-        let json = steps.show_json(&mut caged.cage, &path).await?;
-        caged.close().await;
+        let keep = |file: RunFile, bytes: Vec<u8>| async move {
+            self.archive.put(&ArchiveName::run(run.id, file), bytes).await.map_err(|error| Stop::Ours(error.into()))
+        };
+        let keep_lock = async {
+            match lock {
+                Some(lock) => keep(RunFile::LockFile, lock).await,
+                None => Ok(()),
+            }
+        };
+        let shown = async { Ok(steps.show_json(&mut caged.cage, &path).await?) };
+        let (json, (), ()) = tokio::try_join!(shown, keep(RunFile::Plan, file), keep_lock)?;
         let made = Made {
             json,
-            file,
             workspace: run.project.key.workspace.clone(),
             backend: backend(bench, &snapshot),
             inputs: snapshot.fetched().map_or_else(|| inputs.to_owned(), |fetched| format!("{inputs} {fetched}")),
             key: self.archive.hmac_key(),
         };
         // Seconds of work, if the plan is large.
-        let Read { json, file, view, summary, fingerprint, state } = off_the_async_threads(|| made.read()).await?;
-        let lock = snapshot.lock;
+        let (read, ()) = tokio::join!(off_the_async_threads(|| made.read()), caged.close());
+        let Read { json, view, summary, fingerprint } = read?;
+        // Side by side: each is synced to the disk.
+        tokio::try_join!(keep(RunFile::PlanJson, json), keep(RunFile::View, view))?;
         let identity = PlanIdentity {
             terraform: bench.tool.identity(),
             workspace: run.project.key.workspace.to_string(),
@@ -83,16 +97,6 @@ impl Flow {
             state_address: bench.managed.map(|state| self.state_address(run, state)),
             state,
         };
-        let keep = |file: RunFile, bytes: Vec<u8>| async move {
-            self.archive.put(&ArchiveName::run(run.id, file), bytes).await.map_err(FlowError::from)
-        };
-        // Side by side: each is synced to the disk.
-        tokio::try_join!(keep(RunFile::Plan, file), keep(RunFile::PlanJson, json), keep(RunFile::View, view), async {
-            match lock {
-                Some(lock) => keep(RunFile::LockFile, lock).await,
-                None => Ok(()),
-            }
-        })?;
         Ok(Planned { summary, fingerprint, identity, tree: tree.clone(), inputs: inputs.to_owned() })
     }
 
@@ -142,7 +146,6 @@ impl Flow {
 /// What terraform has made, and what else its fingerprint depends on.
 struct Made {
     json: Vec<u8>,
-    file: Vec<u8>,
     workspace: Workspace,
     backend: String,
     inputs: String,
@@ -152,11 +155,9 @@ struct Made {
 /// What is kept of it.
 struct Read {
     json: Vec<u8>,
-    file: Vec<u8>,
     view: Vec<u8>,
     summary: PlanSummary,
     fingerprint: Fingerprint,
-    state: StateMark,
 }
 
 impl Made {
@@ -166,10 +167,8 @@ impl Made {
         Ok(Read {
             fingerprint: fingerprint(&facts.raw, &context, &self.key),
             view: serde_json::to_vec(&facts.view).expect("a view is plain data"),
-            state: plan_file::state_mark(&self.file).map_err(unreadable)?,
             summary: facts.summary,
             json: self.json,
-            file: self.file,
         })
     }
 }

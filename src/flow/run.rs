@@ -25,13 +25,22 @@ impl Flow {
         id: RunId,
         cancel: &CancellationToken,
     ) -> Result<(), FlowError> {
-        let Some(mut run) = self.begin(lease, pull, id).await? else { return Ok(()) };
+        let Some((mut run, begun)) = self.begin(lease, pull, id).await? else { return Ok(()) };
         let _running = self.running.begin(id, cancel.clone());
         let blocked = Blocked::default();
         let attempt = Attempt { run: &run, cancel, blocked: &blocked };
+        let noted = async {
+            begun.commit().await?;
+            self.wake.notify_waiters();
+            Ok::<_, FlowError>(())
+        };
         let done = if run.is_plan() {
-            self.plan(attempt).await.map(|outcome| Done { outcome, commit: None })
+            // Beside each other: if it was not noted, the plan was made in vain, and that is all.
+            let (done, noted) = tokio::join!(self.plan(attempt), noted);
+            noted?;
+            done.map(|outcome| Done { outcome, commit: None })
         } else {
+            noted.await?;
             self.apply(attempt).await
         };
         run.blocked = blocked.all();
@@ -56,8 +65,8 @@ impl Flow {
         self.end_run(lease, run, done).await
     }
 
-    /// Notes that the run is under way; `None` if there is nothing to do.
-    async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Option<Run>, FlowError> {
+    /// Notes that the run is under way, in a transaction that is still to be committed; `None` if there is nothing to do.
+    async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Option<(Run, Tx)>, FlowError> {
         let mut tx = self.store.write(&pull.repo).await?;
         tx.hold(lease).await?;
         let run = tx.run(id).await?.filter(|run| matches!(run.state, RunState::Queued | RunState::Running));
@@ -88,9 +97,7 @@ impl Flow {
         run.network = self.network(&run);
         tx.update_run(&run).await?;
         tx.enqueue(&Job::Tell { pull: run.pull.clone() }, now()).await?;
-        tx.commit().await?;
-        self.wake.notify_waiters();
-        Ok(Some(run))
+        Ok(Some((run, tx)))
     }
 
     /// The run is queued again, for nothing was changed yet: from here on it counts as never begun.

@@ -60,7 +60,7 @@ impl Setup {
 }
 
 /// The host's user that a run's processes have, if the server is root; otherwise they have the server's own.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Slot {
     user: Option<Arc<Lease>>,
 }

@@ -8,6 +8,9 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+/// Where version 1 lets single threads in; version 2 has no such thing for a group with a limit on memory.
+const OWN_THREAD: &str = "tasks";
+
 /// Directories that are removed when this is dropped, which works when no process is left in them.
 pub(super) struct Cgroup {
     dirs: Vec<PathBuf>,
@@ -32,8 +35,20 @@ impl Cgroup {
         self.bounds_memory
     }
 
-    pub(super) fn enter(&self, child: Pid) -> io::Result<()> {
-        self.dirs.iter().try_for_each(|dir| fs::write(dir.join("cgroup.procs"), child.as_raw_pid().to_string()))
+    /// For the child: enters those of the hierarchies that let a thread move itself. Whoever is moved by another, or with
+    /// all threads, waits until the kernel has stopped all of the host's forks: some 20 ms.
+    pub(super) fn enter_alone(&self) -> io::Result<()> {
+        self.dirs
+            .iter()
+            .map(|dir| dir.join(OWN_THREAD))
+            .filter(|file| file.exists())
+            .try_for_each(|file| fs::write(file, "0"))
+    }
+
+    /// For its parent: moves the child into the others.
+    pub(super) fn move_in(&self, child: Pid) -> io::Result<()> {
+        let others = self.dirs.iter().filter(|dir| !dir.join(OWN_THREAD).exists());
+        others.map(|dir| dir.join("cgroup.procs")).try_for_each(|file| fs::write(file, child.as_raw_pid().to_string()))
     }
 
     /// All that is in it, with kernels that can; the caller has other ways too.

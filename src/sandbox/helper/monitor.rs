@@ -76,19 +76,17 @@ fn keep(plan: &Plan, control: OwnedFd, inbox: Inbox) -> Result<(), (Trouble, Own
         Ok(Forked::Parent(child)) => child,
         Ok(Forked::Child) => {
             drop(link);
-            let events = cgroup.take().map(Cgroup::into_events);
-            threshold::main(plan, control, inbox, theirs, events)
+            threshold::main(plan, control, inbox, theirs, cgroup.take())
         }
         Err(source) => return Err((Trouble { doing: "creating namespaces".to_owned(), source }, control)),
     };
     drop(theirs);
-    let prepared = prepare(plan, child, cgroup.as_ref());
-    let done = match prepared {
+    let done = match map_users(plan, child) {
         Ok(()) => {
             // From here on only the one inside has the socket, so that the server sees at once when it is gone.
             drop(control);
             let _ = link.write_all(GO);
-            watch(plan, child, cgroup.as_ref().is_some_and(Cgroup::bounds_memory), &mut link);
+            watch(plan, child, cgroup.as_ref(), &mut link);
             Ok(())
         }
         Err(trouble) => Err((trouble, control)),
@@ -117,10 +115,7 @@ fn namespaces(plan: &Plan) -> libc::c_int {
 }
 
 /// What the child waits for.
-fn prepare(plan: &Plan, child: Pid, cgroup: Option<&Cgroup>) -> Result<(), Trouble> {
-    if let Some(cgroup) = cgroup {
-        cgroup.enter(child).map_err(Trouble::at("entering the cgroup"))?;
-    }
+fn map_users(plan: &Plan, child: Pid) -> Result<(), Trouble> {
     if plan.level < Level::Full {
         return Ok(());
     }
@@ -172,15 +167,15 @@ pub(super) fn settle(link: &mut UnixStream) -> Result<(), Trouble> {
 }
 
 /// The other end of it. The directories are given away, and measured, only now: a cage may be opened before they are
-/// filled.
-fn let_in(plan: &Plan, link: &mut UnixStream) -> Option<Disk> {
+/// filled. `joined`: whether what is to come is in its cgroup.
+fn let_in(plan: &Plan, joined: Result<(), Trouble>, link: &mut UnixStream) -> Option<Disk> {
     // At its end: the one inside has ended, and nothing has ever run.
     link.read_exact(&mut [0]).ok()?;
     let dirs = [plan.policy.tree.as_path(), plan.policy.scratch.as_path()];
-    let given = plan.run_as.map_or(Ok(()), |user| give(&dirs, user));
+    let ready = joined.and_then(|()| plan.run_as.map_or(Ok(()), |user| give(&dirs, user)));
     let disk = (plan.level < Level::Full || plan.policy.on_disk).then(|| Disk::new(plan));
     // Who can't be told has ended.
-    let _ = match given {
+    let _ = match ready {
         Ok(()) => link.write_all(GO),
         Err(Trouble { doing, source }) => link
             .write_all(NO)
@@ -191,10 +186,13 @@ fn let_in(plan: &Plan, link: &mut UnixStream) -> Option<Disk> {
 }
 
 /// Returns when the one inside has ended. Tells it when more is taken than allowed.
-fn watch(plan: &Plan, child: Pid, has_cgroup: bool, link: &mut UnixStream) {
+fn watch(plan: &Plan, child: Pid, cgroup: Option<&Cgroup>, link: &mut UnixStream) {
     let Ok(pidfd) = pidfd_open(child, PidfdFlags::empty()) else { return };
     let limits = plan.policy.limits;
-    let mut disk = let_in(plan, link);
+    let has_cgroup = cgroup.is_some_and(Cgroup::bounds_memory);
+    // Beside what the child does meanwhile, for it takes long.
+    let joined = cgroup.map_or(Ok(()), |cgroup| cgroup.move_in(child)).map_err(Trouble::at("entering the cgroup"));
+    let mut disk = let_in(plan, joined, link);
     loop {
         let idle = has_cgroup && disk.is_none();
         let timeout = if idle { None } else { INTERVAL.try_into().ok() };

@@ -4,7 +4,7 @@
 //! The second comes when the first program is asked for: only then are the two directories given to the cage's user and
 //! layers laid over them, for what lies below a layer must not be changed. In between nothing of anybody's runs in here.
 
-use super::cgroup::Events;
+use super::cgroup::{Cgroup, Events};
 use super::inside::Inside;
 use super::monitor::{self, INNER_USER};
 use super::program::Fence;
@@ -35,9 +35,12 @@ struct Threshold<'p> {
     view: Option<Begun>,
 }
 
-pub(super) fn main(plan: &Plan, control: OwnedFd, inbox: Inbox, link: UnixStream, events: Option<Events>) -> ! {
+pub(super) fn main(plan: &Plan, control: OwnedFd, inbox: Inbox, link: UnixStream, cgroup: Option<Cgroup>) -> ! {
     let told = control.try_clone();
-    let entered = Threshold::reach(plan, control, inbox, link, events.unwrap_or_default())
+    let joined = cgroup.as_ref().map_or(Ok(()), Cgroup::enter_alone).map_err(Trouble::at("entering the cgroup"));
+    let events = cgroup.map(Cgroup::into_events).unwrap_or_default();
+    let entered = joined
+        .and_then(|()| Threshold::reach(plan, control, inbox, link, events))
         .and_then(|mut threshold| if threshold.is_called() { threshold.enter().map(Some) } else { Ok(None) });
     match entered {
         Ok(None) => std::process::exit(0),
@@ -62,7 +65,7 @@ impl<'p> Threshold<'p> {
         mut link: UnixStream,
         events: Events,
     ) -> Result<Self, Trouble> {
-        // Maps and cgroup are made from outside.
+        // The maps are made from outside.
         link.read_exact(&mut [0]).map_err(Trouble::at("waiting for the monitor"))?;
         let full = plan.level == Level::Full;
         // Opened as the server's user, whom the directories above may be reserved for.

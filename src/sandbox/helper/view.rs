@@ -53,10 +53,10 @@ pub(super) struct View {
     storage: OwnedFd,
 }
 
-/// A view in which the host's files are not shown yet: what lies below a layer must not be changed once it does.
+/// A view without the work tree and the scratch directory: what lies below a layer must not be changed once it does.
 pub(super) struct Begun {
     storage: OwnedFd,
-    /// What is still to be shown.
+    /// The two, and what is within them.
     sources: Vec<Source>,
 }
 
@@ -90,7 +90,7 @@ impl View {
         Ok(sources)
     }
 
-    /// Turns the file system that this process sees into the view, but for what comes of the host's besides the system.
+    /// Turns the file system that this process sees into the view, but for the work tree and the scratch directory.
     pub(super) fn begin(policy: &Policy, sources: Vec<Source>) -> Result<Begun, Trouble> {
         change_root()?;
         for name in WITH_USR {
@@ -105,7 +105,12 @@ impl View {
         directory("/proc")?;
         process_files();
         let storage = storage(policy.limits.disk)?;
-        Ok(Begun { storage, sources })
+        let own = |source: &Source| source.path.starts_with(&policy.tree) || source.path.starts_with(&policy.scratch);
+        let (own, others): (Vec<Source>, Vec<Source>) = sources.into_iter().partition(own);
+        for source in &others {
+            show(source)?;
+        }
+        Ok(Begun { storage, sources: own })
     }
 
     /// Whether nothing more can be written.
