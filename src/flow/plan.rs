@@ -20,7 +20,8 @@ use sha2::Sha256;
 const LARGEST: usize = 256 << 20;
 
 impl Flow {
-    pub(super) async fn plan(&self, attempt: Attempt<'_>) -> Result<Outcome, Stop> {
+    /// A work tree with what is to be planned.
+    pub(super) async fn bench_to_plan<'a>(&'a self, attempt: Attempt<'a>) -> Result<Bench<'a>, Stop> {
         let run = attempt.run;
         let wants = [Want::Commit(run.target.head.clone()), Want::Commit(run.target.base.clone())];
         let mirror = self.fetch(&run.pull.repo, &wants).await?;
@@ -28,9 +29,13 @@ impl Flow {
         if run.created_at.0 < super::now().0 - KEPT_FOR_MS {
             mirror.merge(&run.target.base, &run.target.head).await?;
         }
-        let mut bench = self.bench(attempt, &mirror, &run.target.tree).await?;
+        self.bench(attempt, &mirror, &run.target.tree).await
+    }
+
+    pub(super) async fn plan(&self, mut bench: Bench<'_>) -> Result<Outcome, Stop> {
+        let target = &bench.run.target;
         let snapshot = bench.init(Phase::Plan, false).await?;
-        let planned = self.make_plan(&mut bench, snapshot, &run.target.tree, &run.target.inputs).await?;
+        let planned = self.make_plan(&mut bench, snapshot, &target.tree, &target.inputs).await?;
         Ok(Outcome::Planned(planned))
     }
 

@@ -35,10 +35,14 @@ impl Flow {
             Ok::<_, FlowError>(())
         };
         let done = if run.is_plan() {
-            // Beside each other: if it was not noted, the plan was made in vain, and that is all.
-            let (done, noted) = tokio::join!(self.plan(attempt), noted);
+            // Beside each other: files for a run that could not be noted are removed again.
+            let (bench, noted) = tokio::join!(self.bench_to_plan(attempt), noted);
             noted?;
-            done.map(|outcome| Done { outcome, commit: None })
+            let planned = match bench {
+                Ok(bench) => self.plan(bench).await,
+                Err(stop) => Err(stop),
+            };
+            planned.map(|outcome| Done { outcome, commit: None })
         } else {
             noted.await?;
             self.apply(attempt).await

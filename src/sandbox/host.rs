@@ -17,7 +17,6 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Opens cages. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,7 +32,6 @@ struct Inner {
     /// Only where the server is root.
     users: Option<Users>,
     cgroups: Vec<PathBuf>,
-    opened: AtomicU64,
 }
 
 /// How the sandbox is set up.
@@ -95,7 +93,6 @@ impl Sandbox {
             findings,
             users: users.clone(),
             cgroups: cgroups.clone(),
-            opened: AtomicU64::new(0),
         };
         let candidate = |level| Self { inner: Arc::new(inner(level, Vec::new())) };
         let (level, findings) = probe::best(&setup, candidate).await;
@@ -107,8 +104,7 @@ impl Sandbox {
     pub fn off() -> Self {
         let setup = Setup { helper: PathBuf::new(), work: PathBuf::new(), at_most: Level::Off, users: 0..0 };
         let (findings, cgroups) = (Vec::new(), Vec::new());
-        let opened = AtomicU64::new(0);
-        Self { inner: Arc::new(Inner { setup, level: Level::Off, findings, users: None, cgroups, opened }) }
+        Self { inner: Arc::new(Inner { setup, level: Level::Off, findings, users: None, cgroups }) }
     }
 
     /// The best level that holds.
@@ -215,13 +211,13 @@ impl Sandbox {
     }
 
     fn plan(&self, policy: Policy, user: Option<&Lease>, light: bool) -> Plan {
-        let number = self.inner.opened.fetch_add(1, Ordering::Relaxed);
         Plan {
             level: self.inner.level,
             policy,
             run_as: user.map(|lease| lease.user),
             cgroups: self.inner.cgroups.clone(),
-            name: format!("terraplane-{}-{number}", std::process::id()),
+            // Also not that of a server that was killed and had the same number, as every first process of a container.
+            name: format!("terraplane-{}-{}", std::process::id(), uuid::Uuid::now_v7().as_simple()),
             light,
         }
     }

@@ -31,6 +31,12 @@ impl Cgroup {
         (!cgroup.dirs.is_empty()).then_some(cgroup)
     }
 
+    /// For the child: the one that its parent has made.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let dirs = plan.cgroups.iter().map(|parent| parent.join(&plan.name)).filter(|dir| dir.is_dir()).collect();
+        Self { dirs, bounds_memory: false }
+    }
+
     pub(super) const fn bounds_memory(&self) -> bool {
         self.bounds_memory
     }
@@ -75,17 +81,22 @@ impl Drop for Cgroup {
     }
 }
 
-/// Whether it bounds memory. The names of cgroup v2 come first, then those of v1.
+/// Whether it bounds memory. The first name is that of cgroup v2, the second that of v1.
 fn bound(dir: &Path, limits: Limits) -> bool {
     let set = |name: &str, value: u64| {
-        let path = dir.join(name);
-        path.exists() && fs::write(path, value.to_string()).is_ok()
+        let file = File::options().write(true).open(dir.join(name));
+        file.and_then(|file| file.write_at(value.to_string().as_bytes(), 0)).is_ok()
     };
     set("pids.max", limits.processes);
-    set("memory.swap.max", 0);
-    let bounded = set("memory.max", limits.memory) || set("memory.limit_in_bytes", limits.memory);
-    // In v1 the sum with swap, which has to be set second.
-    set("memory.memsw.limit_in_bytes", limits.memory);
+    if set("memory.max", limits.memory) {
+        set("memory.swap.max", 0);
+        return true;
+    }
+    // The sum with swap has to be set second.
+    let bounded = set("memory.limit_in_bytes", limits.memory);
+    if bounded {
+        set("memory.memsw.limit_in_bytes", limits.memory);
+    }
     bounded
 }
 

@@ -64,7 +64,6 @@ fn take_control() -> io::Result<OwnedFd> {
 fn keep(plan: &Plan, control: OwnedFd, inbox: Inbox) -> Result<(), (Trouble, OwnedFd)> {
     // Whatever the kernel has to kill for want of memory, it is not the server.
     let _ = fs::write("/proc/self/oom_score_adj", "500");
-    let mut cgroup = Cgroup::create(plan);
     let (mut link, theirs) = match UnixStream::pair() {
         Ok(pair) => pair,
         Err(source) => return Err((Trouble { doing: "making a socket".to_owned(), source }, control)),
@@ -76,11 +75,12 @@ fn keep(plan: &Plan, control: OwnedFd, inbox: Inbox) -> Result<(), (Trouble, Own
         Ok(Forked::Parent(child)) => child,
         Ok(Forked::Child) => {
             drop(link);
-            threshold::main(plan, control, inbox, theirs, cgroup.take())
+            threshold::main(plan, control, inbox, theirs)
         }
         Err(source) => return Err((Trouble { doing: "creating namespaces".to_owned(), source }, control)),
     };
     drop(theirs);
+    let cgroup = Cgroup::create(plan);
     let done = match map_users(plan, child) {
         Ok(()) => {
             // From here on only the one inside has the socket, so that the server sees at once when it is gone.

@@ -35,12 +35,9 @@ struct Threshold<'p> {
     view: Option<Begun>,
 }
 
-pub(super) fn main(plan: &Plan, control: OwnedFd, inbox: Inbox, link: UnixStream, cgroup: Option<Cgroup>) -> ! {
+pub(super) fn main(plan: &Plan, control: OwnedFd, inbox: Inbox, link: UnixStream) -> ! {
     let told = control.try_clone();
-    let joined = cgroup.as_ref().map_or(Ok(()), Cgroup::enter_alone).map_err(Trouble::at("entering the cgroup"));
-    let events = cgroup.map(Cgroup::into_events).unwrap_or_default();
-    let entered = joined
-        .and_then(|()| Threshold::reach(plan, control, inbox, link, events))
+    let entered = Threshold::reach(plan, control, inbox, link)
         .and_then(|mut threshold| if threshold.is_called() { threshold.enter().map(Some) } else { Ok(None) });
     match entered {
         Ok(None) => std::process::exit(0),
@@ -58,26 +55,10 @@ pub(super) fn main(plan: &Plan, control: OwnedFd, inbox: Inbox, link: UnixStream
 }
 
 impl<'p> Threshold<'p> {
-    fn reach(
-        plan: &'p Plan,
-        control: OwnedFd,
-        inbox: Inbox,
-        mut link: UnixStream,
-        events: Events,
-    ) -> Result<Self, Trouble> {
-        // The maps are made from outside.
-        link.read_exact(&mut [0]).map_err(Trouble::at("waiting for the monitor"))?;
+    fn reach(plan: &'p Plan, control: OwnedFd, inbox: Inbox, mut link: UnixStream) -> Result<Self, Trouble> {
         let full = plan.level == Level::Full;
         // Opened as the server's user, whom the directories above may be reserved for.
         let sources = if full { Some(View::sources(&plan.policy)?) } else { None };
-        become_user(plan)?;
-        let end = rustix::process::getpid();
-        if full {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-                .map_err(Trouble::at("tying the cage to its monitor"))?;
-        } else {
-            rustix::process::set_child_subreaper(Some(end)).map_err(Trouble::at("adopting orphans"))?;
-        }
         if full && plan.policy.network != Network::Host {
             sys::raise_loopback().map_err(Trouble::at("raising the loopback interface"))?;
         }
@@ -87,10 +68,23 @@ impl<'p> Threshold<'p> {
             }
             Network::None | Network::Host => None,
         };
-        let view = sources.map(|sources| View::begin(&plan.policy, sources)).transpose()?;
-        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
         let proxy = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let fence = Fence::new(plan.level, &plan.policy, proxy)?;
+        // The cgroup and the maps are made from outside, beside all this.
+        link.read_exact(&mut [0]).map_err(Trouble::at("waiting for the monitor"))?;
+        let cgroup = Cgroup::of(plan);
+        cgroup.enter_alone().map_err(Trouble::at("entering the cgroup"))?;
+        let events = cgroup.into_events();
+        become_user(plan)?;
+        if full {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+                .map_err(Trouble::at("tying the cage to its monitor"))?;
+        } else {
+            rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+                .map_err(Trouble::at("adopting orphans"))?;
+        }
+        let view = sources.map(|sources| View::begin(&plan.policy, sources)).transpose()?;
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
         let descriptors: Vec<BorrowedFd<'_>> = listener.iter().map(|listener| listener.as_fd()).collect();
         let ready = Say::Ready { listener: listener.is_some() };
         wire::send(&control, &ready, &descriptors).map_err(Trouble::at("reporting"))?;

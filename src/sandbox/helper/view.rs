@@ -6,12 +6,14 @@
 use super::sys::{self, attribute};
 use super::{LEAST_FILE, Trouble, landlock};
 use crate::sandbox::policy::Policy;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change, unmount,
 };
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
@@ -75,15 +77,21 @@ impl Begun {
 impl View {
     /// Opens all that the view is made of, outermost paths first.
     pub(super) fn sources(policy: &Policy) -> Result<Vec<Source>, Trouble> {
-        let base: Vec<PathBuf> = landlock::SYSTEM.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
-        let read_only = base.iter().chain(&policy.read_only).map(|path| (path, Kind::ReadOnly));
+        let read_only = policy.read_only.iter().map(|path| (path, Kind::ReadOnly));
         let writable = policy.writable.iter().map(|path| (path, Kind::Writable));
         let own = |layer| if policy.on_disk { Kind::Writable } else { Kind::Layered(layer) };
         let layered = [(&policy.tree, own(0)), (&policy.scratch, own(1))];
+        let open = |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         let mut sources = Vec::new();
+        for path in landlock::SYSTEM.map(Path::new) {
+            match open(path) {
+                Ok(host) => sources.push(Source { path: path.to_owned(), host, kind: Kind::ReadOnly }),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(Trouble::at(format!("opening `{}`", path.display()))(error)),
+            }
+        }
         for (path, kind) in read_only.chain(writable).chain(layered) {
-            let host = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-                .map_err(Trouble::at(format!("opening `{}`", path.display())))?;
+            let host = open(path).map_err(Trouble::at(format!("opening `{}`", path.display())))?;
             sources.push(Source { path: path.clone(), host, kind });
         }
         sources.sort_by_key(|source| source.path.components().count());
@@ -205,14 +213,13 @@ fn bind(from: &Path, to: &Path, attributes: u64) -> Result<(), Trouble> {
 
 fn show(source: &Source) -> Result<(), Trouble> {
     let Source { path, host, kind } = source;
-    let host = format!("{OLD}/proc/self/fd/{}", host.as_raw_fd());
-    let facts = fs::metadata(&host).map_err(Trouble::at(format!("looking at `{}`", path.display())))?;
-    if facts.is_dir() {
+    let facts = rustix::fs::fstat(host).map_err(Trouble::at(format!("looking at `{}`", path.display())))?;
+    if FileType::from_raw_mode(facts.st_mode).is_dir() {
         directory(path)?;
-    } else if !path.exists() {
-        path.parent().map_or(Ok(()), directory)?;
-        fs::write(path, "").map_err(Trouble::at(format!("making `{}`", path.display())))?;
+    } else {
+        place_for_file(path)?;
     }
+    let host = format!("{OLD}/proc/self/fd/{}", host.as_raw_fd());
     match kind {
         Kind::ReadOnly => bind(Path::new(&host), path, attribute::READ_ONLY),
         Kind::Writable => bind(Path::new(&host), path, 0),
@@ -226,6 +233,23 @@ fn show(source: &Source) -> Result<(), Trouble> {
             mount("overlay", path, "overlay", flags, Some(options.as_c_str()))
                 .map_err(Trouble::at(format!("laying a layer over `{}`", path.display())))
         }
+    }
+}
+
+/// Something that a file can be mounted on; what is there already stays what it is.
+fn place_for_file(path: &Path) -> Result<(), Trouble> {
+    let made = File::create_new(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            File::create_new(path)
+        }
+        _ => Err(error),
+    });
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(Trouble::at(format!("making `{}`", path.display()))(error))
+        }
+        _ => Ok(()),
     }
 }
 
