@@ -16,7 +16,7 @@ use terraplane::sandbox::{Level, Sandbox, Setup};
 /// Rounds of a process for each round of a plan.
 const PROCESSES: usize = 4;
 /// So many resources make a plan of about 200 ms.
-const RESOURCES: usize = 180;
+const RESOURCES: usize = 350;
 
 pub(crate) async fn report(effort: Effort) -> anyhow::Result<()> {
     let place = Place::new()?;
