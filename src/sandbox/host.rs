@@ -6,6 +6,7 @@ use super::policy::Policy;
 use super::probe;
 use super::process::{self, Feed, Outcome, SpawnError, Spec, Stdin, Streams};
 use super::session::{self, Session};
+use super::spare::Spare;
 use super::users::{Lease, Users};
 use super::wire::{self, Ask, Plan, Say, Step};
 use secrecy::ExposeSecret as _;
@@ -27,6 +28,7 @@ pub struct Sandbox {
 #[derive(Debug)]
 struct Inner {
     setup: Setup,
+    spare: Arc<Spare>,
     level: Level,
     findings: Vec<Finding>,
     /// Only where the server is root.
@@ -87,8 +89,10 @@ impl Sandbox {
     pub async fn probe(setup: Setup) -> Self {
         let users = rustix::process::geteuid().is_root().then(|| Users::new(setup.users.clone()));
         let cgroups = probe::cgroups();
+        let spare = Arc::new(Spare::of(setup.helper.clone()));
         let inner = |level, findings| Inner {
             setup: setup.clone(),
+            spare: Arc::clone(&spare),
             level,
             findings,
             users: users.clone(),
@@ -103,8 +107,9 @@ impl Sandbox {
     #[must_use]
     pub fn off() -> Self {
         let setup = Setup { helper: PathBuf::new(), work: PathBuf::new(), at_most: Level::Off, users: 0..0 };
+        let spare = Arc::new(Spare::of(PathBuf::new()));
         let (findings, cgroups) = (Vec::new(), Vec::new());
-        Self { inner: Arc::new(Inner { setup, level: Level::Off, findings, users: None, cgroups }) }
+        Self { inner: Arc::new(Inner { setup, spare, level: Level::Off, findings, users: None, cgroups }) }
     }
 
     /// The best level that holds.
@@ -153,7 +158,7 @@ impl Sandbox {
         let user = slot.user.clone();
         let plan = self.plan(policy, user.as_deref(), false);
         let failed = |(doing, source)| CageError::Setup { doing, source };
-        let (session, listener) = Session::open(&inner.setup.helper, &plan, user).await.map_err(failed)?;
+        let (session, listener) = Session::open(&inner.spare, &plan, user).await.map_err(failed)?;
         Ok(Cage::new(have, roots, Some(session), listener.map(TcpListener::from)))
     }
 

@@ -3,7 +3,8 @@
 //! 1. A [`Sandbox`] knows what this host can do, and opens a [`Cage`] for a [`policy::Policy`]. In a cage several programs
 //!    run one after the other; nothing of them is left when it is closed.
 //! 2. The [`helper`] is this same binary, started anew: it builds the cage around itself and starts the programs in it,
-//!    so that the server, which has threads and secrets, never forks. `session` talks to it over `wire`.
+//!    so that the server, which has threads and secrets, never forks. `session` talks to it over `wire`; a `spare` one is
+//!    started ahead.
 //! 3. [`Level`] says how well the host is protected from what runs. The `probe` does not ask what the kernel has, but
 //!    tries to break out.
 //! 4. [`process`] starts a program without a cage, with an environment built from nothing, reads all it says, and is
@@ -25,6 +26,7 @@ pub mod process;
 pub mod redact;
 mod session;
 pub mod sink;
+mod spare;
 mod users;
 mod wire;
 

@@ -2,6 +2,7 @@
 
 use super::level::Level;
 use super::process::{End, Feed, Outcome, SpawnError, Spec, Stdin, Streams};
+use super::spare::Spare;
 use super::users::Lease;
 use super::wire::{self, Ask, Inbox, Plan, Say, Status, Step};
 use secrecy::ExposeSecret as _;
@@ -44,6 +45,8 @@ struct Keeper {
     cgroups: Vec<PathBuf>,
     /// Given back when this is dropped.
     _user: Option<Arc<Lease>>,
+    /// Where the next helper is started, once there is nothing more urgent.
+    spare: Arc<Spare>,
 }
 
 /// The socket.
@@ -82,16 +85,17 @@ pub(super) fn start_helper(
 impl Session {
     /// Builds the cage, and returns when it stands; with the listener that its proxy has to serve.
     pub(super) async fn open(
-        helper: &Path,
+        spare: &Arc<Spare>,
         plan: &Plan,
         user: Option<Arc<Lease>>,
     ) -> Result<(Self, Option<OwnedFd>), (String, io::Error)> {
         let starting = |error| ("starting its helper".to_owned(), error);
-        let (child, channel) = start_helper(helper, Stdio::null(), Stdio::null(), false).map_err(starting)?;
+        let (child, channel) = spare.take().map_err(starting)?;
         let keeper = Keeper {
             helper: child,
             cgroups: plan.cgroups.iter().map(|parent| parent.join(&plan.name)).collect(),
             _user: user,
+            spare: Arc::clone(spare),
         };
         let mut session = Self { channel, keeper: Some(keeper), number: 0 };
         session.channel.send(plan, &[]).await.map_err(starting)?;
@@ -215,6 +219,7 @@ impl Keeper {
         if !self.helper.wait().await.is_ok_and(|status| status.success()) {
             self.clear_up().await;
         }
+        self.spare.refill();
     }
 }
 
