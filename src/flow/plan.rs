@@ -8,7 +8,7 @@ use crate::config::Phase;
 use crate::domain::fingerprint::{FingerprintContext, fingerprint};
 use crate::domain::id::{Fingerprint, RunId, TreeId, Workspace};
 use crate::domain::plan::{self, PlanSummary, PlanView};
-use crate::domain::run::{Outcome, PlanIdentity, Planned, Run, StateMark, Step};
+use crate::domain::run::{Outcome, PlanIdentity, Planned, Run, Step};
 use crate::git::Want;
 use crate::terraform::snapshot::Snapshot;
 use crate::terraform::{integrity, plan_file};
@@ -201,11 +201,4 @@ fn refused(error: integrity::Tampered) -> Stop {
 
 fn unreadable(error: impl std::fmt::Display) -> Stop {
     Stop::Failed(failure(Step::Show, format!("the plan can't be read: {error}")))
-}
-
-/// Whether a state is still what a plan was made from. Before the first apply there is no lineage yet, and Terraform
-/// compares the serial alone.
-pub(super) fn same_state(planned: &StateMark, now: &StateMark) -> bool {
-    let first = planned.lineage.is_empty() && planned.serial == 0;
-    planned.serial == now.serial && (first || planned.lineage == now.lineage)
 }

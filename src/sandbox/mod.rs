@@ -11,10 +11,12 @@
 //!    sure to be rid of it and its children when its time is over.
 //! 5. [`sink`] is where a program's output goes: bounded, and always read to its end. [`log`] and [`redact`] write the
 //!    log of a run without the secrets that the run was given.
-//! 6. [`egress`] is the proxy through which a cage reaches what it may reach, and nothing else.
+//! 6. [`handover`] starts this binary anew for work that outlives the server.
+//! 7. [`egress`] is the proxy through which a cage reaches what it may reach, and nothing else.
 
 mod cage;
 pub mod egress;
+pub mod handover;
 pub mod helper;
 mod host;
 mod level;
@@ -31,6 +33,6 @@ mod users;
 mod wire;
 
 pub use cage::{Cage, TakeError};
-pub use host::{CageError, Finding, Sandbox, Setup, Slot};
+pub use host::{CageError, Finding, Foundation, Sandbox, Setup, Slot};
 pub use level::Level;
 pub use session::SessionError;

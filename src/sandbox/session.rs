@@ -65,12 +65,23 @@ pub(super) fn start_helper(
     stderr: Stdio,
     kill_on_drop: bool,
 ) -> io::Result<(Child, Channel)> {
+    start(helper, super::helper::EXEC, stdout, stderr, kill_on_drop)
+}
+
+/// Starts this binary anew, with a command of its own.
+pub(super) fn start(
+    program: &Path,
+    command_name: &str,
+    stdout: Stdio,
+    stderr: Stdio,
+    kill_on_drop: bool,
+) -> io::Result<(Child, Channel)> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     #[expect(clippy::disallowed_methods, reason = "the helper is part of the one place; its environment is empty")]
-    let mut command = Command::new(helper);
+    let mut command = Command::new(program);
     command
-        .arg(super::helper::EXEC)
+        .arg(command_name)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -6,7 +6,7 @@ use super::events::Events;
 pub use super::failure::{StepFailure, StepFailureKind};
 use super::failure::{not_started, unusable};
 use super::install::Tool;
-use super::managed::ManagedState;
+use super::managed::{ManagedState, PATIENCE};
 use super::plan_file::read_mark;
 use super::private_modules::{self, PrivateModules};
 use super::untrusted::{self, UntrustedFile};
@@ -17,7 +17,7 @@ use crate::sandbox::process::{End, Outcome, Spec};
 use crate::sandbox::sink::Sink;
 use crate::sandbox::{Cage, egress};
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -68,7 +68,7 @@ pub struct StepSettings {
 }
 
 /// What a step may take.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Limits {
     /// Time for `init`, and for each of the small steps (`show`, `state pull`).
     pub init: Duration,
@@ -101,7 +101,7 @@ impl Default for Limits {
 }
 
 /// What an apply did. The lists come from terraform's events: whatever they do not say is done is not done.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ApplyReport {
     /// `None`: it succeeded.
     pub failure: Option<StepFailure>,
@@ -146,7 +146,7 @@ impl Steps {
     /// Granted variables that would change what the steps mean (such as `TF_DATA_DIR`) are left out, and the log says so.
     #[must_use]
     pub fn new(mut settings: StepSettings) -> Self {
-        let granted = std::mem::take(&mut settings.env);
+        let granted = settings.env.clone();
         let environment = Environment::new(&settings.scratch, &settings.path, &settings.installation, granted)
             .own(settings.state.as_ref().map(ManagedState::environment).unwrap_or_default())
             .workspace(&settings.workspace);
@@ -265,6 +265,9 @@ impl Steps {
         let listener = Arc::new(Mutex::new((Events::default(), self.settings.log.stream())));
         let mut spec = self.spec(args.collect(), limits.apply);
         spec.grace = limits.apply_grace;
+        if self.settings.state.is_some() {
+            spec.env.extend(PATIENCE.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
         spec.stdout = Sink::Each({
             let listener = Arc::clone(&listener);
             Box::new(move |chunk| {
@@ -387,6 +390,11 @@ impl Steps {
 
     pub(super) const fn settings(&self) -> &StepSettings {
         &self.settings
+    }
+
+    /// What the operator grants, as it was given.
+    pub(super) fn granted(&self) -> &[(String, SecretString)] {
+        &self.settings.env
     }
 
     pub(super) const fn environment(&self) -> &Environment {
