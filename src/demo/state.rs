@@ -33,7 +33,7 @@ pub struct User {
 #[derive(Debug, Clone)]
 pub struct Repo {
     pub id: u64,
-    /// `owner/name`.
+    /// `owner/name`, the owner of several levels where groups nest.
     pub path: String,
     pub default_branch: String,
     /// `owner/name` of the repository that this is a fork of.
@@ -213,9 +213,9 @@ pub enum How {
     LoseAnswer,
     /// Performs and answers the request after this time.
     Slow(Duration),
-    /// Never asks the server's webhook, as if the delivery was lost. The path is the event's name (`pull_request`).
+    /// Never asks the server's webhook, as if the delivery was lost. The path is its kind (`pull_request`).
     LoseWebhook,
-    /// Sends the webhook twice, with the same delivery id. The path is the event's name.
+    /// Sends the webhook twice, with the same delivery id. The path is its kind.
     RepeatWebhook,
 }
 
@@ -237,8 +237,11 @@ pub struct Request {
 /// A webhook: what was sent, and what the server answered.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// `X-GitHub-Delivery`.
+    /// The forge's id of it.
     pub id: String,
+    /// `push`, `pull_request`, `comment` or `review`: on every forge the same words.
+    pub kind: &'static str,
+    /// The forge's own name of the event.
     pub event: String,
     pub body: String,
     pub answer: Answer,
@@ -314,12 +317,12 @@ impl State {
 impl Repo {
     #[must_use]
     pub fn owner(&self) -> &str {
-        self.path.split_once('/').map_or("", |(owner, _)| owner)
+        self.path.rsplit_once('/').map_or("", |(owner, _)| owner)
     }
 
     #[must_use]
     pub fn name(&self) -> &str {
-        self.path.split_once('/').map_or("", |(_, name)| name)
+        self.path.rsplit_once('/').map_or("", |(_, name)| name)
     }
 
     #[must_use]
@@ -343,6 +346,22 @@ impl Repo {
             }
         }
         contexts.into_iter().filter_map(|context| self.status(sha, context)).collect()
+    }
+
+    /// GitHub's word for whether it would merge now: `dirty`, `draft`, `blocked`, `unstable` or `clean`.
+    pub(super) fn mergeable_state(&self, pull: &Pull) -> &'static str {
+        let state_of = |context: &str| self.status(&pull.head, context).map_or("pending", |s| s.state.as_str());
+        if !pull.mergeable {
+            "dirty"
+        } else if pull.draft {
+            "draft"
+        } else if self.required_statuses.iter().any(|context| state_of(context) != "success") {
+            "blocked"
+        } else if self.latest_statuses(&pull.head).iter().any(|s| s.state != "success") {
+            "unstable"
+        } else {
+            "clean"
+        }
     }
 
     pub(super) fn comment(&self, id: u64) -> Option<(u64, &Comment)> {

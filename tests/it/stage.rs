@@ -181,10 +181,10 @@ pub(crate) fn server_yaml(world: &World, data: &Path, address: &str, setup: &Set
     let sandbox = format!("sandbox: {{network: {network}, writable: [{}]{require}}}\n", writable.join(", "));
     let matches = setup.matches.clone().unwrap_or_else(|| world.repo_name());
     format!(
-        "listen: {address}\nurl: http://{address}\ndata_dir: {}\ngithub:\n  api_url: {}\n  webhook_secret: \
+        "listen: {address}\nurl: http://{address}\ndata_dir: {}\n{}  webhook_secret: \
          file:{secret}\n{auth}repos:\n  - match: \"{matches}\"\n{}{sandbox}{}",
         data.join("data").display(),
-        world.api_url(),
+        world.forge.server_part(),
         setup.repo,
         setup.yaml,
     )

@@ -7,6 +7,8 @@
 mod apps;
 mod comments;
 mod error;
+pub(super) mod news;
+mod payload;
 mod pulls;
 mod repos;
 mod statuses;
@@ -22,8 +24,19 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, patch, post};
 use error::ApiError;
+use payload::Shapes;
 use serde::Deserialize;
 use serde_json::Value;
+
+/// Where the API is, as on GitHub Enterprise Server.
+pub(super) const API: &str = "/api/v3";
+
+/// GitHub's limit for the text of a comment, in characters.
+pub(super) const LONGEST_COMMENT: usize = 65_536;
+
+fn shapes(world: &World) -> Shapes {
+    Shapes { url: world.origin().to_owned() }
+}
 
 pub(super) fn router(world: &World) -> Router<World> {
     Router::new()
