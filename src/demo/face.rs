@@ -2,11 +2,14 @@
 //! world behind it is the same.
 
 use super::news::News;
+use super::state::How;
 use super::world::World;
-use super::{github, webhook::Outgoing};
+use super::{gitea, github, webhook::Outgoing};
 use crate::domain::id::ForgeKind;
+use crate::domain::pull::Role;
 use axum::Router;
 use axum::http::HeaderMap;
+use axum::response::Response;
 use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
@@ -15,15 +18,17 @@ use std::str::FromStr;
 pub enum Face {
     #[default]
     Github,
+    Gitea,
 }
 
 impl Face {
-    pub const ALL: [Self; 1] = [Self::Github];
+    pub const ALL: [Self; 2] = [Self::Github, Self::Gitea];
 
     #[must_use]
     pub const fn kind(self) -> ForgeKind {
         match self {
             Self::Github => ForgeKind::Github,
+            Self::Gitea => ForgeKind::Gitea,
         }
     }
 
@@ -37,6 +42,7 @@ impl Face {
     pub(super) const fn address(self) -> (&'static str, &'static str) {
         match self {
             Self::Github => ("api_url", github::API),
+            Self::Gitea => ("url", gitea::API),
         }
     }
 
@@ -44,13 +50,14 @@ impl Face {
     pub(super) const fn pull_segment(self) -> &'static str {
         match self {
             Self::Github => "pull",
+            Self::Gitea => "pulls",
         }
     }
 
     /// The refs by which a pull request's head, and its merge with the base branch, can be fetched.
     pub(super) fn refs(self, number: u64) -> (String, String) {
         match self {
-            Self::Github => (format!("refs/pull/{number}/head"), format!("refs/pull/{number}/merge")),
+            Self::Github | Self::Gitea => (format!("refs/pull/{number}/head"), format!("refs/pull/{number}/merge")),
         }
     }
 
@@ -63,6 +70,7 @@ impl Face {
     pub(super) const fn longest_comment(self) -> usize {
         match self {
             Self::Github => github::LONGEST_COMMENT,
+            Self::Gitea => gitea::LONGEST_COMMENT,
         }
     }
 
@@ -70,6 +78,8 @@ impl Face {
     pub(super) const fn token_prefix(self) -> &'static str {
         match self {
             Self::Github => "ghp_",
+            // Forty digits, and nothing before them.
+            Self::Gitea => "",
         }
     }
 
@@ -77,6 +87,24 @@ impl Face {
     pub(super) fn router(self, world: &World) -> Router<World> {
         match self {
             Self::Github => Router::new().nest(github::API, github::router(world)),
+            Self::Gitea => Router::new().nest(gitea::API, gitea::router(world)),
+        }
+    }
+
+    /// How a request is refused that a trouble is about.
+    pub(super) fn refusal(self, how: How) -> Response {
+        match self {
+            Self::Github => github::troubles::refusal(how),
+            Self::Gitea => gitea::refusal(how),
+        }
+    }
+
+    /// What the server's account may do in a repository: what its documentation asks for.
+    pub(super) const fn server_role(self) -> Role {
+        match self {
+            Self::Github => Role::Write,
+            // Only administrators are told what others may do.
+            Self::Gitea => Role::Admin,
         }
     }
 
@@ -84,6 +112,7 @@ impl Face {
     pub(super) fn webhooks(self, world: &World, news: News<'_>) -> Vec<(&'static str, Value)> {
         match self {
             Self::Github => github::news::webhooks(world, news),
+            Self::Gitea => gitea::news::webhooks(world, news),
         }
     }
 
@@ -91,6 +120,7 @@ impl Face {
     pub(super) fn headers(self, delivery: &Outgoing) -> HeaderMap {
         match self {
             Self::Github => github::news::headers(delivery),
+            Self::Gitea => gitea::news::headers(delivery),
         }
     }
 }

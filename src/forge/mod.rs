@@ -4,12 +4,15 @@
 //! A forge's own types stop here, and so do its quirks: how it pages, limits, redirects, fails and authenticates. An
 //! enum and not a trait object: the forges are few, all known, and every one answers the same questions.
 
+mod address;
 mod error;
+mod gitea;
 mod github;
 mod retry;
 pub mod webhook;
 
 pub use error::{ForgeError, ForgeErrorKind, Malformed, SetupError};
+pub use gitea::{Gitea, GiteaSettings};
 pub use github::{Github, GithubAuth, GithubSettings};
 
 use crate::domain::event::{Comment, Event, Reaction};
@@ -28,11 +31,11 @@ use webhook::Proof;
 pub fn event(kind: ForgeKind, event_name: &str, body: &str, host: &str) -> Result<Event, Malformed> {
     match kind {
         ForgeKind::Github => github::event::event(event_name, body, host),
-        // The configuration refuses these, so no delivery of theirs can have been recorded.
-        ForgeKind::Gitlab | ForgeKind::Gitea => Err(Malformed {
-            event: event_name.to_owned(),
-            what: format!("this version does not speak with {}", kind.name()),
-        }),
+        ForgeKind::Gitea => gitea::event::event(event_name, body, host),
+        // The configuration refuses it, so no delivery of its can have been recorded.
+        ForgeKind::Gitlab => {
+            Err(Malformed { event: event_name.to_owned(), what: "this version does not speak with GitLab".to_owned() })
+        }
     }
 }
 
@@ -40,6 +43,8 @@ pub fn event(kind: ForgeKind, event_name: &str, body: &str, host: &str) -> Resul
 #[derive(Debug, Clone)]
 pub enum Forge {
     Github(Github),
+    /// Gitea or Forgejo.
+    Gitea(Gitea),
 }
 
 /// What git needs to fetch from a repository. The address is made from the configuration, never from a payload.
@@ -86,6 +91,7 @@ macro_rules! of {
     ($self:expr, $forge:ident => $ask:expr) => {
         match $self {
             Self::Github($forge) => $ask,
+            Self::Gitea($forge) => $ask,
         }
     };
 }
@@ -96,6 +102,7 @@ impl Forge {
     pub const fn kind(&self) -> ForgeKind {
         match self {
             Self::Github(_) => ForgeKind::Github,
+            Self::Gitea(_) => ForgeKind::Gitea,
         }
     }
 
@@ -110,6 +117,7 @@ impl Forge {
     pub const fn comment_limit(&self) -> usize {
         match self {
             Self::Github(_) => github::COMMENT_MAX,
+            Self::Gitea(_) => gitea::COMMENT_MAX,
         }
     }
 
