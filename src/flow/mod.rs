@@ -53,7 +53,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokens::Tokens;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// Everything that the glue works with. Cheap to clone through the `Arc` that holds it.
 pub struct Flow {
@@ -82,6 +82,8 @@ pub struct Flow {
     pub sandbox: Sandbox,
     /// How the proxies of all cages reach what they may.
     pub outside: Outside,
+    /// Held while a large plan is read.
+    pub large_plans: Semaphore,
     /// What was read of trees lately.
     pub surveys: Surveys,
     /// Rung whenever work was queued.
