@@ -18,6 +18,7 @@ mod github;
 mod markdown;
 mod news;
 mod pages;
+mod record;
 pub mod scenario;
 pub mod script;
 mod serve;

@@ -3,9 +3,12 @@
 
 mod architecture;
 mod attacks;
+mod calls;
 mod container;
 mod demo_story;
+mod faces;
 mod forge_face;
+mod github_app;
 mod passable;
 mod postgres;
 mod sandbox;
