@@ -3,7 +3,7 @@
 use crate::config::{Forges, GithubAuth as Auth};
 use crate::domain::id::ForgeKind;
 use crate::forge::webhook::Proof;
-use crate::forge::{Forge, Github, GithubAuth, GithubSettings, SetupError};
+use crate::forge::{Forge, Github, GithubAuth, GithubSettings, Gitlab, GitlabSettings, SetupError};
 use crate::web::Hook;
 
 /// The forges that a configuration describes. Nothing is sent yet.
@@ -20,6 +20,10 @@ pub(super) fn connect(config: &Forges) -> Vec<(ForgeKind, Result<Forge, SetupErr
         let made = Github::new(&GithubSettings { api_url: github.api_url.clone(), auth });
         forges.push((ForgeKind::Github, made.map(Forge::Github)));
     }
+    if let Some(gitlab) = &config.gitlab {
+        let made = Gitlab::new(&GitlabSettings { url: gitlab.url.clone(), token: gitlab.token.clone() });
+        forges.push((ForgeKind::Gitlab, made.map(Forge::Gitlab)));
+    }
     forges
 }
 
@@ -28,6 +32,10 @@ pub(super) fn hooks(config: &Forges) -> Vec<Hook> {
     let mut hooks = Vec::new();
     if let Some(github) = &config.github {
         hooks.push(Hook { host: github.host(), proof: Proof::Github(github.webhook_secret.clone()) });
+    }
+    if let Some(gitlab) = &config.gitlab {
+        let (token, signing) = (gitlab.webhook_secret.clone(), gitlab.signing_token.clone());
+        hooks.push(Hook { host: gitlab.host(), proof: Proof::Gitlab { token, signing } });
     }
     hooks
 }

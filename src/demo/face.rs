@@ -3,7 +3,7 @@
 
 use super::news::News;
 use super::world::World;
-use super::{github, webhook::Outgoing};
+use super::{github, gitlab, webhook::Outgoing};
 use crate::domain::id::ForgeKind;
 use axum::Router;
 use axum::http::HeaderMap;
@@ -15,15 +15,17 @@ use std::str::FromStr;
 pub enum Face {
     #[default]
     Github,
+    Gitlab,
 }
 
 impl Face {
-    pub const ALL: [Self; 1] = [Self::Github];
+    pub const ALL: [Self; 2] = [Self::Github, Self::Gitlab];
 
     #[must_use]
     pub const fn kind(self) -> ForgeKind {
         match self {
             Self::Github => ForgeKind::Github,
+            Self::Gitlab => ForgeKind::Gitlab,
         }
     }
 
@@ -37,6 +39,7 @@ impl Face {
     pub(super) const fn address(self) -> (&'static str, &'static str) {
         match self {
             Self::Github => ("api_url", github::API),
+            Self::Gitlab => ("url", gitlab::API),
         }
     }
 
@@ -44,6 +47,7 @@ impl Face {
     pub(super) const fn pull_segment(self) -> &'static str {
         match self {
             Self::Github => "pull",
+            Self::Gitlab => "-/merge_requests",
         }
     }
 
@@ -51,6 +55,9 @@ impl Face {
     pub(super) fn refs(self, number: u64) -> (String, String) {
         match self {
             Self::Github => (format!("refs/pull/{number}/head"), format!("refs/pull/{number}/merge")),
+            Self::Gitlab => {
+                (format!("refs/merge-requests/{number}/head"), format!("refs/merge-requests/{number}/merge"))
+            }
         }
     }
 
@@ -63,6 +70,7 @@ impl Face {
     pub(super) const fn longest_comment(self) -> usize {
         match self {
             Self::Github => github::LONGEST_COMMENT,
+            Self::Gitlab => gitlab::LONGEST_COMMENT,
         }
     }
 
@@ -70,6 +78,7 @@ impl Face {
     pub(super) const fn token_prefix(self) -> &'static str {
         match self {
             Self::Github => "ghp_",
+            Self::Gitlab => "glpat-",
         }
     }
 
@@ -77,6 +86,7 @@ impl Face {
     pub(super) fn router(self, world: &World) -> Router<World> {
         match self {
             Self::Github => Router::new().nest(github::API, github::router(world)),
+            Self::Gitlab => Router::new().nest(gitlab::API, gitlab::router(world)),
         }
     }
 
@@ -84,6 +94,7 @@ impl Face {
     pub(super) fn webhooks(self, world: &World, news: News<'_>) -> Vec<(&'static str, Value)> {
         match self {
             Self::Github => github::news::webhooks(world, news),
+            Self::Gitlab => gitlab::news::webhooks(world, news),
         }
     }
 
@@ -91,6 +102,7 @@ impl Face {
     pub(super) fn headers(self, delivery: &Outgoing) -> HeaderMap {
         match self {
             Self::Github => github::news::headers(delivery),
+            Self::Gitlab => gitlab::news::headers(delivery),
         }
     }
 }

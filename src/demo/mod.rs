@@ -14,6 +14,7 @@ mod face;
 mod git;
 mod git_http;
 mod github;
+mod gitlab;
 mod markdown;
 mod news;
 mod pages;

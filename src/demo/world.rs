@@ -302,6 +302,8 @@ impl World {
                 pulls: BTreeMap::new(),
                 statuses: Vec::new(),
                 required_statuses: Vec::new(),
+                pipelines: Vec::new(),
+                project_hooks: Vec::new(),
             };
             state.repos.insert(path.into(), repo);
         });

@@ -67,6 +67,8 @@ pub enum SetupError {
     Address { url: String, why: &'static str },
     #[error("the GitHub token is {0}")]
     Token(&'static str),
+    #[error("the GitLab token is {0}")]
+    GitlabToken(&'static str),
     #[error(
         "the GitHub App's private key can't be read: {0}; it must be the RSA key in PEM form that GitHub offered for download"
     )]

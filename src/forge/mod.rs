@@ -6,11 +6,13 @@
 
 mod error;
 mod github;
+mod gitlab;
 mod retry;
 pub mod webhook;
 
 pub use error::{ForgeError, ForgeErrorKind, Malformed, SetupError};
 pub use github::{Github, GithubAuth, GithubSettings};
+pub use gitlab::{Gitlab, GitlabSettings, Merge};
 
 use crate::domain::event::{Comment, Event, Reaction};
 use crate::domain::id::{Branch, CommentId, ForgeKind, Login, PullId, RepoName, Sha, TeamName};
@@ -28,8 +30,9 @@ use webhook::Proof;
 pub fn event(kind: ForgeKind, event_name: &str, body: &str, host: &str) -> Result<Event, Malformed> {
     match kind {
         ForgeKind::Github => github::event::event(event_name, body, host),
+        ForgeKind::Gitlab => gitlab::event::event(event_name, body, host),
         // The configuration refuses these, so no delivery of theirs can have been recorded.
-        ForgeKind::Gitlab | ForgeKind::Gitea => Err(Malformed {
+        ForgeKind::Gitea => Err(Malformed {
             event: event_name.to_owned(),
             what: format!("this version does not speak with {}", kind.name()),
         }),
@@ -40,6 +43,7 @@ pub fn event(kind: ForgeKind, event_name: &str, body: &str, host: &str) -> Resul
 #[derive(Debug, Clone)]
 pub enum Forge {
     Github(Github),
+    Gitlab(Gitlab),
 }
 
 /// What git needs to fetch from a repository. The address is made from the configuration, never from a payload.
@@ -86,6 +90,7 @@ macro_rules! of {
     ($self:expr, $forge:ident => $ask:expr) => {
         match $self {
             Self::Github($forge) => $ask,
+            Self::Gitlab($forge) => $ask,
         }
     };
 }
@@ -96,6 +101,7 @@ impl Forge {
     pub const fn kind(&self) -> ForgeKind {
         match self {
             Self::Github(_) => ForgeKind::Github,
+            Self::Gitlab(_) => ForgeKind::Gitlab,
         }
     }
 
@@ -110,6 +116,7 @@ impl Forge {
     pub const fn comment_limit(&self) -> usize {
         match self {
             Self::Github(_) => github::COMMENT_MAX,
+            Self::Gitlab(_) => gitlab::COMMENT_MAX,
         }
     }
 
