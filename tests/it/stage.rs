@@ -62,7 +62,11 @@ impl Stage {
     }
 
     pub(crate) async fn set(files: &[(&str, &str)], setup: Setup) -> Self {
-        let world = World::with(files).await;
+        Self::around(World::with(files).await, setup).await
+    }
+
+    /// A server for a world that is there already.
+    pub(crate) async fn around(world: World, setup: Setup) -> Self {
         let data = tempfile::tempdir().unwrap();
         let server = start(&world, data.path(), &setup).await;
         Self { world, server, data }

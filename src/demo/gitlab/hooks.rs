@@ -57,7 +57,8 @@ pub(super) async fn edit(
     let settings = settings(&body)?;
     world.change(|state| {
         let repo = state.repo_mut(&path).ok_or_else(|| ApiError::not_found("Project"))?;
-        let hook = repo.project_hooks.iter_mut().find(|found| found.id == hook).ok_or_else(|| ApiError::not_found(""))?;
+        let hook =
+            repo.project_hooks.iter_mut().find(|found| found.id == hook).ok_or_else(|| ApiError::not_found(""))?;
         hook.settings.extend(settings);
         Ok(Json(shape(hook)))
     })

@@ -1,7 +1,7 @@
 //! The webhooks that GitLab sends. Source: "Webhook events", "Webhooks".
 
 use super::shapes;
-use super::shapes::time;
+use super::shapes::{time, username};
 use crate::demo::news::{CommentNews, News, PullNews, ReviewNews};
 use crate::demo::state::{Pull, Repo, ReviewState, State};
 use crate::demo::webhook::{self, Outgoing};
@@ -122,9 +122,8 @@ pub(in crate::demo) fn webhooks(world: &World, news: News<'_>) -> Vec<(&'static 
 }
 
 fn merge_request(world: &World, state: &State, repo: &Repo, pull: &Pull, what: PullNews<'_>, by: &str) -> Value {
-    let change = |field: &str, previous: Value, current: Value| {
-        json!({ field: { "previous": previous, "current": current } })
-    };
+    let change =
+        |field: &str, previous: Value, current: Value| json!({ field: { "previous": previous, "current": current } });
     let (action, more, changes) = match what {
         PullNews::Opened => ("open", json!({}), json!({})),
         PullNews::Reopened => ("reopen", json!({}), json!({})),
@@ -182,8 +181,21 @@ fn attributes(world: &World, state: &State, repo: &Repo, pull: &Pull) -> Value {
         "last_commit": { "id": pull.head },
     });
     for field in [
-        "id", "iid", "target_branch", "source_branch", "source_project_id", "target_project_id", "title", "description",
-        "created_at", "updated_at", "state", "draft", "work_in_progress", "merge_status", "detailed_merge_status",
+        "id",
+        "iid",
+        "target_branch",
+        "source_branch",
+        "source_project_id",
+        "target_project_id",
+        "title",
+        "description",
+        "created_at",
+        "updated_at",
+        "state",
+        "draft",
+        "work_in_progress",
+        "merge_status",
+        "detailed_merge_status",
         "merge_commit_sha",
     ] {
         attributes[field] = shape[field].clone();
@@ -192,8 +204,14 @@ fn attributes(world: &World, state: &State, repo: &Repo, pull: &Pull) -> Value {
 }
 
 fn user(state: &State, login: &str) -> Value {
-    let id = state.user(login).map(|user| user.id);
-    json!({ "id": id, "name": login, "username": login, "avatar_url": null, "email": "[REDACTED]" })
+    let user = state.user(login);
+    json!({
+        "id": user.map(|user| user.id),
+        "name": login,
+        "username": user.map(username),
+        "avatar_url": null,
+        "email": "[REDACTED]",
+    })
 }
 
 fn project(world: &World, repo: &Repo) -> Value {

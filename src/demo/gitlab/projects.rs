@@ -62,7 +62,8 @@ pub(super) async fn members(
     let all = world.read(|state| {
         let repo = visible(state, &login, &id)?;
         let wanted = search.query.as_deref().unwrap_or_default().to_lowercase();
-        let members = repo.roles.iter().filter(|(name, role)| **role > Role::None && name.to_lowercase().contains(&wanted));
+        let members =
+            repo.roles.iter().filter(|(name, role)| **role > Role::None && name.to_lowercase().contains(&wanted));
         let shape = |(name, role): (&String, &Role)| {
             let mut shape = shapes(&world).login(state, name);
             shape["access_level"] = access_level(*role).into();

@@ -32,16 +32,22 @@ pub(super) const fn access_level(role: Role) -> u32 {
     }
 }
 
+/// A program's account has a name that GitLab makes.
+pub(super) fn username(user: &User) -> String {
+    if user.bot { format!("project_1_bot_{:08x}", user.id) } else { user.login.clone() }
+}
+
 impl Shapes {
     pub(super) fn user(&self, user: &User) -> Value {
+        let username = username(user);
         json!({
             "id": user.id,
-            "username": user.login,
             "name": user.login,
             "state": "active",
             "locked": false,
             "avatar_url": null,
-            "web_url": format!("{}/{}", self.url, user.login),
+            "web_url": format!("{}/{username}", self.url),
+            "username": username,
         })
     }
 

@@ -240,9 +240,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_project_s_path_is_one_segment_below_the_configured_address() {
-        let client = |web: &str| {
-            Client::new(&Url::parse(web).unwrap(), &"glpat-x".into(), Patience::default()).unwrap()
-        };
+        let client =
+            |web: &str| Client::new(&Url::parse(web).unwrap(), &"glpat-x".into(), Patience::default()).unwrap();
         let below = client("https://git.example.com/forge/").url(&["projects", "acme/eu west/infra", "hooks"]);
         assert_eq!(below.as_str(), "https://git.example.com/forge/api/v4/projects/acme%2Feu%20west%2Finfra/hooks");
         assert_eq!(client("https://gitlab.com").url(&["user"]).as_str(), "https://gitlab.com/api/v4/user");

@@ -1,9 +1,9 @@
 //! What `terraplane doctor` asks GitLab: is it there, does it know us, may we do our work. Every finding that is not
 //! fine says what to change and where.
 
+use super::Gitlab;
 use super::client::Request;
 use super::payload::{self, Permissions};
-use super::Gitlab;
 use crate::domain::id::RepoName;
 use crate::forge::{Finding, ForgeError, ForgeErrorKind};
 use serde::Deserialize;
@@ -45,7 +45,10 @@ impl Gitlab {
                     good(what)
                 } else {
                     let has = token.scopes.join("`, `");
-                    bad(what, format!("it has `{has}`, which can't set a status or write a comment: make one with `api`"))
+                    bad(
+                        what,
+                        format!("it has `{has}`, which can't set a status or write a comment: make one with `api`"),
+                    )
                 });
                 if let Some(day) = token.expires_at {
                     let name = token.name.unwrap_or_default();

@@ -34,8 +34,7 @@ impl Gitlab {
     /// See [`ForgeError`]: `Conflict` when the head has moved or GitLab's own checks don't allow the merge.
     pub async fn merge(&self, pull: &PullId, head: &Sha, squash: Option<bool>) -> Result<Merge, ForgeError> {
         let doing = format!("merging {}", short(pull));
-        let project: Merging =
-            self.0.client.json(&Request::get(&doing, self.project_url(&pull.repo, &[])?)).await?;
+        let project: Merging = self.0.client.json(&Request::get(&doing, self.project_url(&pull.repo, &[])?)).await?;
         let mut body = json!({ "sha": head });
         if let Some(squash) = squash {
             body["squash"] = json!(squash);

@@ -48,7 +48,8 @@ impl User {
     /// projects and groups have accounts of their own (<https://docs.gitlab.com/development/internal_users/>).
     pub(super) fn is_program(&self) -> bool {
         let numbered = |prefix: &str| {
-            let rest = self.username.strip_prefix(prefix).map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+            let rest =
+                self.username.strip_prefix(prefix).map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
             rest.is_some_and(|rest| rest == "_bot" || rest.starts_with("_bot_") || is_old_bot(rest))
         };
         numbered("project_")
@@ -363,7 +364,8 @@ mod tests {
         for (level, wanted) in table {
             assert_eq!(role(level), wanted, "{level}");
         }
-        let member = |state: Option<&str>| Member { username: "sam".into(), access_level: 30, state: state.map(Into::into) };
+        let member =
+            |state: Option<&str>| Member { username: "sam".into(), access_level: 30, state: state.map(Into::into) };
         assert_eq!(member(Some("active")).role(), Role::Write);
         assert_eq!(member(None).role(), Role::Write);
         assert_eq!(member(Some("blocked")).role(), Role::None);

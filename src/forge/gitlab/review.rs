@@ -82,7 +82,11 @@ impl Gitlab {
     async fn approved_at(&self, pull: &PullId, by: &Login) -> Result<Option<Timestamp>, ForgeError> {
         let doing = format!("looking when {by} approved {}", short(pull));
         let mut url = self.project_url(&pull.repo, &["events"])?;
-        url.query_pairs_mut().extend_pairs([("action", "approved"), ("target_type", "merge_request"), ("sort", "desc")]);
+        url.query_pairs_mut().extend_pairs([
+            ("action", "approved"),
+            ("target_type", "merge_request"),
+            ("sort", "desc"),
+        ]);
         let request = Request::get(&doing, url.clone());
         let mut found = None;
         let newest = |event: payload::ApprovalEvent| {
@@ -108,7 +112,8 @@ impl Gitlab {
             ControlFlow::Continue(())
         };
         self.0.client.pages(&doing, url, keep).await?;
-        let read = |version: &payload::Version| Ok((payload::time(&version.created_at)?, version.head_commit_sha.parse()?));
+        let read =
+            |version: &payload::Version| Ok((payload::time(&version.created_at)?, version.head_commit_sha.parse()?));
         let mut versions: Vec<(Timestamp, Sha)> =
             listed.iter().map(read).collect::<Result<_, Odd>>().map_err(|odd| failure::unreadable(&request, &odd))?;
         versions.sort_by_key(|(since, _)| std::cmp::Reverse(*since));

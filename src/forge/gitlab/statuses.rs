@@ -74,13 +74,7 @@ impl Gitlab {
         }
     }
 
-    async fn post_status(
-        &self,
-        doing: &str,
-        place: &Place,
-        state: &str,
-        status: &Status,
-    ) -> Result<(), ForgeError> {
+    async fn post_status(&self, doing: &str, place: &Place, state: &str, status: &Status) -> Result<(), ForgeError> {
         let mut body = json!({
             "name": status.context,
             "state": state,
@@ -128,7 +122,11 @@ impl Gitlab {
         if found.is_none() {
             found = self.newest_pipeline(doing, pull, sha).await?;
         }
-        if found.is_none() && is_head && merge_request.state == State::Opened && self.expects_pipeline(pull, sha).await? {
+        if found.is_none()
+            && is_head
+            && merge_request.state == State::Opened
+            && self.expects_pipeline(pull, sha).await?
+        {
             for look in 0..LOOKS {
                 tokio::time::sleep(self.0.client.patience.first_pause * 2u32.pow(look)).await;
                 found = self.newest_pipeline(doing, pull, sha).await?;

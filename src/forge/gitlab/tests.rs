@@ -129,29 +129,43 @@ mod reading {
             approved_by("olga", None),
         ] });
         hub.on(&format!("GET {MR}/approvals"), says(200, approvals));
-        hub.on(&format!("GET {MR}/versions"), says(200, json!([
-            { "id": 2, "head_commit_sha": sha('a'), "created_at": "2026-11-24T02:00:00.000Z" },
-            { "id": 1, "head_commit_sha": sha('9'), "created_at": "2026-11-24T00:00:00.000Z" },
-        ])));
-        hub.on(&format!("GET {PROJECT}/members/all"), says(200, json!([
-            { "username": "ana", "access_level": 40 }, { "username": "rita", "access_level": 20 },
-            { "username": "olga", "access_level": 30 },
-        ])));
+        hub.on(
+            &format!("GET {MR}/versions"),
+            says(
+                200,
+                json!([
+                    { "id": 2, "head_commit_sha": sha('a'), "created_at": "2026-11-24T02:00:00.000Z" },
+                    { "id": 1, "head_commit_sha": sha('9'), "created_at": "2026-11-24T00:00:00.000Z" },
+                ]),
+            ),
+        );
+        hub.on(
+            &format!("GET {PROJECT}/members/all"),
+            says(
+                200,
+                json!([
+                    { "username": "ana", "access_level": 40 }, { "username": "rita", "access_level": 20 },
+                    { "username": "olga", "access_level": 30 },
+                ]),
+            ),
+        );
         // Before 18.5 the list does not say when.
         hub.on(&format!("GET {PROJECT}/events"), says(200, json!([
             { "action_name": "approved", "target_iid": 8, "author_username": "olga", "created_at": "2026-11-24T05:00:00.000Z" },
             { "action_name": "approved", "target_iid": 7, "author_username": "ana", "created_at": "2026-11-24T04:30:00.000Z" },
             { "action_name": "approved", "target_iid": 7, "author_username": "olga", "created_at": "2026-11-24T04:00:00.000Z" },
         ])));
-        let approval = |by: &str, head, by_writer, at| {
-            Approval { by: by.parse().unwrap(), head, by_writer, at: Timestamp(at) }
-        };
+        let approval =
+            |by: &str, head, by_writer, at| Approval { by: by.parse().unwrap(), head, by_writer, at: Timestamp(at) };
         let hour = |hour: i64| 1_795_478_400_000 + hour * 3_600_000;
-        assert_eq!(hub.gitlab().approvals(&hub.pull_id()).await.unwrap(), [
-            approval("ana", sha('9'), true, hour(1)),
-            approval("rita", sha('a'), false, hour(3)),
-            approval("olga", sha('a'), true, hour(4)),
-        ]);
+        assert_eq!(
+            hub.gitlab().approvals(&hub.pull_id()).await.unwrap(),
+            [
+                approval("ana", sha('9'), true, hour(1)),
+                approval("rita", sha('a'), false, hour(3)),
+                approval("olga", sha('a'), true, hour(4)),
+            ]
+        );
     }
 }
 
@@ -233,7 +247,8 @@ mod statuses {
     }
 
     fn refused() -> Reply {
-        let words = "Cannot transition status via :enqueue from :pending (Reason(s): Status cannot transition via \"enqueue\")";
+        let words =
+            "Cannot transition status via :enqueue from :pending (Reason(s): Status cannot transition via \"enqueue\")";
         says(400, json!({ "message": words }))
     }
 
@@ -244,10 +259,13 @@ mod statuses {
         hub.on(&format!("GET {MR}"), says(200, merge_request(&head_pipeline)));
         hub.on(&on(&sha('a')), says(201, json!({ "id": 1 })));
         hub.gitlab().set_status(&hub.pull_id(), &sha('a'), &status(StatusState::Success)).await.unwrap();
-        assert_eq!(hub.seen(&on(&sha('a')))[0].body, json!({
-            "name": "terraplane/plan", "state": "success", "description": "1 project planned", "pipeline_id": 31,
-            "target_url": "https://terraplane.example.com/runs/1",
-        }));
+        assert_eq!(
+            hub.seen(&on(&sha('a')))[0].body,
+            json!({
+                "name": "terraplane/plan", "state": "success", "description": "1 project planned", "pipeline_id": 31,
+                "target_url": "https://terraplane.example.com/runs/1",
+            })
+        );
     }
 
     #[tokio::test]
@@ -363,13 +381,14 @@ mod writing {
         assert_eq!(hub.seen(&format!("PUT {MR}/notes/41"))[0].body, json!({ "body": "<!-- m -->\n\u{200b}/close" }));
 
         hub.on("GET /user", says(200, json!({ "username": "terraplane" })));
-        let note = |id: u64, by: &str, system: bool| {
-            json!({ "id": id, "body": "<!-- m -->\ntext", "author": { "username": by }, "system": system, "created_at": "x" })
-        };
+        let note = |id: u64, by: &str, system: bool| json!({ "id": id, "body": "<!-- m -->\ntext", "author": { "username": by }, "system": system, "created_at": "x" });
         let first = says(200, json!([note(1, "sam", false), note(2, "terraplane", true)]));
         let next = "<https://elsewhere.example/api/v4/notes?page=2&per_page=100>; rel=\"next\"";
         hub.on(&format!("GET {MR}/notes"), first.with("link", next));
-        hub.on(&format!("GET {MR}/notes"), says(200, json!([note(3, "Terraplane", false), note(4, "terraplane", false)])));
+        hub.on(
+            &format!("GET {MR}/notes"),
+            says(200, json!([note(3, "Terraplane", false), note(4, "terraplane", false)])),
+        );
         assert_eq!(gitlab.find_comment(&id, "<!-- m -->").await, Ok(Some(CommentId(3))));
         let queries: Vec<String> = hub.seen(&format!("GET {MR}/notes")).into_iter().map(|seen| seen.query).collect();
         assert_eq!(queries, ["sort=asc&order_by=created_at&per_page=100", "page=2&per_page=100"]);
@@ -416,7 +435,10 @@ mod writing {
         let gitlab = hub.gitlab();
         gitlab.react(&hub.pull_id(), CommentId(41), Reaction::Seen).await.unwrap();
         assert_eq!(hub.seen(&format!("POST {awards}"))[0].body, json!({ "name": "eyes" }));
-        hub.instead(&format!("GET {awards}"), says(200, json!([{ "name": "eyes", "user": { "username": "terraplane" } }])));
+        hub.instead(
+            &format!("GET {awards}"),
+            says(200, json!([{ "name": "eyes", "user": { "username": "terraplane" } }])),
+        );
         gitlab.react(&hub.pull_id(), CommentId(41), Reaction::Seen).await.unwrap();
         assert_eq!(hub.seen(&format!("POST {awards}")).len(), 1);
     }
@@ -526,7 +548,10 @@ mod looking {
 
     fn ready(hub: &Hub) {
         hub.on("GET /user", says(200, json!({ "username": "terraplane" })));
-        hub.on("GET /personal_access_tokens/self", says(200, json!({ "name": "t", "scopes": ["api"], "expires_at": "2027-01-01" })));
+        hub.on(
+            "GET /personal_access_tokens/self",
+            says(200, json!({ "name": "t", "scopes": ["api"], "expires_at": "2027-01-01" })),
+        );
         let permissions = json!({ "project_access": { "access_level": 30 }, "group_access": { "access_level": 40 } });
         hub.on(&format!("GET {PROJECT}"), says(200, json!({ "default_branch": "main", "permissions": permissions })));
         let hook = json!({

@@ -93,9 +93,10 @@ fn signed(signing: &SecretString, headers: &HeaderMap, body: &[u8], now: Timesta
         mac.update(part);
     }
     // There may be several, while a key is being replaced.
-    given.split(' ').filter_map(|given| STANDARD.decode(given.strip_prefix("v1,")?).ok()).any(|given| {
-        mac.clone().verify_slice(&given).is_ok()
-    })
+    given
+        .split(' ')
+        .filter_map(|given| STANDARD.decode(given.strip_prefix("v1,")?).ok())
+        .any(|given| mac.clone().verify_slice(&given).is_ok())
 }
 
 /// What one delivery and all of its repetitions have in common, and no other delivery. `webhook-id` and, since 17.4,

@@ -118,9 +118,10 @@ async fn webhooks_that_come_twice_late_or_in_another_order_end_in_the_same_state
     late.comment("kim", "terraplane plan");
     late.push(&[("prod/main.tf", &resource("web", "four"))]).await;
     let merged = late.merge("ana").await;
-    let lost = stage.world.forge.read(|state| {
-        state.deliveries.iter().rev().take(6).map(|d| (d.id.clone(), d.kind)).collect::<Vec<_>>()
-    });
+    let lost = stage
+        .world
+        .forge
+        .read(|state| state.deliveries.iter().rev().take(6).map(|d| (d.id.clone(), d.kind)).collect::<Vec<_>>());
     for (id, _) in lost.iter().filter(|(_, kind)| *kind != "push") {
         stage.world.forge.redeliver(id);
     }

@@ -17,7 +17,7 @@
 
 mod pull;
 
-pub use pull::{NewPullRequest, PullRequest};
+pub use pull::{LIVE_MARKER, NewPullRequest, PullRequest};
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -57,7 +57,12 @@ pub struct World {
 impl World {
     /// A world whose repository holds these files on `main`.
     pub async fn with(files: &[(&str, &str)]) -> Self {
-        let forge = Forge::start(Settings { face: face(), ..Settings::new(program("git")) }).await.unwrap();
+        Self::like(face(), files).await
+    }
+
+    /// The same, like this forge.
+    pub async fn like(face: Face, files: &[(&str, &str)]) -> Self {
+        let forge = Forge::start(Settings { face, ..Settings::new(program("git")) }).await.unwrap();
         let files: Vec<Change> = files.iter().map(|(path, text)| Change::write(*path, *text)).collect();
         forge.add_repo(REPO, &files).await.unwrap();
         for (login, role) in [("ana", Role::Maintain), ("sam", Role::Write), ("kim", Role::Write), ("rita", Role::Read)]

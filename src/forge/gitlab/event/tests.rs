@@ -133,7 +133,10 @@ fn every_other_note_is_ignored_with_a_reason() {
 #[test]
 fn what_we_know_nothing_of_is_no_error() {
     assert_eq!(ignored(&payload("push", &json!({}))), "nothing follows from `push` events");
-    assert_eq!(ignored(&payload("an event of tomorrow", &json!({}))), "nothing follows from `an event of tomorrow` events");
+    assert_eq!(
+        ignored(&payload("an event of tomorrow", &json!({}))),
+        "nothing follows from `an event of tomorrow` events"
+    );
     let action = merge_request("an action of tomorrow", &json!({}), &json!({}));
     assert_eq!(ignored(&action), "nothing follows from the action `an action of tomorrow` of merge request events");
     let odd = meaning("Emoji Hook", &json!({ "object_kind": 7, "project": "odd" }));

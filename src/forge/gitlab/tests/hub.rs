@@ -122,7 +122,8 @@ async fn answer(State(inside): State<Arc<Mutex<Inside>>>, request: Request) -> R
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let path = head.uri.path().strip_prefix("/api/v4").unwrap_or("outside of the API");
     let line = format!("{} {path}", head.method);
-    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let header =
+        |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let reply = {
         let mut inside = inside.lock().unwrap();
         inside.seen.push(Seen {
@@ -132,9 +133,8 @@ async fn answer(State(inside): State<Arc<Mutex<Inside>>>, request: Request) -> R
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         });
         let replies = inside.replies.get_mut(&line);
-        let reply = replies.and_then(|replies| {
-            if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() }
-        });
+        let reply =
+            replies.and_then(|replies| if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() });
         if reply.is_none() || !header("user-agent").starts_with("terraplane/") {
             inside.strangers.push(line);
         }
