@@ -2,11 +2,14 @@
 //! world behind it is the same.
 
 use super::news::News;
+use super::state::How;
 use super::world::World;
-use super::{github, gitlab, webhook::Outgoing};
+use super::{gitea, github, gitlab, webhook::Outgoing};
 use crate::domain::id::ForgeKind;
+use crate::domain::pull::Role;
 use axum::Router;
 use axum::http::HeaderMap;
+use axum::response::Response;
 use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
@@ -16,16 +19,18 @@ pub enum Face {
     #[default]
     Github,
     Gitlab,
+    Gitea,
 }
 
 impl Face {
-    pub const ALL: [Self; 2] = [Self::Github, Self::Gitlab];
+    pub const ALL: [Self; 3] = [Self::Github, Self::Gitlab, Self::Gitea];
 
     #[must_use]
     pub const fn kind(self) -> ForgeKind {
         match self {
             Self::Github => ForgeKind::Github,
             Self::Gitlab => ForgeKind::Gitlab,
+            Self::Gitea => ForgeKind::Gitea,
         }
     }
 
@@ -40,6 +45,7 @@ impl Face {
         match self {
             Self::Github => ("api_url", github::API),
             Self::Gitlab => ("url", gitlab::API),
+            Self::Gitea => ("url", gitea::API),
         }
     }
 
@@ -48,13 +54,14 @@ impl Face {
         match self {
             Self::Github => "pull",
             Self::Gitlab => "-/merge_requests",
+            Self::Gitea => "pulls",
         }
     }
 
     /// The refs by which a pull request's head, and its merge with the base branch, can be fetched.
     pub(super) fn refs(self, number: u64) -> (String, String) {
         match self {
-            Self::Github => (format!("refs/pull/{number}/head"), format!("refs/pull/{number}/merge")),
+            Self::Github | Self::Gitea => (format!("refs/pull/{number}/head"), format!("refs/pull/{number}/merge")),
             Self::Gitlab => {
                 (format!("refs/merge-requests/{number}/head"), format!("refs/merge-requests/{number}/merge"))
             }
@@ -71,6 +78,7 @@ impl Face {
         match self {
             Self::Github => github::LONGEST_COMMENT,
             Self::Gitlab => gitlab::LONGEST_COMMENT,
+            Self::Gitea => gitea::LONGEST_COMMENT,
         }
     }
 
@@ -79,6 +87,8 @@ impl Face {
         match self {
             Self::Github => "ghp_",
             Self::Gitlab => "glpat-",
+            // Forty digits, and nothing before them.
+            Self::Gitea => "",
         }
     }
 
@@ -87,6 +97,25 @@ impl Face {
         match self {
             Self::Github => Router::new().nest(github::API, github::router(world)),
             Self::Gitlab => Router::new().nest(gitlab::API, gitlab::router(world)),
+            Self::Gitea => Router::new().nest(gitea::API, gitea::router(world)),
+        }
+    }
+
+    /// How a request is refused that a trouble is about.
+    pub(super) fn refusal(self, how: How) -> Response {
+        match self {
+            Self::Github => github::troubles::refusal(how),
+            Self::Gitlab => gitlab::refusal(how),
+            Self::Gitea => gitea::refusal(how),
+        }
+    }
+
+    /// What the server's account may do in a repository: what its documentation asks for.
+    pub(super) const fn server_role(self) -> Role {
+        match self {
+            Self::Github | Self::Gitlab => Role::Write,
+            // Only administrators are told what others may do.
+            Self::Gitea => Role::Admin,
         }
     }
 
@@ -95,6 +124,7 @@ impl Face {
         match self {
             Self::Github => github::news::webhooks(world, news),
             Self::Gitlab => gitlab::news::webhooks(world, news),
+            Self::Gitea => gitea::news::webhooks(world, news),
         }
     }
 
@@ -103,6 +133,7 @@ impl Face {
         match self {
             Self::Github => github::news::headers(delivery),
             Self::Gitlab => gitlab::news::headers(delivery),
+            Self::Gitea => gitea::news::headers(delivery),
         }
     }
 }

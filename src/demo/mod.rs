@@ -4,7 +4,7 @@
 //!    troubles that a test wants ([`state::Trouble`]).
 //! 2. [`world`] holds it, together with real bare git repositories, and has the verbs: open, push, comment, review,
 //!    merge, close. Every verb sends the webhook that the forge would send.
-//! 3. A [`Face`] makes it look like one forge: `github` is its GitHub face over HTTP, as strict as GitHub. The server works
+//! 3. A [`Face`] makes it look like one forge: `github` and `gitea` are HTTP as strict as theirs. The server works
 //!    against it through the very same adapter. `git_http` serves the repositories.
 //! 4. `pages` are for people. [`scenario`] fills the world with the sample repository; [`script`] plays the story.
 //!
@@ -13,6 +13,7 @@
 mod face;
 mod git;
 mod git_http;
+mod gitea;
 mod github;
 mod gitlab;
 mod markdown;
@@ -22,6 +23,7 @@ pub mod scenario;
 pub mod script;
 mod serve;
 pub mod state;
+mod troubles;
 mod wait;
 mod webhook;
 pub mod world;

@@ -2,7 +2,8 @@
 
 use crate::domain::id::{Sha, Timestamp};
 use crate::domain::pull::Role;
-use std::collections::{BTreeMap, VecDeque};
+use axum::http::StatusCode;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub struct State {
     pub repos: BTreeMap<String, Repo>,
     /// Where the App is installed: the number of the installation by owner.
     pub installations: BTreeMap<String, u64>,
+    /// By `organisation/name`.
+    pub teams: BTreeMap<String, Team>,
     /// What goes wrong, oldest first. One that was used up is gone.
     pub troubles: Vec<Trouble>,
     /// Every webhook that was due, in order.
@@ -28,6 +31,26 @@ pub struct User {
     pub login: String,
     /// An app's account.
     pub bot: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Team {
+    pub id: u64,
+    pub org: String,
+    pub name: String,
+    pub members: BTreeSet<String>,
+}
+
+/// A webhook of a repository, as it was made through the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstalledHook {
+    pub id: u64,
+    pub url: String,
+    pub content_type: String,
+    pub secret: String,
+    pub events: Vec<String>,
+    pub active: bool,
+    pub at: Timestamp,
 }
 
 #[derive(Debug, Clone)]
@@ -48,8 +71,7 @@ pub struct Repo {
     pub required_statuses: Vec<String>,
     /// GitLab's, oldest first: every status of its stands in one.
     pub pipelines: Vec<Pipeline>,
-    /// GitLab's webhooks of the project, as they were set by its API.
-    pub project_hooks: Vec<ProjectHook>,
+    pub hooks: Vec<InstalledHook>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +84,6 @@ pub struct Pipeline {
     pub source: &'static str,
     /// The head whose merge `sha` is, if it is one that was made to be tested.
     pub of_head: Option<Sha>,
-}
-
-#[derive(Debug, Clone)]
-pub struct ProjectHook {
-    pub id: u64,
-    pub settings: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Debug, Clone)]
@@ -235,9 +251,9 @@ pub struct Trouble {
 pub enum How {
     /// Answers this status (`502`, `500`, `401`, …) and does nothing.
     Answer(u16),
-    /// GitHub's secondary rate limit: 403 with `Retry-After`.
+    /// Too many requests, with `Retry-After`: on GitHub the secondary rate limit (403), elsewhere 429.
     RetryAfter(Duration),
-    /// GitHub's primary rate limit: 403 with `x-ratelimit-remaining: 0` and the moment of its reset.
+    /// GitHub's primary rate limit: 403 with `x-ratelimit-remaining: 0` and the moment of its reset; elsewhere 429.
     RateLimited { reset_in: Duration },
     /// Performs the request, then drops the connection without an answer.
     LoseAnswer,
@@ -252,6 +268,14 @@ pub enum How {
 impl How {
     pub(super) const fn is_about_webhooks(self) -> bool {
         matches!(self, Self::LoseWebhook | Self::RepeatWebhook)
+    }
+
+    /// What it answers instead, if no more than a status.
+    pub(super) fn status(self) -> Option<StatusCode> {
+        match self {
+            Self::Answer(code) => StatusCode::from_u16(code).ok(),
+            _ => None,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ mod talk;
 use super::face::Face;
 use super::git::{GitFailed, Meta, Repositories};
 use super::serve;
-use super::state::{Change, Repo, State};
+use super::state::{Change, InstalledHook, Repo, State, Team};
 use super::webhook::{self, Outgoing};
 use crate::domain::id::{Sha, Timestamp};
 use crate::domain::pull::Role;
@@ -200,6 +200,28 @@ impl World {
         *lock(&self.inner.hook) = Some(hook);
     }
 
+    /// Makes or changes a webhook of a repository, as the API does. From now on webhooks go there.
+    pub(super) fn put_hook(&self, repo: &str, hook: InstalledHook) {
+        if let (true, Ok(url)) = (hook.active, hook.url.parse()) {
+            self.set_hook(Hook { url, secret: hook.secret.clone().into() });
+        }
+        self.change(|state| {
+            if let Some(repo) = state.repo_mut(repo) {
+                repo.hooks.retain(|there| there.id != hook.id);
+                repo.hooks.push(hook);
+            }
+        });
+    }
+
+    /// A team of an organisation, with these members.
+    pub fn add_team(&self, org: &str, name: &str, members: &[&str]) {
+        self.change(|state| {
+            let members = members.iter().map(|login| (*login).to_owned()).collect();
+            let team = Team { id: state.next_id(), org: org.into(), name: name.into(), members };
+            state.teams.insert(format!("{org}/{name}"), team);
+        });
+    }
+
     pub(super) fn hook(&self) -> Option<Hook> {
         lock(&self.inner.hook).clone()
     }
@@ -284,7 +306,8 @@ impl World {
         let roles = if fork_of.is_some() {
             BTreeMap::new()
         } else {
-            BTreeMap::from([(bot.clone(), Role::Write), (format!("{bot}[bot]"), Role::Write)])
+            let role = self.face().server_role();
+            BTreeMap::from([(bot.clone(), role), (format!("{bot}[bot]"), role)])
         };
         self.change(|state| {
             let owner = path.split('/').next().unwrap_or_default();
@@ -303,7 +326,7 @@ impl World {
                 statuses: Vec::new(),
                 required_statuses: Vec::new(),
                 pipelines: Vec::new(),
-                project_hooks: Vec::new(),
+                hooks: Vec::new(),
             };
             state.repos.insert(path.into(), repo);
         });

@@ -4,13 +4,16 @@
 //! A forge's own types stop here, and so do its quirks: how it pages, limits, redirects, fails and authenticates. An
 //! enum and not a trait object: the forges are few, all known, and every one answers the same questions.
 
+mod address;
 mod error;
+mod gitea;
 mod github;
 mod gitlab;
 mod retry;
 pub mod webhook;
 
 pub use error::{ForgeError, ForgeErrorKind, Malformed, SetupError};
+pub use gitea::{Gitea, GiteaSettings};
 pub use github::{Github, GithubAuth, GithubSettings};
 pub use gitlab::{Gitlab, GitlabSettings, Merge};
 
@@ -31,11 +34,7 @@ pub fn event(kind: ForgeKind, event_name: &str, body: &str, host: &str) -> Resul
     match kind {
         ForgeKind::Github => github::event::event(event_name, body, host),
         ForgeKind::Gitlab => gitlab::event::event(event_name, body, host),
-        // The configuration refuses these, so no delivery of theirs can have been recorded.
-        ForgeKind::Gitea => Err(Malformed {
-            event: event_name.to_owned(),
-            what: format!("this version does not speak with {}", kind.name()),
-        }),
+        ForgeKind::Gitea => gitea::event::event(event_name, body, host),
     }
 }
 
@@ -44,6 +43,8 @@ pub fn event(kind: ForgeKind, event_name: &str, body: &str, host: &str) -> Resul
 pub enum Forge {
     Github(Github),
     Gitlab(Gitlab),
+    /// Gitea or Forgejo.
+    Gitea(Gitea),
 }
 
 /// What git needs to fetch from a repository. The address is made from the configuration, never from a payload.
@@ -91,6 +92,7 @@ macro_rules! of {
         match $self {
             Self::Github($forge) => $ask,
             Self::Gitlab($forge) => $ask,
+            Self::Gitea($forge) => $ask,
         }
     };
 }
@@ -102,6 +104,7 @@ impl Forge {
         match self {
             Self::Github(_) => ForgeKind::Github,
             Self::Gitlab(_) => ForgeKind::Gitlab,
+            Self::Gitea(_) => ForgeKind::Gitea,
         }
     }
 
@@ -117,6 +120,7 @@ impl Forge {
         match self {
             Self::Github(_) => github::COMMENT_MAX,
             Self::Gitlab(_) => gitlab::COMMENT_MAX,
+            Self::Gitea(_) => gitea::COMMENT_MAX,
         }
     }
 

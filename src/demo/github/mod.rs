@@ -12,9 +12,10 @@ mod payload;
 mod pulls;
 mod repos;
 mod statuses;
-mod troubles;
+pub(super) mod troubles;
 
 use super::state::{Repo, State as WorldState};
+use super::troubles::meet;
 use super::world::{World, accounts::Caller};
 use crate::domain::pull::Role;
 use axum::Router;
@@ -57,7 +58,7 @@ pub(super) fn router(world: &World) -> Router<World> {
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::not_found())
         .layer(middleware::from_fn_with_state(world.own(), authenticate))
-        .layer(middleware::from_fn_with_state(world.own(), troubles::meet))
+        .layer(middleware::from_fn_with_state(world.own(), meet))
 }
 
 /// Finds out who calls, or refuses.

@@ -17,6 +17,7 @@ mod statuses;
 mod troubles;
 
 use super::state::{Repo, State as WorldState};
+use super::troubles::meet;
 use super::world::{World, accounts::Caller};
 use crate::domain::pull::Role;
 use axum::Router;
@@ -29,6 +30,7 @@ use error::ApiError;
 use serde::Deserialize;
 use serde_json::Value;
 use shapes::Shapes;
+pub(super) use troubles::refusal;
 
 /// Where the API is, below the forge's address.
 pub(super) const API: &str = "/api/v4";
@@ -73,7 +75,7 @@ pub(super) fn router(world: &World) -> Router<World> {
         .fallback(async || ApiError::not_found(""))
         .method_not_allowed_fallback(async || ApiError::not_found(""))
         .layer(middleware::from_fn_with_state(world.own(), authenticate))
-        .layer(middleware::from_fn_with_state(world.own(), troubles::meet))
+        .layer(middleware::from_fn_with_state(world.own(), meet))
 }
 
 /// Finds out who calls, or refuses.

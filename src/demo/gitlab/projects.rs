@@ -76,9 +76,26 @@ pub(super) async fn members(
     Ok(paging.page(&world, &uri, all))
 }
 
-/// `GET /groups/:id/members`: the world has no groups with members.
-pub(super) async fn group_members() -> ApiError {
-    ApiError::not_found("Group")
+/// `GET /groups/:id/members`: those of the group itself.
+pub(super) async fn group_members(
+    State(world): State<World>,
+    Path(id): Path<String>,
+    Query(search): Query<Search>,
+    Query(paging): Query<Paging>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let all = world.read(|state| {
+        let group = state.teams.get(&id).ok_or_else(|| ApiError::not_found("Group"))?;
+        let wanted = search.query.as_deref().unwrap_or_default().to_lowercase();
+        let members = group.members.iter().filter(|name| name.to_lowercase().contains(&wanted));
+        let shape = |name: &String| {
+            let mut shape = shapes(&world).login(state, name);
+            shape["access_level"] = access_level(Role::Write).into();
+            shape
+        };
+        Ok::<_, ApiError>(members.map(shape).collect())
+    })?;
+    Ok(paging.page(&world, &uri, all))
 }
 
 #[derive(Deserialize)]

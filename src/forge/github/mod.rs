@@ -11,7 +11,7 @@ mod payload;
 pub use auth::GithubAuth;
 
 use super::retry::Patience;
-use super::{CloneAccess, ForgeError, SetupError, Status};
+use super::{CloneAccess, ForgeError, SetupError, Status, address};
 use crate::domain::event::{Comment, Reaction};
 use crate::domain::id::{Branch, CommentId, Login, PullId, RepoName, Sha, TeamName};
 use crate::domain::pull::{Approval, Pull, Role};
@@ -69,10 +69,7 @@ impl Github {
         let base = settings.api_url.clone();
         let web = web_address(&base)?;
         let auth = Auth::new(&settings.auth, &base)?;
-        let host = match (web.host_str(), web.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (host, _) => host.unwrap_or_default().to_owned(),
-        };
+        let host = address::host(&web);
         let client = Client { base, auth, patience };
         Ok(Self(Arc::new(Inner { client, web, host, me: OnceCell::new() })))
     }
@@ -326,42 +323,16 @@ fn fits(doing: &str, what: &str, text: &str, max: usize) -> Result<(), ForgeErro
 /// Where people and git find what the API at `base` is about: `api.github.com` serves `github.com`, `api.NAME.ghe.com`
 /// serves `NAME.ghe.com`, and every other host serves itself.
 fn web_address(base: &Url) -> Result<Url, SetupError> {
-    let wrong = |why| SetupError::Address { url: without_credentials(base), why };
-    let host = base.host().ok_or_else(|| wrong("it has no host"))?;
-    let loopback = match &host {
-        Host::Domain(name) => *name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    };
-    match base.scheme() {
-        "https" => {}
-        "http" if loopback => {}
-        "http" => return Err(wrong("plain http is for loopback only: the token would travel readable")),
-        _ => return Err(wrong("it must begin with https://")),
-    }
-    if !base.username().is_empty() || base.password().is_some() {
-        return Err(wrong("it holds credentials; they belong in `token`, or in `app_id` and `private_key`"));
-    }
-    if base.query().is_some() || base.fragment().is_some() {
-        return Err(wrong("it must end with its path"));
-    }
+    address::check(base, "`token`, or in `app_id` and `private_key`")?;
     let mut web = base.clone();
     web.set_path("");
-    if let Host::Domain(name) = host
+    if let Some(Host::Domain(name)) = base.host()
         && let Some(rest) = name.strip_prefix("api.")
         && (rest == "github.com" || rest.ends_with(".ghe.com"))
     {
-        web.set_host(Some(rest)).map_err(|_| wrong("its host is not one"))?;
+        web.set_host(Some(rest)).expect("a part of a host's name is one");
     }
     Ok(web)
-}
-
-fn without_credentials(url: &Url) -> String {
-    let mut url = url.clone();
-    // Both fail only for addresses that can't hold any.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.to_string()
 }
 
 #[cfg(test)]

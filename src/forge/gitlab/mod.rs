@@ -16,10 +16,10 @@ pub use merging::Merge;
 pub(super) use notes::COMMENT_MAX;
 
 use super::retry::Patience;
-use super::{CloneAccess, ForgeError, ForgeErrorKind, SetupError};
-use crate::domain::id::{Branch, Login, PullId, RepoName, Sha, TeamName};
+use super::{CloneAccess, ForgeError, ForgeErrorKind, SetupError, address};
+use crate::domain::id::{Branch, ForgeKind, Login, PullId, RepoName, Sha, TeamName};
 use crate::domain::pull::{Pull, Role};
-use client::{Client, Request, is_loopback};
+use client::{Client, Request};
 use payload::{MergeRequest, State};
 use secrecy::SecretString;
 use std::fmt;
@@ -67,12 +67,10 @@ impl Gitlab {
 
     fn with_patience(settings: &GitlabSettings, patience: Patience) -> Result<Self, SetupError> {
         let web = settings.url.clone();
-        check_address(&web)?;
+        address::check(&web, "`token`")?;
+        address::check_token(ForgeKind::Gitlab, &settings.token)?;
         let client = Client::new(&web, &settings.token, patience)?;
-        let host = match (web.host_str(), web.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (host, _) => host.unwrap_or_default().to_owned(),
-        };
+        let host = address::host(&web);
         Ok(Self(Arc::new(Inner { client, web, host, token: settings.token.clone(), me: OnceCell::new() })))
     }
 
@@ -172,7 +170,7 @@ impl Gitlab {
 
     /// The token is the same for every repository, and there is no other.
     pub(super) async fn clone_access(&self, repo: &RepoName) -> Result<CloneAccess, ForgeError> {
-        std::future::ready(self.address(repo)).await
+        std::future::ready(self.git_address(repo)).await
     }
 
     #[expect(clippy::unused_async, reason = "every forge is asked in the same way")]
@@ -180,7 +178,7 @@ impl Gitlab {
         tracing::warn!(%repo, "GitLab's git does not take the token");
     }
 
-    fn address(&self, repo: &RepoName) -> Result<CloneAccess, ForgeError> {
+    fn git_address(&self, repo: &RepoName) -> Result<CloneAccess, ForgeError> {
         self.is_ours(repo)?;
         let mut url = self.0.web.clone();
         url.path_segments_mut()
@@ -225,32 +223,6 @@ impl Gitlab {
 /// `acme/infra!7`, as people on GitLab write it.
 fn short(pull: &PullId) -> String {
     format!("{}!{}", pull.repo.path(), pull.number)
-}
-
-fn check_address(web: &Url) -> Result<(), SetupError> {
-    let wrong = |why| {
-        let mut shown = web.clone();
-        // Both fail only for addresses that can't hold any.
-        let _ = shown.set_username("");
-        let _ = shown.set_password(None);
-        Err(SetupError::Address { url: shown.to_string(), why })
-    };
-    if web.host().is_none() {
-        return wrong("it has no host");
-    }
-    match web.scheme() {
-        "https" => {}
-        "http" if is_loopback(web) => {}
-        "http" => return wrong("plain http is for loopback only: the token would travel readable"),
-        _ => return wrong("it must begin with https://"),
-    }
-    if !web.username().is_empty() || web.password().is_some() {
-        return wrong("it holds credentials; they belong in `token`");
-    }
-    if web.query().is_some() || web.fragment().is_some() {
-        return wrong("it must end with its path");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
