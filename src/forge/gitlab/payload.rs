@@ -261,7 +261,8 @@ pub(super) struct ApprovalEvent {
 /// The merge request as it was after one of its pushes.
 #[derive(Debug, Deserialize)]
 pub(super) struct Version {
-    pub head_commit_sha: String,
+    /// Null for one without commits.
+    pub head_commit_sha: Option<String>,
     pub created_at: String,
 }
 

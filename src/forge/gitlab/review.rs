@@ -112,10 +112,12 @@ impl Gitlab {
             ControlFlow::Continue(())
         };
         self.0.client.pages(&doing, url, keep).await?;
-        let read =
-            |version: &payload::Version| Ok((payload::time(&version.created_at)?, version.head_commit_sha.parse()?));
-        let mut versions: Vec<(Timestamp, Sha)> =
-            listed.iter().map(read).collect::<Result<_, Odd>>().map_err(|odd| failure::unreadable(&request, &odd))?;
+        let read = |version: &payload::Version| {
+            let head = version.head_commit_sha.as_deref()?;
+            Some(payload::time(&version.created_at).and_then(|since| Ok((since, head.parse()?))))
+        };
+        let read: Result<Vec<(Timestamp, Sha)>, Odd> = listed.iter().filter_map(read).collect();
+        let mut versions = read.map_err(|odd| failure::unreadable(&request, &odd))?;
         versions.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
         Ok(versions)
     }

@@ -27,6 +27,15 @@ struct Place {
     project: String,
     sha: String,
     pipeline: Which,
+    of: Whose,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    MergeRequest,
+    /// The pipelines of a fork are the fork's.
+    Fork,
+    TargetBranch,
 }
 
 #[derive(Debug)]
@@ -60,15 +69,21 @@ impl Gitlab {
                     done => done,
                 }
             }
-            // The pipeline was deleted between the look and the status, or is not the token's to change (a fork's).
+            // The fork is not the token's to change: it stands beside the commit in this project.
             _ if matches!(refused.kind, ForgeErrorKind::NotFound | ForgeErrorKind::Forbidden)
-                && place.project != pull.repo.path() =>
+                && place.of == Whose::Fork =>
             {
                 let sha = sha.to_string();
-                // Not a branch's name: a branch of the same name in this project has other pipelines.
-                let pipeline = Which::Of(format!("refs/merge-requests/{}/head", pull.number));
-                let place = Place { project: pull.repo.path(), sha, pipeline };
+                let pipeline = Which::Of(own_ref(pull));
+                let place = Place { project: pull.repo.path(), sha, pipeline, of: Whose::MergeRequest };
                 self.post_status(&doing, &place, word(status.state), status).await
+            }
+            _ if refused.kind == ForgeErrorKind::Forbidden && place.of == Whose::TargetBranch => {
+                let hint = format!(
+                    " (if `{}` is protected, the token's account has to be allowed to merge into it)",
+                    merge_request.target_branch
+                );
+                Err(ForgeError { message: refused.message + &hint, ..refused })
             }
             _ => Err(refused),
         }
@@ -112,7 +127,7 @@ impl Gitlab {
         };
         if landed.as_ref() == Some(sha) {
             let pipeline = Which::Of(merge_request.target_branch.clone());
-            return Ok(Place { project: pull.repo.path(), sha: sha.to_string(), pipeline });
+            return Ok(Place { project: pull.repo.path(), sha: sha.to_string(), pipeline, of: Whose::TargetBranch });
         }
         let is_head = merge_request.sha.as_deref() == Some(sha.as_str());
         let mut found = match merge_request.head_pipeline.clone().filter(|_| is_head) {
@@ -135,15 +150,18 @@ impl Gitlab {
                 }
             }
         }
-        let source = merge_request.source_project().map_or_else(|| pull.repo.path(), |id| id.to_string());
+        let fork = merge_request.source_project().filter(|_| merge_request.is_from_fork());
+        let project = |id: Option<u64>| id.map_or_else(|| pull.repo.path(), |id| id.to_string());
+        let of = |id: Option<u64>| if id.is_some() && id == fork { Whose::Fork } else { Whose::MergeRequest };
         Ok(match found {
             Some(Pipeline { id, project_id, sha, .. }) => {
-                let project = project_id.map_or_else(|| pull.repo.path(), |id| id.to_string());
-                Place { project, sha, pipeline: Which::Id(id) }
+                Place { project: project(project_id), sha, pipeline: Which::Id(id), of: of(project_id) }
             }
             None => {
-                let project = if merge_request.is_from_fork() { source } else { pull.repo.path() };
-                Place { project, sha: sha.to_string(), pipeline: Which::Of(merge_request.source_branch.clone()) }
+                // A fork that is gone has no branch, and one of the same name in this project is another.
+                let gone = merge_request.is_from_fork() && fork.is_none();
+                let pipeline = Which::Of(if gone { own_ref(pull) } else { merge_request.source_branch.clone() });
+                Place { project: project(fork), sha: sha.to_string(), pipeline, of: of(fork) }
             }
         })
     }
@@ -223,6 +241,11 @@ impl Gitlab {
         self.0.client.pages(&doing, url, look).await?;
         Ok(pass)
     }
+}
+
+/// The merge request's own name in the target project: a branch there that is named like the fork's has other pipelines.
+fn own_ref(pull: &PullId) -> String {
+    format!("refs/merge-requests/{}/head", pull.number)
 }
 
 /// GitLab's word. The others that it knows (`running`, `canceled`, `skipped`) say nothing that we want to say.

@@ -335,6 +335,19 @@ mod statuses {
     }
 
     #[tokio::test]
+    async fn a_protected_branch_says_what_it_asks_for() {
+        let hub = Hub::start().await;
+        let merged =
+            json!({ "state": "merged", "merge_commit_sha": sha('d'), "merged_at": "2026-11-24T02:00:00.000Z" });
+        hub.on(&format!("GET {MR}"), says(200, merge_request(&merged)));
+        hub.on(&on_path(&sha('d')), says(403, json!({ "message": "403 Forbidden" })));
+        let error =
+            hub.gitlab().set_status(&hub.pull_id(), &sha('d'), &status(StatusState::Success)).await.unwrap_err();
+        assert_eq!(error.kind, ForgeErrorKind::Forbidden);
+        assert!(error.message.contains("if `main` is protected"), "{error}");
+    }
+
+    #[tokio::test]
     async fn what_a_fork_does_not_allow_is_shown_on_the_commit_in_the_target_project() {
         let hub = Hub::start().await;
         hub.on(&format!("GET {MR}"), says(200, merge_request(&json!({ "source_project_id": 6 }))));

@@ -128,8 +128,16 @@ impl World {
         self.wait("an answer to every webhook", answered).await;
     }
 
-    /// The next `times` requests whose path contains `path` meet this trouble.
+    /// The next `times` requests whose path contains `path` meet this trouble. Both are as on GitHub; another forge has
+    /// words of its own for them.
     pub fn trouble(&self, method: &'static str, path: &str, how: How, times: u32) {
+        let (method, path) = match (self.forge.face(), method, path) {
+            (Face::Gitlab, "PATCH", "/comments") => ("PUT", "/notes"),
+            (Face::Gitlab, _, "/comments") => (method, "/notes"),
+            (Face::Gitlab, _, "/pulls/") => (method, "/merge_requests/"),
+            (Face::Gitlab, _, "/permission") => (method, "/members/"),
+            _ => (method, path),
+        };
         let trouble = Trouble { method: Some(method), path: path.into(), how, times };
         self.forge.change(|state| state.troubles.push(trouble));
     }
