@@ -1,9 +1,13 @@
 //! The world as plain data. Tests read it to see what people would see, and change it to cause trouble.
 
+mod around;
+
+pub use around::{InstalledHook, Team};
+
 use crate::domain::id::{Sha, Timestamp};
 use crate::domain::pull::Role;
 use axum::http::StatusCode;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
@@ -31,26 +35,6 @@ pub struct User {
     pub login: String,
     /// An app's account.
     pub bot: bool,
-}
-
-#[derive(Debug, Clone)]
-pub struct Team {
-    pub id: u64,
-    pub org: String,
-    pub name: String,
-    pub members: BTreeSet<String>,
-}
-
-/// A webhook of a repository, as it was made through the API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InstalledHook {
-    pub id: u64,
-    pub url: String,
-    pub content_type: String,
-    pub secret: String,
-    pub events: Vec<String>,
-    pub active: bool,
-    pub at: Timestamp,
 }
 
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use terraplane::cli::Server;
 use terraplane::config::{Environment, ServerConfig};
+use terraplane::demo::Face;
 use terraplane::sandbox::{self, Level, Sandbox};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
@@ -179,13 +180,14 @@ pub(crate) fn server_yaml(world: &World, data: &Path, address: &str, setup: &Set
     } else {
         format!("  token: file:{}\n", write("token", world.forge.server_token().expose_secret()))
     };
+    let proof = if world.forge.face() == Face::Gitlab { "signing_token" } else { "webhook_secret" };
     let network = if setup.network_of_host { "host" } else { "allow" };
     let require = setup.require.map(|level| format!(", require: \"{level}\"")).unwrap_or_default();
     let writable: Vec<String> = setup.writable.iter().map(|path| format!("\"{}\"", path.display())).collect();
     let sandbox = format!("sandbox: {{network: {network}, writable: [{}]{require}}}\n", writable.join(", "));
     let matches = setup.matches.clone().unwrap_or_else(|| world.repo_name());
     format!(
-        "listen: {address}\nurl: http://{address}\ndata_dir: {}\n{}  webhook_secret: \
+        "listen: {address}\nurl: http://{address}\ndata_dir: {}\n{}  {proof}: \
          file:{secret}\n{auth}repos:\n  - match: \"{matches}\"\n{}{sandbox}{}",
         data.join("data").display(),
         world.forge.server_part(),

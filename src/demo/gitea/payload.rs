@@ -37,8 +37,10 @@ pub(super) fn title(pull: &Pull) -> String {
 
 impl Shapes {
     pub(super) fn user(&self, user: &User) -> Value {
+        // Accounts that nobody has, such as that of the forge's own actions, are below 0.
+        let id = i64::try_from(user.id).unwrap_or_default();
         json!({
-            "id": user.id,
+            "id": if user.bot { -id } else { id },
             "login": user.login,
             "login_name": "",
             "full_name": "",

@@ -112,7 +112,7 @@ impl Reader<'_> {
             }
             Err(error) => return Err(self.malformed(&error)),
         };
-        let kind = head.object_kind.as_deref().unwrap_or_default();
+        let kind = head.object_kind.as_deref().unwrap_or(self.event_name);
         if !matches!(kind, "merge_request" | "note") {
             let repo = head.project.as_ref().and_then(|project| self.repo(project).ok());
             return Ok(self.ignored_kind(repo, kind));

@@ -36,7 +36,8 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The repository of every scenario.
 pub const REPO: &str = "acme/infra";
 
-pub const WEBHOOK_SECRET: &str = "a secret between the forge and the server";
+/// A secret for every forge, and for GitLab a signing token: `whsec_` and 32 bytes.
+pub const WEBHOOK_SECRET: &str = "whsec_YmV0d2VlbiB0aGUgZm9yZ2UgYW5kIHRoZSBzZXJ2ZXI=";
 
 /// Which forge the worlds of this process look like: GitHub, unless the table in `faces` runs the scenarios again for
 /// another one.
@@ -45,7 +46,7 @@ fn face() -> Face {
 }
 
 /// The variable by which `faces` says it.
-pub const FACE: &str = "TERRAPLANE_TEST_FORGE";
+pub const FACE: &str = "TEST_FORGE";
 
 #[derive(Clone)]
 pub struct World {
@@ -60,7 +61,7 @@ impl World {
         Self::like(face(), files).await
     }
 
-    /// The same, like this forge.
+    /// The same, of one forge.
     pub async fn like(face: Face, files: &[(&str, &str)]) -> Self {
         let forge = Forge::start(Settings { face, ..Settings::new(program("git")) }).await.unwrap();
         let files: Vec<Change> = files.iter().map(|(path, text)| Change::write(*path, *text)).collect();
