@@ -15,6 +15,7 @@ mod git;
 mod git_http;
 mod gitea;
 mod github;
+mod gitlab;
 mod markdown;
 mod news;
 mod pages;

@@ -53,7 +53,21 @@ pub struct Repo {
     pub statuses: Vec<Status>,
     /// Contexts that must be a success before GitHub allows the merge.
     pub required_statuses: Vec<String>,
+    /// GitLab's, oldest first: every status of its stands in one.
+    pub pipelines: Vec<Pipeline>,
     pub hooks: Vec<InstalledHook>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pipeline {
+    pub id: u64,
+    pub sha: Sha,
+    /// A branch, or one of a merge request's refs.
+    pub reference: String,
+    /// `push`, `merge_request_event`, or `external` for one that was made for a status.
+    pub source: &'static str,
+    /// The head whose merge `sha` is, if it is one that was made to be tested.
+    pub of_head: Option<Sha>,
 }
 
 #[derive(Debug, Clone)]
@@ -67,12 +81,16 @@ pub struct Pull {
     pub head_repo: Option<String>,
     pub head_branch: String,
     pub head: Sha,
+    /// Every head that it has had, with the moment from which on; oldest first.
+    pub heads: Vec<(Timestamp, Sha)>,
     pub base_branch: String,
     /// The base branch's tip when the pull request was last opened, pushed to or retargeted. Like GitHub's, it does not
     /// follow the base branch.
     pub base: Sha,
     pub draft: bool,
     pub phase: Phase,
+    /// How it was merged, if it was.
+    pub merged_with: Option<MergeMethod>,
     /// Whether head and the base branch's present tip merge without a conflict.
     pub mergeable: bool,
     /// How many reads are still answered "not computed yet" (`mergeable: null`), as GitHub does after a push.
@@ -154,6 +172,10 @@ pub struct Status {
     pub target_url: Option<String>,
     pub creator: String,
     pub at: Timestamp,
+    /// GitLab's pipeline that it stands in.
+    pub pipeline: Option<u64>,
+    /// GitLab tells what is pending from what is running.
+    pub running: bool,
 }
 
 /// A commit that is written when its button is pressed.

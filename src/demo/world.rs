@@ -328,6 +328,7 @@ impl World {
                 pulls: BTreeMap::new(),
                 statuses: Vec::new(),
                 required_statuses: Vec::new(),
+                pipelines: Vec::new(),
                 hooks: Vec::new(),
             };
             state.repos.insert(path.into(), repo);

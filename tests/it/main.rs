@@ -9,6 +9,7 @@ mod demo_story;
 mod faces;
 mod forge_face;
 mod github_app;
+mod gitlab;
 mod passable;
 mod postgres;
 mod sandbox;

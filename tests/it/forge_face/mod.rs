@@ -4,6 +4,7 @@ mod api;
 mod app;
 mod git;
 mod gitea;
+mod gitlab;
 mod pages;
 mod troubles;
 mod webhooks;

@@ -17,7 +17,7 @@
 
 mod pull;
 
-pub use pull::{NewPullRequest, PullRequest};
+pub use pull::{LIVE_MARKER, NewPullRequest, PullRequest};
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -36,7 +36,8 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The repository of every scenario.
 pub const REPO: &str = "acme/infra";
 
-pub const WEBHOOK_SECRET: &str = "a secret between the forge and the server";
+/// A secret for every forge, and for GitLab a signing token: `whsec_` and 32 bytes.
+pub const WEBHOOK_SECRET: &str = "whsec_YmV0d2VlbiB0aGUgZm9yZ2UgYW5kIHRoZSBzZXJ2ZXI=";
 
 /// Which forge the worlds of this process look like: GitHub, unless the table in `faces` runs the scenarios again for
 /// another one.
@@ -132,8 +133,16 @@ impl World {
         self.wait("an answer to every webhook", answered).await;
     }
 
-    /// The next `times` requests whose path contains `path` meet this trouble.
+    /// The next `times` requests whose path contains `path` meet this trouble. Both are as on GitHub; another forge has
+    /// words of its own for them.
     pub fn trouble(&self, method: &'static str, path: &str, how: How, times: u32) {
+        let (method, path) = match (self.forge.face(), method, path) {
+            (Face::Gitlab, "PATCH", "/comments") => ("PUT", "/notes"),
+            (Face::Gitlab, _, "/comments") => (method, "/notes"),
+            (Face::Gitlab, _, "/pulls/") => (method, "/merge_requests/"),
+            (Face::Gitlab, _, "/permission") => (method, "/members/"),
+            _ => (method, path),
+        };
         let trouble = Trouble { method: Some(method), path: path.into(), how, times };
         self.forge.change(|state| state.troubles.push(trouble));
     }
