@@ -13,7 +13,8 @@ pub use error::{ForgeError, ForgeErrorKind, Malformed, SetupError};
 pub use github::{Github, GithubAuth, GithubSettings};
 
 use crate::domain::event::{Comment, Event};
-use crate::domain::id::{Branch, CommentId, ForgeKind, Login, PullId, RepoName, Sha};
+use crate::domain::id::{Branch, CommentId, ForgeKind, Login, PullId, RepoName, Sha, Timestamp};
+use crate::domain::missed::{Glimpse, Remark, Seen};
 use crate::domain::pull::{Approval, Pull, Role};
 pub use crate::domain::report::StatusState;
 use secrecy::SecretString;
@@ -55,6 +56,17 @@ pub struct Status {
     pub description: String,
     /// Where a click on it leads.
     pub url: Option<Url>,
+}
+
+/// What changed in a repository since a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// The pull requests that changed in any way.
+    pub pulls: Vec<Glimpse>,
+    /// The comments on pull requests that were written and not edited.
+    pub comments: Vec<Remark>,
+    /// To ask with the next time. Each of its two marks goes with the list of the same name.
+    pub seen: Seen,
 }
 
 /// One thing that `doctor` looked at.
@@ -199,6 +211,29 @@ impl Forge {
     pub async fn clone_refused(&self, repo: &RepoName) {
         match self {
             Self::Github(github) => github.clone_refused(repo).await,
+        }
+    }
+
+    /// What changed in a repository since `seen`, for whoever fears to have missed a webhook. What changed at that very
+    /// moment is told again. Costs one small request for each of the two lists where nothing has changed, and one for each
+    /// further page of a hundred where much has.
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub async fn changes(&self, repo: &RepoName, seen: &Seen) -> Result<Changes, ForgeError> {
+        match self {
+            Self::Github(github) => github.changes(repo, seen).await,
+        }
+    }
+
+    /// Has webhooks sent again that the forge could not deliver since a moment, and returns how many that were. Always 0
+    /// where the forge keeps no such list for us.
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub async fn redeliver_failed(&self, since: Timestamp) -> Result<usize, ForgeError> {
+        match self {
+            Self::Github(github) => github.redeliver_failed(since).await,
         }
     }
 

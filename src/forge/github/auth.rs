@@ -234,6 +234,7 @@ impl Installation {
             body: Some(body),
             // One token too many does no harm.
             repeat: Repeat::Harmless,
+            if_not: None,
         };
         let answer: InstallationToken = repeat_if_harmless(&app.crab, &request, patience).await?.json(&request)?;
         let expires_at = payload::time(&answer.expires_at).map_err(|odd| failure::unreadable(&request, &odd))?;

@@ -1,6 +1,7 @@
 //! GitHub: github.com, GitHub Enterprise Cloud with its own host, and GitHub Enterprise Server.
 
 mod auth;
+mod changes;
 mod client;
 mod doctor;
 pub(super) mod event;
