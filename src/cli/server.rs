@@ -6,7 +6,7 @@ use crate::domain::id::ForgeKind;
 use crate::domain::report;
 use crate::flow::links::Links;
 use crate::flow::tokens::Tokens;
-use crate::flow::{Flow, Pace, Running, Surveys, Worker, clear_work, open_archive};
+use crate::flow::{Flow, Pace, Running, Surveys, Worker, clear_work, keep_catching_up, open_archive};
 use crate::git::{Git, Mirrors};
 use crate::render::Renderer;
 use crate::sandbox::egress::{Outside, Upstream};
@@ -65,6 +65,7 @@ impl Server {
         let router = web::router(web_state(&flow, &draining));
         let http = tokio::spawn(web::serve(listener, router, closed.clone()));
         let worker = Worker::start(&flow);
+        tokio::spawn(keep_catching_up(Arc::clone(&flow), closed.clone()));
         Ok(Self { flow, address, worker, draining, closed, http })
     }
 

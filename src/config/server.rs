@@ -3,10 +3,12 @@
 mod forge;
 mod policy;
 mod sandbox;
+mod upkeep;
 
 pub use forge::{GithubAuth, GithubConfig};
 pub use policy::{ModulesAccess, Phase, RepoPolicy};
 pub use sandbox::{Confinement, Sandbox};
+pub use upkeep::Cleanup;
 
 use super::decode::{Fields, address, checked, duration, list, text};
 use super::environment::{Environment, overlay};
@@ -45,6 +47,9 @@ pub struct ServerConfig {
     pub terraform: TerraformConfig,
     /// How long running applies may go on after the server was told to stop. Default 10 minutes.
     pub grace_period: Duration,
+    /// How often to look for what no webhook told; `None`: never. Default 5 minutes.
+    pub catch_up: Option<Duration>,
+    pub cleanup: Cleanup,
     pub commands: Commands,
 }
 
@@ -202,6 +207,8 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
     }
     let terraform = fields.below("terraform", faults).map(|fields| terraform(fields, faults));
     let grace_period = fields.optional("grace_period", faults, duration);
+    let catch_up = fields.below("catch_up", faults).map(|fields| upkeep::catch_up(fields, faults));
+    let cleanup = fields.below("cleanup", faults).map(|fields| upkeep::cleanup(fields, faults));
     let commands = fields.below("commands", faults).map(|fields| commands(fields, faults));
     fields.finish(faults);
     Some(ServerConfig {
@@ -217,6 +224,8 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         concurrency,
         terraform: terraform.unwrap_or_default(),
         grace_period: grace_period.unwrap_or(Duration::from_secs(10 * 60)),
+        catch_up: catch_up.unwrap_or(Some(upkeep::USUAL_CATCH_UP)),
+        cleanup: cleanup.unwrap_or_default(),
         commands: commands.unwrap_or_default(),
     })
 }

@@ -241,6 +241,8 @@ pub struct Delivery {
     pub id: String,
     pub event: String,
     pub body: String,
+    /// When it was due first.
+    pub at: Timestamp,
     pub answer: Answer,
 }
 

@@ -2,7 +2,7 @@
 //! Source: "Webhook events and payloads", "Validating webhook deliveries".
 
 use super::state::{Answer, Delivery, How};
-use super::world::World;
+use super::world::{World, now};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -36,6 +36,7 @@ impl World {
             id: uuid::Uuid::now_v7().to_string(),
             event: event.into(),
             body: payload.to_string(),
+            at: now(),
             answer: Answer::None,
         };
         let again = self.change(|state| {

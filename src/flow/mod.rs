@@ -10,6 +10,7 @@ mod access;
 mod apply;
 mod bench;
 mod cage;
+mod catch_up;
 mod error;
 mod find;
 mod ingest;
@@ -26,6 +27,7 @@ mod tell;
 pub mod tokens;
 mod worker;
 
+pub use catch_up::keep_catching_up;
 pub use error::FlowError;
 pub use pace::Pace;
 pub use running::Running;

@@ -50,6 +50,19 @@ impl Store {
             .collect()
     }
 
+    /// Whether any line of a comment was carried out.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn has_commanded(&self, repo: &RepoName, comment: CommentId) -> Result<bool, StoreError> {
+        let row = sqlx::query("SELECT 1 AS seen FROM seen_command WHERE repo = $1 AND comment = $2 LIMIT 1")
+            .bind(repo.to_string())
+            .bind(comment.0.cast_signed())
+            .fetch_optional(&self.pools.reads)
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// The comment is on the forge, with a text of this hash. Makes the row of the live comment, which nobody adds.
     ///
     /// # Errors

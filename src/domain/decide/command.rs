@@ -39,6 +39,13 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>, rules: &R
     if let Err(lacking) = authorize(command.verb, asking.actor) {
         return whole(lacking);
     }
+    if matches!(command.verb, Verb::Apply | Verb::Approve) && asking.origin.is_stale() {
+        return whole(
+            "the comment was heard more than 15 minutes after it was written, and nothing is applied by surprise: comment \
+             again"
+                .to_owned(),
+        );
+    }
     if command.verb == Verb::Unlock {
         return unlock(state, &command.selector, asking);
     }

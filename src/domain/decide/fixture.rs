@@ -181,7 +181,7 @@ pub(crate) fn lock_of(state: &mut PullState, holder: &str, applied: bool) {
 }
 
 pub(crate) fn origin(seconds: i64) -> Origin {
-    Origin { comment: CommentId(1), line: 1, author: login("ana"), at: at(seconds) }
+    Origin { comment: CommentId(1), line: 1, author: login("ana"), at: at(seconds), heard_at: at(seconds) }
 }
 
 pub(crate) fn says(verb: Verb, words: &[&str]) -> Parsed {

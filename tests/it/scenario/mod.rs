@@ -3,6 +3,7 @@
 mod commands;
 mod discovery;
 mod merge;
+mod missed;
 mod modules;
 mod pages;
 mod plan;
