@@ -6,7 +6,7 @@ use crate::domain::id::ForgeKind;
 use crate::domain::report;
 use crate::flow::links::Links;
 use crate::flow::tokens::Tokens;
-use crate::flow::{Flow, Pace, Running, Surveys, Worker, clear_work, keep_catching_up, open_archive};
+use crate::flow::{Flow, Pace, Running, Surveys, Tenancy, Worker, clear_work, keep_catching_up, open_archive};
 use crate::git::{Git, Mirrors};
 use crate::render::Renderer;
 use crate::sandbox::egress::{Outside, Upstream};
@@ -41,6 +41,8 @@ pub struct Server {
     draining: Arc<AtomicBool>,
     closed: CancellationToken,
     http: JoinHandle<std::io::Result<()>>,
+    /// Let go at last.
+    _tenancy: Tenancy,
 }
 
 impl Server {
@@ -58,7 +60,11 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         show_level(&sandbox, &config);
-        let flow = Arc::new(assemble(config, address, environment, sandbox).await?);
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("can't create `data_dir` {}", config.data_dir.display()))?;
+        let mut tenancy = Tenancy::begin(&config.data_dir).await?;
+        let flow = Arc::new(assemble(config, address, environment, sandbox, &tenancy.name).await?);
+        tenancy.succeed(&flow.store).await?;
         clear_work(&flow)?;
         let draining = Arc::new(AtomicBool::new(false));
         let closed = CancellationToken::new();
@@ -66,7 +72,7 @@ impl Server {
         let http = tokio::spawn(web::serve(listener, router, closed.clone()));
         let worker = Worker::start(&flow);
         tokio::spawn(keep_catching_up(Arc::clone(&flow), closed.clone()));
-        Ok(Self { flow, address, worker, draining, closed, http })
+        Ok(Self { flow, address, worker, draining, closed, http, _tenancy: tenancy })
     }
 
     /// Begins no new work; running work may finish within `grace`. Webhooks are recorded until the end, and managed
@@ -119,11 +125,10 @@ async fn assemble(
     address: SocketAddr,
     environment: &Environment,
     sandbox: Sandbox,
+    name: &str,
 ) -> anyhow::Result<Flow> {
     let path = environment.get("PATH").cloned().unwrap_or_default();
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("can't create `data_dir` {}", config.data_dir.display()))?;
-    let store = Store::open(config.database.url().expose_secret()).await?;
+    let store = Store::open(config.database.url().expose_secret()).await?.held_by(name);
     let archive = open_archive(&config, &store).await?;
     let scratch = config.data_dir.join("scratch");
     let git = process::find_program(Path::new("git"), OsStr::new(&path))

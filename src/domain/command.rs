@@ -14,11 +14,12 @@ pub enum Verb {
     Apply,
     Approve,
     Unlock,
+    Cancel,
     Help,
 }
 
 impl Verb {
-    pub const ALL: [Self; 5] = [Self::Plan, Self::Apply, Self::Approve, Self::Unlock, Self::Help];
+    pub const ALL: [Self; 6] = [Self::Plan, Self::Apply, Self::Approve, Self::Unlock, Self::Cancel, Self::Help];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -27,6 +28,7 @@ impl Verb {
             Self::Apply => "apply",
             Self::Approve => "approve",
             Self::Unlock => "unlock",
+            Self::Cancel => "cancel",
             Self::Help => "help",
         }
     }

@@ -15,6 +15,7 @@ mod error;
 mod find;
 mod ingest;
 pub mod links;
+mod lost;
 mod pace;
 mod perform;
 mod plan;
@@ -31,7 +32,7 @@ pub use catch_up::keep_catching_up;
 pub use error::FlowError;
 pub use pace::Pace;
 pub use running::Running;
-pub use start::{ArchiveUnusable, clear_work, open_archive};
+pub use start::{ArchiveUnusable, Occupied, Tenancy, clear_work, open_archive};
 pub use survey::Surveys;
 pub use worker::Worker;
 

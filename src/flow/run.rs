@@ -4,9 +4,10 @@ use super::apply::Done;
 use super::bench::{Attempt, Stop, failure};
 use super::cage::Blocked;
 use super::perform::Occasion;
+use super::worker::patiently;
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
-use crate::domain::id::{PullId, RunId, Sha};
+use crate::domain::id::{Login, PullId, RunId, Sha};
 use crate::domain::run::{Failure, Outcome, Run, RunState, Step};
 use crate::store::{Job, Lease, Tx};
 use serde_json::json;
@@ -25,7 +26,16 @@ impl Flow {
         id: RunId,
         cancel: &CancellationToken,
     ) -> Result<(), FlowError> {
-        let Some((mut run, begun)) = self.begin(lease, pull, id).await? else { return Ok(()) };
+        let (mut run, begun) = match self.begin(lease, pull, id).await? {
+            Beginning::Nothing => return Ok(()),
+            Beginning::Now(run, begun) => (*run, begun),
+            Beginning::Lost(mut run) => {
+                tracing::error!(run = %id, attempts = lease.attempts, "an apply lost its server");
+                run.left = Some(self.left_by(&run, cancel).await);
+                let end = End { state: RunState::Interrupted, outcome: Outcome::Failed(interrupted()), commit: None };
+                return patiently(|| self.end_run(lease, &run, &end)).await;
+            }
+        };
         let _running = self.running.begin(id, cancel.clone());
         let blocked = Blocked::default();
         let attempt = Attempt { run: &run, cancel, blocked: &blocked };
@@ -50,15 +60,21 @@ impl Flow {
         run.blocked = blocked.all();
         let done = match done {
             Ok(done) => done,
-            // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by this.
             Err(Stop::Failed(failure)) if cancel.is_cancelled() && failure.step != Step::Apply => {
-                self.put_back(lease, &run).await?;
-                self.store.give_back(lease, now(), "stopped").await?;
-                return Ok(());
+                match self.store.run(id).await?.and_then(|run| run.cancelled_by) {
+                    Some(by) => Done { outcome: Outcome::Failed(cancelled(&by)), commit: None },
+                    // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by
+                    // this.
+                    None => {
+                        patiently(|| self.put_back(lease, &run)).await?;
+                        patiently(|| async { Ok(self.store.give_back(lease, now(), "stopped").await?) }).await?;
+                        return Ok(());
+                    }
+                }
             }
             Err(Stop::Failed(failure)) => Done { outcome: Outcome::Failed(failure), commit: None },
             Err(Stop::Ours(error)) if lease.attempts < most_tries(&error) => {
-                self.put_back(lease, &run).await?;
+                patiently(|| self.put_back(lease, &run)).await?;
                 return Err(error);
             }
             Err(Stop::Ours(error)) => {
@@ -66,34 +82,41 @@ impl Flow {
                 Done { outcome: Outcome::Failed(ours(&error)), commit: None }
             }
         };
-        self.end_run(lease, run, done).await
+        let end = End { state: state_of(&done.outcome), outcome: done.outcome, commit: done.commit };
+        // What was done is told as it was, however long the database is away.
+        patiently(|| self.end_run(lease, &run, &end)).await
     }
 
-    /// Notes that the run is under way, in a transaction that is still to be committed; `None` if there is nothing to do.
-    async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Option<(Run, Tx)>, FlowError> {
+    /// Notes that the run is under way, in a transaction that is still to be committed.
+    async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Beginning, FlowError> {
         let mut tx = self.store.write(&pull.repo).await?;
         tx.hold(lease).await?;
         let run = tx.run(id).await?.filter(|run| matches!(run.state, RunState::Queued | RunState::Running));
         let Some(mut run) = run else {
             tx.finish(lease).await?;
             tx.commit().await?;
-            return Ok(None);
+            return Ok(Beginning::Nothing);
         };
         // What was begun under an earlier lease lost its server. Nobody knows how far an apply came, so it is never
         // repeated; a plan that costs the server its life again and again is not either.
         let lost = run.state == RunState::Running;
-        if lost && (!run.is_plan() || lease.attempts > MOST_PATIENT_TRIES) {
-            tracing::error!(run = %id, attempts = lease.attempts, "a run lost its server");
-            let end = if run.is_plan() {
-                let message = "the server did not survive it, again and again";
-                End { state: RunState::Failed, outcome: Outcome::Failed(failure(Step::Plan, message)), commit: None }
-            } else {
-                End { state: RunState::Interrupted, outcome: Outcome::Failed(interrupted()), commit: None }
-            };
-            self.finish_run(&mut tx, lease, run, end).await?;
+        if lost && !run.is_plan() {
+            return Ok(Beginning::Lost(Box::new(run)));
+        }
+        let given_up = if let Some(by) = &run.cancelled_by {
+            Some(cancelled(by))
+        } else if lost && lease.attempts > MOST_PATIENT_TRIES {
+            tracing::error!(run = %id, attempts = lease.attempts, "a plan lost its server again and again");
+            Some(failure(Step::Plan, "the server did not survive it, again and again"))
+        } else {
+            None
+        };
+        if let Some(failure) = given_up {
+            let end = End { state: RunState::Failed, outcome: Outcome::Failed(failure), commit: None };
+            self.finish_run(&mut tx, lease, run, &end).await?;
             tx.commit().await?;
             self.wake.notify_waiters();
-            return Ok(None);
+            return Ok(Beginning::Nothing);
         }
         run.state = RunState::Running;
         run.started_at = Some(now());
@@ -101,7 +124,7 @@ impl Flow {
         run.network = self.network(&run);
         tx.update_run(&run).await?;
         tx.enqueue(&Job::Tell { pull: run.pull.clone() }, now()).await?;
-        Ok(Some((run, tx)))
+        Ok(Beginning::Now(Box::new(run), tx))
     }
 
     /// The run is queued again, for nothing was changed yet: from here on it counts as never begun.
@@ -120,41 +143,41 @@ impl Flow {
         Ok(())
     }
 
-    async fn end_run(&self, lease: &Lease, run: Run, done: Done) -> Result<(), FlowError> {
+    async fn end_run(&self, lease: &Lease, run: &Run, end: &End) -> Result<(), FlowError> {
         let kind = run.work.kind();
         let mut tx = self.store.write(&run.pull.repo).await?;
         tx.hold(lease).await?;
-        let current = tx.run(run.id).await?;
-        if current.is_none_or(|current| current.state == RunState::Superseded) {
+        let current = tx.run(run.id).await?.filter(|current| current.state != RunState::Superseded);
+        let Some(current) = current else {
             // A newer push made it pointless while it ran: its result is never shown.
             tx.finish(lease).await?;
             tx.commit().await?;
             return Ok(());
-        }
+        };
+        // Somebody may have asked for its end meanwhile.
+        let run = Run { cancelled_by: current.cancelled_by, ..run.clone() };
         let started = run.started_at;
-        let end = End { state: state_of(&done.outcome), outcome: done.outcome, commit: done.commit };
-        let state = end.state;
         self.finish_run(&mut tx, lease, run, end).await?;
         tx.commit().await?;
         self.wake.notify_waiters();
         if let Some(started) = started {
-            metrics::histogram!("terraplane_run_seconds", "kind" => kind, "state" => state.as_str())
+            metrics::histogram!("terraplane_run_seconds", "kind" => kind, "state" => end.state.as_str())
                 .record(now().since(started) as f64 / 1000.0);
         }
         Ok(())
     }
 
     /// Writes the end of a run and everything that follows from it.
-    async fn finish_run(&self, tx: &mut Tx, lease: &Lease, mut run: Run, end: End) -> Result<(), FlowError> {
+    async fn finish_run(&self, tx: &mut Tx, lease: &Lease, mut run: Run, end: &End) -> Result<(), FlowError> {
         run.state = end.state;
         run.finished_at = Some(now());
-        run.outcome = Some(end.outcome);
+        run.outcome = Some(end.outcome.clone());
         tx.update_run(&run).await?;
         let mut known = tx.pull_state(&run.pull).await?;
         if !run.is_plan() {
             // An apply that was begun before the merge is in the base branch by now.
             let merged = || known.as_ref().and_then(|known| known.pull().merge_commit().cloned());
-            self.record_apply(tx, &run, end.commit.or_else(merged)).await?;
+            self.record_apply(tx, &run, end.commit.clone().or_else(merged)).await?;
             known = tx.pull_state(&run.pull).await?;
         }
         if let Some(known) = known {
@@ -200,6 +223,15 @@ const fn most_tries(error: &FlowError) -> u32 {
     if error.may_heal() { MOST_PATIENT_TRIES } else { MOST_TRIES }
 }
 
+/// What is to be done with a run that was claimed.
+enum Beginning {
+    /// It is over, or was brought to its end here.
+    Nothing,
+    Now(Box<Run>, Tx),
+    /// An apply that was begun before and lost its server.
+    Lost(Box<Run>),
+}
+
 /// How a run ended, as it is written.
 struct End {
     state: RunState,
@@ -214,6 +246,11 @@ const fn state_of(outcome: &Outcome) -> RunState {
         Outcome::Differs(_) => RunState::Differs,
         Outcome::Failed(_) => RunState::Failed,
     }
+}
+
+/// Somebody stopped it before it changed anything.
+pub(super) fn cancelled(by: &Login) -> Failure {
+    failure(Step::Prepare, format!("cancelled by {by} before anything was changed"))
 }
 
 fn interrupted() -> Failure {

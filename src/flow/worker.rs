@@ -23,6 +23,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(2);
 /// After terraform was stopped: reading and storing what came of it.
 const LAST_WORDS: Duration = Duration::from_secs(30);
+/// Between two tries to write to a database that is away.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Deliveries and tells that go on at once.
 const LIGHT: usize = 8;
 
@@ -139,9 +141,30 @@ async fn work(flow: &Flow, lease: Lease, cancel: CancellationToken) {
         Err(error) => {
             let wait = error.retry_after(lease.attempts);
             tracing::warn!(job = %lease.job_id, attempt = lease.attempts, error = %error.chain(), wait_ms = wait, "will be tried again");
-            if let Err(error) = flow.store.give_back(&lease, now().plus_ms(wait), &error.chain()).await {
-                tracing::error!(error = %error, "the work could not be given back; its lease will run out");
+            let give_back = || async {
+                Ok(flow.store.give_back(&lease, now().plus_ms(wait), &error.chain()).await?)
+            };
+            if let Err(error) = patiently(give_back).await {
+                tracing::error!(error = %error.chain(), "the work could not be given back");
             }
+        }
+    }
+}
+
+/// Writes something down that must not be forgotten, for as long as it takes the database to come back.
+pub(super) async fn patiently<T, Written>(write: impl Fn() -> Written) -> Result<T, FlowError>
+where
+    Written: Future<Output = Result<T, FlowError>>,
+{
+    let mut pause = Duration::from_millis(200);
+    loop {
+        match write().await {
+            Err(FlowError::Store(error)) if error.may_pass() => {
+                tracing::error!(error = %error, "the database can't be written: trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            done => return done,
         }
     }
 }
@@ -155,7 +178,7 @@ async fn heartbeat(flow: &Flow, lease: &Lease, cancel: &CancellationToken) {
     }
     if let Job::Run { run, .. } = &lease.job
         && let Ok(Some(run)) = flow.store.run(*run).await
-        && run.state.is_over()
+        && (run.state.is_over() || run.cancelled_by.is_some())
     {
         cancel.cancel();
     }

@@ -121,6 +121,8 @@ pub(crate) fn plan_run(id: u128, project: &Project, head: char, state: RunState)
         level: None,
         network: None,
         blocked: Vec::new(),
+        cancelled_by: None,
+        left: None,
         outcome: (state == RunState::Succeeded).then(|| Outcome::Planned(planned(head, 1))),
     }
 }

@@ -1,0 +1,5 @@
+-- Which process holds a job, so that a process never takes its own work for that of a dead one; and why a status will
+-- never be set.
+
+ALTER TABLE job ADD COLUMN holder TEXT;
+ALTER TABLE status ADD COLUMN given_up TEXT;
