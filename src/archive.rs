@@ -85,7 +85,9 @@ impl Archive {
     #[tracing::instrument(level = "debug", name = "archive", skip_all)]
     pub async fn put(&self, name: &ArchiveName, bytes: Vec<u8>) -> Result<(), ArchiveError> {
         let name = name.clone();
-        self.blocking(move |inner| inner.put(&name, bytes)).await
+        let put = self.blocking(move |inner| inner.put(&name, bytes)).await;
+        crate::crash::point("archived");
+        put
     }
 
     /// The bytes under the name; `None` if there are none.

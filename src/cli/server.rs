@@ -6,7 +6,7 @@ use crate::domain::id::ForgeKind;
 use crate::domain::report;
 use crate::flow::links::Links;
 use crate::flow::tokens::Tokens;
-use crate::flow::{Flow, Pace, Running, Surveys, Tenancy, Worker, clear_work, keep_catching_up, open_archive};
+use crate::flow::{Ends, Flow, Pace, Running, Surveys, Tenancy, Worker, clear_work, keep_catching_up, open_archive};
 use crate::git::{Git, Mirrors};
 use crate::render::Renderer;
 use crate::sandbox::egress::{Outside, Upstream};
@@ -155,6 +155,7 @@ async fn assemble(
         address: loopback(address),
         outside: outside(environment)?,
         path,
+        ends: Ends::default(),
         wake: Arc::new(Notify::new()),
         store,
         archive,

@@ -64,6 +64,8 @@ pub struct Pull {
     /// follow the base branch.
     pub base: Sha,
     pub draft: bool,
+    /// Only those who may write can comment.
+    pub locked: bool,
     pub phase: Phase,
     /// Whether head and the base branch's present tip merge without a conflict.
     pub mergeable: bool,
@@ -209,6 +211,8 @@ pub enum How {
     RetryAfter(Duration),
     /// GitHub's primary rate limit: 403 with `x-ratelimit-remaining: 0` and the moment of its reset.
     RateLimited { reset_in: Duration },
+    /// Drops the connection and does nothing.
+    Reset,
     /// Performs the request, then drops the connection without an answer.
     LoseAnswer,
     /// Performs and answers the request after this time.

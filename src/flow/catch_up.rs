@@ -26,6 +26,9 @@ const ON_ITS_WAY: Duration = Duration::from_secs(10);
 /// change again, so that a new server doesn't plan whatever was ever left open.
 const FIRST_LOOK_MS: i64 = 24 * 60 * 60 * 1000;
 
+/// Comments that were written this long before it are heard: whoever wrote one may have waited for the server.
+const FIRST_COMMENTS_MS: i64 = 15 * 60 * 1000;
+
 /// The forge's list of failed webhooks is read this far back at the first time, and a little further than the last time
 /// at all others.
 const FAILED_SINCE_MS: i64 = 24 * 60 * 60 * 1000;
@@ -100,7 +103,7 @@ impl Flow {
                 self.found(forge.kind(), &id, &glimpse.pull, &event).await?;
             }
         }
-        for remark in comments.iter().filter(|remark| !first && self.commands(remark)) {
+        for remark in comments.iter().filter(|remark| self.commands(remark)) {
             if self.store.has_commanded(repo, remark.comment.id).await? {
                 continue;
             }
@@ -176,9 +179,8 @@ impl Flow {
     }
 }
 
-/// Pull requests of the last day; comments from now on.
 fn first_look(now: Timestamp) -> Seen {
-    let mut seen = Seen::until(now);
+    let mut seen = Seen::until(now.plus_ms(-FIRST_COMMENTS_MS));
     seen.pulls.until = now.plus_ms(-FIRST_LOOK_MS);
     seen
 }

@@ -10,7 +10,7 @@ use super::{Flow, FlowError};
 use crate::domain::command::{Origin, Parsed, Verb, parse_comment};
 use crate::domain::decide::{Input, Rules};
 use crate::domain::event::{Comment, Event, PullChange};
-use crate::domain::id::{Branch, DeliveryId, ForgeKind, PullId, Timestamp};
+use crate::domain::id::{Branch, CommentId, DeliveryId, ForgeKind, PullId, Timestamp};
 use crate::domain::permission::authorize;
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
 use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
@@ -55,7 +55,10 @@ impl Flow {
         };
         let pull = match &event {
             Event::Ignored { reason, .. } => return Ok(Some(DeliveryEnd::Ignored(reason.clone()))),
-            Event::PullChanged { pull, .. } | Event::Commented { pull, .. } | Event::Reviewed { pull } => pull.clone(),
+            Event::PullChanged { pull, .. }
+            | Event::Commented { pull, .. }
+            | Event::CommentGone { pull, .. }
+            | Event::Reviewed { pull } => pull.clone(),
         };
         if self.config.policy(&pull.repo).is_none() {
             return Ok(Some(DeliveryEnd::Ignored(format!("no entry of `repos` matches {}", pull.repo))));
@@ -65,6 +68,7 @@ impl Flow {
             Event::Commented { comment, .. } => {
                 self.commented(hearing.lease, &pull, &comment, delivered.received_at).await.map(Some)
             }
+            Event::CommentGone { comment, .. } => self.comment_gone(hearing.lease, &pull, comment).await.map(Some),
             Event::Reviewed { .. } => self.reviewed(hearing.lease, &pull).await.map(Some),
             Event::Ignored { reason, .. } => Ok(Some(DeliveryEnd::Ignored(reason))),
         }
@@ -129,6 +133,19 @@ impl Flow {
         // What the comment offers may depend on it: it is computed anew.
         let mut tx = self.store.write(&id.repo).await?;
         tx.hold(lease).await?;
+        tx.enqueue(&Job::Tell { pull: id.clone() }, super::now()).await?;
+        tx.commit().await?;
+        self.wake.notify_waiters();
+        Ok(DeliveryEnd::Done)
+    }
+
+    /// The live comment is there as long as there is something to show.
+    async fn comment_gone(&self, lease: &Lease, id: &PullId, comment: CommentId) -> Result<DeliveryEnd, FlowError> {
+        let mut tx = self.store.write(&id.repo).await?;
+        tx.hold(lease).await?;
+        if !tx.forget_live_comment(id, comment).await? {
+            return Ok(DeliveryEnd::Ignored("not the live comment".to_owned()));
+        }
         tx.enqueue(&Job::Tell { pull: id.clone() }, super::now()).await?;
         tx.commit().await?;
         self.wake.notify_waiters();

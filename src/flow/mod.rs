@@ -55,6 +55,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokens::Tokens;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 /// Everything that the glue works with. Cheap to clone through the `Arc` that holds it.
 pub struct Flow {
@@ -83,6 +84,8 @@ pub struct Flow {
     pub outside: Outside,
     /// What was read of trees lately.
     pub surveys: Surveys,
+    /// When this process has to let go of what it does.
+    pub ends: Ends,
     /// Rung whenever work was queued.
     pub wake: Arc<Notify>,
 }
@@ -91,6 +94,15 @@ impl std::fmt::Debug for Flow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Flow").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// The end of a process, in two steps.
+#[derive(Debug, Clone, Default)]
+pub struct Ends {
+    /// Nothing new is begun.
+    pub(crate) soon: CancellationToken,
+    /// Whatever goes on is stopped, applies too.
+    pub(crate) now: CancellationToken,
 }
 
 impl Flow {

@@ -33,7 +33,7 @@ impl Flow {
                 tracing::error!(run = %id, attempts = lease.attempts, "an apply lost its server");
                 run.left = Some(self.left_by(&run, cancel).await);
                 let end = End { state: RunState::Interrupted, outcome: Outcome::Failed(interrupted()), commit: None };
-                return patiently(|| self.end_run(lease, &run, &end)).await;
+                return patiently(&self.ends.soon, || self.end_run(lease, &run, &end)).await;
             }
         };
         let _running = self.running.begin(id, cancel.clone());
@@ -66,15 +66,16 @@ impl Flow {
                     // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by
                     // this.
                     None => {
-                        patiently(|| self.put_back(lease, &run)).await?;
-                        patiently(|| async { Ok(self.store.give_back(lease, now(), "stopped").await?) }).await?;
+                        patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
+                        let stopped = || async { Ok(self.store.give_back(lease, now(), "stopped").await?) };
+                        patiently(&self.ends.soon, stopped).await?;
                         return Ok(());
                     }
                 }
             }
             Err(Stop::Failed(failure)) => Done { outcome: Outcome::Failed(failure), commit: None },
             Err(Stop::Ours(error)) if lease.attempts < most_tries(&error) => {
-                patiently(|| self.put_back(lease, &run)).await?;
+                patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
                 return Err(error);
             }
             Err(Stop::Ours(error)) => {
@@ -83,8 +84,9 @@ impl Flow {
             }
         };
         let end = End { state: state_of(&done.outcome), outcome: done.outcome, commit: done.commit };
-        // What was done is told as it was, however long the database is away.
-        patiently(|| self.end_run(lease, &run, &end)).await
+        // What was done is told as it was, however long the database is away. A plan can be made again.
+        let patience = if run.is_plan() { &self.ends.soon } else { &self.ends.now };
+        patiently(patience, || self.end_run(lease, &run, &end)).await
     }
 
     /// Notes that the run is under way, in a transaction that is still to be committed.

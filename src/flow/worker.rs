@@ -4,7 +4,7 @@
 //! Two lanes, because a long apply must not keep a webhook from being heard: light work (deliveries, telling the forge)
 //! and runs. A worker whose lease is lost stops what it does and writes nothing: somebody else has the work by then.
 
-use super::{Flow, FlowError, now};
+use super::{Ends, Flow, FlowError, now};
 use crate::domain::id::Timestamp;
 use crate::store::{Job, JobKind, Lease, StoreError};
 use crate::terraform::steps::Limits;
@@ -40,8 +40,8 @@ pub struct Worker {
 impl Worker {
     #[must_use]
     pub fn start(flow: &Arc<Flow>) -> Self {
-        let worker =
-            Self { stop: CancellationToken::new(), abort: CancellationToken::new(), tasks: TaskTracker::new() };
+        let Ends { soon, now } = flow.ends.clone();
+        let worker = Self { stop: soon, abort: now, tasks: TaskTracker::new() };
         worker.spawn_pool(flow, &[JobKind::Ingest, JobKind::Tell], LIGHT);
         worker.spawn_pool(flow, &[JobKind::Run], flow.config.concurrency.runs.get());
         worker
@@ -144,24 +144,29 @@ async fn work(flow: &Flow, lease: Lease, cancel: CancellationToken) {
             let give_back = || async {
                 Ok(flow.store.give_back(&lease, now().plus_ms(wait), &error.chain()).await?)
             };
-            if let Err(error) = patiently(give_back).await {
+            // The next server takes up what this one could not give back.
+            if let Err(error) = patiently(&flow.ends.soon, give_back).await {
                 tracing::error!(error = %error.chain(), "the work could not be given back");
             }
         }
     }
 }
 
-/// Writes something down that must not be forgotten, for as long as it takes the database to come back.
-pub(super) async fn patiently<T, Written>(write: impl Fn() -> Written) -> Result<T, FlowError>
+/// Writes something down that must not be forgotten, for as long as it takes the database to come back, or until the
+/// process ends.
+pub(super) async fn patiently<T, Written>(
+    end: &CancellationToken,
+    write: impl Fn() -> Written,
+) -> Result<T, FlowError>
 where
     Written: Future<Output = Result<T, FlowError>>,
 {
     let mut pause = Duration::from_millis(200);
     loop {
         match write().await {
-            Err(FlowError::Store(error)) if error.may_pass() => {
+            Err(FlowError::Store(error)) if error.may_pass() && !end.is_cancelled() => {
                 tracing::error!(error = %error, "the database can't be written: trying again");
-                tokio::time::sleep(pause).await;
+                end.run_until_cancelled(tokio::time::sleep(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
             done => return done,

@@ -203,7 +203,13 @@ impl Sandbox {
         drop(stdin);
         // The socket closes when the helper becomes the program.
         match channel.receive_or_end().await.map_err(failed)? {
-            None => Ok(process::attend(child, feed, streams, (spec.deadline, spec.grace), &spec.cancel, level).await),
+            None => {
+                crate::crash::point("program");
+                let done = process::attend(child, feed, streams, (spec.deadline, spec.grace), &spec.cancel, level);
+                let done = done.await;
+                crate::crash::point("end of a program");
+                Ok(done)
+            }
             Some(Say::NotStarted { error, doing, .. }) => Err(failed(wire::not_started(error, doing))),
             Some(Say::Failed { doing, why }) => Err(failed(io::Error::other(format!("{doing}: {why}")))),
             Some(other) => Err(failed(io::Error::other(format!("unexpected answer {other:?}")))),

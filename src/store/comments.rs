@@ -1,7 +1,7 @@
 //! The outbox of comments. What is to be said is written here first, and then brought to the forge until it is there.
 
 use super::error::StoreError;
-use super::job::Lease;
+use super::job::{Job, Lease};
 use super::{Store, Tx, row};
 use crate::domain::id::{CommentId, PullId, RepoName, Timestamp};
 use sqlx::Row as _;
@@ -84,19 +84,21 @@ impl Store {
         tx.commit().await
     }
 
-    /// The forge says that the comment is gone: it has to be created again.
+    /// Why the forge does not show what it should about a pull request: what was given up, and what is being tried again.
     ///
     /// # Errors
-    /// As [`Store::comment_sent`].
-    pub async fn comment_forgotten(&self, lease: &Lease, key: &str) -> Result<(), StoreError> {
-        let pull = lease.job.pull().ok_or(StoreError::NoPull)?.to_string();
-        let mut tx = self.fenced(lease).await?;
-        sqlx::query("UPDATE comment SET forge_id = NULL, sent_hash = NULL WHERE pull = $1 AND key = $2")
-            .bind(pull)
-            .bind(key)
-            .execute(tx.connection())
-            .await?;
-        tx.commit().await
+    /// The database's.
+    pub async fn not_told(&self, pull: &PullId) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT given_up AS why FROM comment WHERE pull = $1 AND given_up IS NOT NULL UNION \
+             SELECT given_up AS why FROM status WHERE pull = $1 AND given_up IS NOT NULL UNION \
+             SELECT error AS why FROM job WHERE kind = 'tell' AND lane = $2 AND error IS NOT NULL",
+        )
+        .bind(pull.to_string())
+        .bind(Job::Tell { pull: pull.clone() }.lane())
+        .fetch_all(&self.pools.reads)
+        .await?;
+        rows.iter().map(|row| Ok(row.try_get("why")?)).collect()
     }
 
     /// The forge will never take this comment: it is not tried again.
@@ -120,6 +122,21 @@ impl Store {
 }
 
 impl Tx {
+    /// Somebody deleted a comment: if it was the live comment, it has to be created again, and this is true.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_live_comment(&mut self, pull: &PullId, comment: CommentId) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE comment SET forge_id = NULL, sent_hash = NULL WHERE pull = $1 AND forge_id = $2 AND body IS NULL",
+        )
+        .bind(pull.to_string())
+        .bind(comment.0.cast_signed())
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Wants a comment, to be posted once. The first line of `body` is its marker. False: there is one with this key
     /// already, and it stays as it is.
     ///

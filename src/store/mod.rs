@@ -34,6 +34,7 @@ pub use job::{Job, JobKind, Lease};
 pub use managed::{StateId, StateVersion};
 pub use statuses::SentStatus;
 
+use crate::crash;
 use crate::domain::id::{PullId, RepoName};
 use open::{Dialect, Pools, Turn};
 use sha2::{Digest as _, Sha256};
@@ -162,7 +163,10 @@ impl Tx {
     /// The database's; nothing has happened then, unless the connection was lost at this very moment.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         self.mark_settled().await?;
-        Ok(self.inner.commit().await?)
+        crash::point("commit");
+        self.inner.commit().await?;
+        crash::point("committed");
+        Ok(())
     }
 }
 

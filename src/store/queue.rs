@@ -77,6 +77,7 @@ impl Store {
             .fetch_all(&self.pools.writes)
             .await?;
         let Some(row) = rows.first() else { return Ok(None) };
+        crate::crash::point("claimed");
         let attempts = u32::try_from(row.try_get::<i64, _>("attempts")?).unwrap_or(u32::MAX);
         Ok(Some(Lease { job_id: row::id(row, "id")?, job: row::json(row, "payload")?, attempts, token }))
     }

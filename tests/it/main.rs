@@ -4,6 +4,7 @@
 mod architecture;
 mod attacks;
 mod container;
+mod crash;
 mod demo_story;
 mod forge_face;
 mod passable;

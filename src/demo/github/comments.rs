@@ -75,7 +75,13 @@ pub(super) async fn create(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let path = world.read(|state| Ok::<_, ApiError>(visible(state, &caller, &owner, &name)?.path.clone()))?;
-    world.read(|state| state.pull(&path, number).map(drop)).ok_or_else(ApiError::not_found)?;
+    world.read(|state| {
+        let pull = state.pull(&path, number).ok_or_else(ApiError::not_found)?;
+        let writes = state.repo(&path).is_some_and(|repo| repo.role(caller.login()) >= Role::Write);
+        let locked = pull.locked && !writes;
+        let why = "Unable to create comment because issue is locked.";
+        if locked { Err(ApiError::forbidden(why)) } else { Ok(()) }
+    })?;
     let text = text(&body)?;
     let id = world.comment(&path, number, caller.login(), &text)?;
     let shape = shape(&world, &path, id)?;

@@ -42,6 +42,10 @@ pub(super) async fn meet(
             tokio::time::sleep(time).await;
             next.run(request).await
         }
+        Some(How::Reset) => {
+            wire.cut();
+            return StatusCode::BAD_GATEWAY.into_response();
+        }
         Some(How::LoseAnswer) => {
             let response = next.run(request).await;
             wire.cut();

@@ -194,6 +194,7 @@ impl World {
                 base_branch,
                 base,
                 draft: new.draft,
+                locked: false,
                 phase: Phase::Open,
                 mergeable: true,
                 mergeable_unknown: 0,

@@ -13,7 +13,9 @@ use crate::forge::retry::Patience;
 use http::{HeaderMap, Method, StatusCode, header};
 use octocrab::Octocrab;
 use serde::de::DeserializeOwned;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 use url::Url;
 
 /// Whether a request may be sent again when nobody knows what became of the first one.
@@ -92,7 +94,10 @@ pub(super) async fn exchange(
         let body = crab.body_to_string(response).await?;
         Ok((status, headers, body))
     };
-    match tokio::time::timeout(patience.deadline, sent).await {
+    crate::crash::point("request");
+    let answer = tokio::time::timeout(patience.deadline, sent).await;
+    crate::crash::point("answered");
+    match answer {
         Ok(Ok((status, headers, body))) if status.is_success() || request.is_unchanged(status) => {
             Ok(Answer { status, headers, body })
         }
@@ -114,6 +119,8 @@ pub(super) struct Client {
     pub base: Url,
     pub auth: Auth,
     pub patience: Patience,
+    /// Until when a token is to be left alone, by whose it is: whoever goes on asking is limited for longer.
+    pub paused: Mutex<HashMap<String, Timestamp>>,
 }
 
 impl Client {
@@ -124,6 +131,19 @@ impl Client {
 
     /// Sends a request: again and again if that does no harm, and once more with a new token if the old one was refused.
     pub(super) async fn send(&self, acting: Acting<'_>, request: &Request<'_>) -> Result<Answer, ForgeError> {
+        let token = self.auth.token_of(acting);
+        let paused = || self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = paused().get(token).copied().filter(|until| *until > now()) {
+            return Err(failure::paused(request, until));
+        }
+        let done = self.send_now(acting, request).await;
+        if let Err(ForgeError { kind: ForgeErrorKind::RateLimited, retry_at: Some(until), .. }) = &done {
+            paused().insert(token.to_owned(), *until);
+        }
+        done
+    }
+
+    async fn send_now(&self, acting: Acting<'_>, request: &Request<'_>) -> Result<Answer, ForgeError> {
         let session = self.auth.session(acting, &self.base, &self.patience).await?;
         let refused = match self.send_as(&session.crab, request).await {
             Err(error) if error.kind == ForgeErrorKind::Unauthorized => error,

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::OnceCell;
 use url::{Host, Url};
 
@@ -73,7 +73,7 @@ impl Github {
             (Some(host), Some(port)) => format!("{host}:{port}"),
             (host, _) => host.unwrap_or_default().to_owned(),
         };
-        let client = Client { base, auth, patience };
+        let client = Client { base, auth, patience, paused: Mutex::default() };
         Ok(Self(Arc::new(Inner { client, web, host, me: OnceCell::new() })))
     }
 

@@ -124,6 +124,7 @@ fn rows(facts: &RunFacts<'_>) -> Vec<Fact> {
     let network = if run.network == Some(Network::Host) { ", with the network of the host" } else { "" };
     rows.extend(run.level.map(|level| Fact::plain("Sandbox", format!("{level}{network}"))));
     rows.extend(result(run));
+    rows.extend(facts.not_told.iter().map(|why| Fact::plain("Not shown on the pull request", why.clone())));
     rows.push(Fact::code("Run", run.id.to_string()));
     rows
 }

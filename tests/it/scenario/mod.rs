@@ -1,5 +1,6 @@
 //! What people do and what they then see. A file for each part of the story.
 
+mod cancel;
 mod commands;
 mod discovery;
 mod merge;

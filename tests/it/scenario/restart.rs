@@ -1,11 +1,12 @@
 //! The real binary, and what becomes of work when it is told to stop, is killed, loses its key or has no disk left.
 
-use super::props::until;
+use super::props::{StateServer, until};
 use super::stand_in::StandIn;
 use super::{MANAGED, masked, resource};
-use crate::stage::{Setup, open_dir, server_yaml};
+use crate::stage::{Setup, Stage, open_dir, server_yaml};
 use crate::world::{PATIENCE, World};
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::Connection as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -297,6 +298,41 @@ async fn on_a_full_disk_webhooks_are_refused_and_taken_when_there_is_room_again(
     pull.await_status("terraplane/plan", "success").await;
     pull.await_status("terraplane/apply", "success").await;
     serving.finish().await;
+}
+
+#[tokio::test]
+async fn while_the_database_is_locked_webhooks_get_503_and_what_ran_is_told_as_it_was() {
+    let dir = open_dir();
+    let notes = dir.path().join("notes");
+    // The state is elsewhere: the apply itself does not notice.
+    let elsewhere = StateServer::start().await;
+    let files = [("prod/backend.tf", &*elsewhere.backend())];
+    let setup = Setup { network_of_host: true, ..Setup::default() }.and_writable(dir.path());
+    let stage = Stage::set(&files, setup).await;
+    let pull = stage.world.open_pull("Slow").changing("prod/main.tf", &slow(&notes, 2)).await;
+    pull.await_status("terraplane/apply", "success").await;
+    let merged = pull.merge("ana").await;
+    until("an apply that runs", || lines(&notes) == ["begun"]).await;
+    stage.world.webhooks_answered().await;
+
+    let url = format!("sqlite://{}", stage.data.path().join("data/terraplane.db").display());
+    let mut somebody = sqlx::AnyConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut somebody).await.unwrap();
+    pull.comment("kim", "terraplane help");
+    let refused = |state: &terraplane::demo::state::State| {
+        let delivery = state.deliveries.iter().find(|delivery| delivery.answer == Answer::Status(503))?;
+        Some(delivery.id.clone())
+    };
+    let refused = stage.world.wait("a webhook that is refused", refused).await;
+    until("an apply that is over", || lines(&notes) == ["begun", "ended"]).await;
+    // Long enough that its end could not be written.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut somebody).await.unwrap();
+    stage.world.forge.redeliver(&refused);
+    pull.wait_for_comment(|text| text.contains("1 created · the reviewed plan")).await;
+    pull.wait_for_comment(|text| text.contains("terraplane · commands")).await;
+    stage.world.await_status(&merged, "terraplane/apply", "success").await;
+    stage.finish().await;
 }
 
 #[tokio::test]
