@@ -6,7 +6,7 @@ use crate::domain::id::ForgeKind;
 use crate::domain::report;
 use crate::flow::links::Links;
 use crate::flow::tokens::Tokens;
-use crate::flow::{Ends, Flow, Pace, Running, Surveys, Tenancy, Worker, clear_work, keep_catching_up, open_archive};
+use crate::flow::{Ends, Flow, Pace, Running, Surveys, Tenancy, Worker, clear_remains, keep_catching_up, keep_clean, open_archive};
 use crate::git::{Git, Mirrors};
 use crate::render::Renderer;
 use crate::sandbox::egress::{Outside, Upstream};
@@ -63,15 +63,17 @@ impl Server {
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("can't create `data_dir` {}", config.data_dir.display()))?;
         let mut tenancy = Tenancy::begin(&config.data_dir).await?;
+        clear_remains(&config.data_dir, &tenancy)?;
+        sandbox.clear_remains();
         let flow = Arc::new(assemble(config, address, environment, sandbox, &tenancy.name).await?);
         tenancy.succeed(&flow.store).await?;
-        clear_work(&flow)?;
         let draining = Arc::new(AtomicBool::new(false));
         let closed = CancellationToken::new();
         let router = web::router(web_state(&flow, &draining));
         let http = tokio::spawn(web::serve(listener, router, closed.clone()));
         let worker = Worker::start(&flow);
         tokio::spawn(keep_catching_up(Arc::clone(&flow), closed.clone()));
+        tokio::spawn(keep_clean(Arc::clone(&flow), closed.clone()));
         Ok(Self { flow, address, worker, draining, closed, http, _tenancy: tenancy })
     }
 

@@ -11,6 +11,7 @@ mod apply;
 mod bench;
 mod cage;
 mod catch_up;
+mod cleanup;
 mod error;
 mod find;
 mod ingest;
@@ -29,10 +30,11 @@ pub mod tokens;
 mod worker;
 
 pub use catch_up::keep_catching_up;
+pub use cleanup::keep_clean;
 pub use error::FlowError;
 pub use pace::Pace;
 pub use running::Running;
-pub use start::{ArchiveUnusable, Occupied, Tenancy, clear_work, open_archive};
+pub use start::{ArchiveUnusable, Occupied, Tenancy, clear_remains, open_archive};
 pub use survey::Surveys;
 pub use worker::Worker;
 

@@ -1,7 +1,7 @@
 //! What has to be in order before the first piece of work: the key that the plans were encrypted with, and no remains
 //! of a process that died.
 
-use super::{Flow, FlowError};
+use super::FlowError;
 use crate::archive::{Archive, ArchiveKey, KeyError};
 use crate::config::ServerConfig;
 use crate::git::WorkDir;
@@ -125,11 +125,20 @@ pub async fn open_archive(config: &ServerConfig, store: &Store) -> Result<Archiv
     Archive::open(&config.data_dir, &key).map_err(|error| FlowError::from(error).into())
 }
 
-/// Removes the work trees that a dead process left. One server per data directory: whatever lies there is nobody's.
+/// Removes what a dead process left: work trees, scratch files, what was being written.
 ///
 /// # Errors
 /// When something can't be removed.
-pub fn clear_work(flow: &Flow) -> Result<(), FlowError> {
-    let work = flow.work_root();
-    WorkDir::clear(&work).map_err(|error| FlowError::disk(&work, error))
+pub fn clear_remains(data_dir: &Path, _sole: &Tenancy) -> Result<(), FlowError> {
+    for folder in ["work", "scratch", "tmp"] {
+        let folder = data_dir.join(folder);
+        WorkDir::clear(&folder).map_err(|error| FlowError::disk(&folder, error))?;
+    }
+    // A mirror that was being made has a name that no finished one has.
+    for entry in std::fs::read_dir(data_dir.join("mirrors")).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".new-") {
+            WorkDir::clear(&entry.path()).map_err(|error| FlowError::disk(&entry.path(), error))?;
+        }
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@
 //! Structured facts are kept as JSON of the domain's types, beside the columns that are searched by.
 
 mod audit;
+mod cleanup;
 mod comments;
 mod deliveries;
 mod error;

@@ -10,6 +10,7 @@ use crate::scenario::{MANAGED, resource};
 use crate::stage::{Setup, server_yaml};
 use crate::world::{PATIENCE, PullRequest, World};
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -138,8 +139,8 @@ impl Mortal {
     async fn finish(self) {
         self.stop.cancel();
         self.keeper.await.unwrap();
-        let store = Store::open(&format!("sqlite:{}", self.data.path().join("data/terraplane.db").display()));
-        let left = store.await.unwrap().queue_counts().await.unwrap();
+        let url = format!("sqlite:{}", self.data.path().join("data/terraplane.db").display());
+        let left = Store::open(&url).await.unwrap().queue_counts().await.unwrap();
         assert!(left.iter().all(|(_, queued, leased)| queued + leased == 0), "work is left: {left:?}");
         // What was not delivered was found; nothing was refused.
         self.world.forge.read(|state| {
@@ -219,7 +220,7 @@ impl Dice {
 async fn dies_at_points_of_part(part: usize) {
     let seed = match std::env::var("SEED") {
         Ok(seed) => seed.parse().unwrap(),
-        Err(_) => uuid::Uuid::new_v4().as_u128() as u64 | 1,
+        Err(_) => RandomState::new().build_hasher().finish() | 1,
     };
     static TRAIL: tokio::sync::OnceCell<Vec<String>> = tokio::sync::OnceCell::const_new();
     let all = TRAIL.get_or_init(trail).await.clone();

@@ -3,3 +3,4 @@
 
 ALTER TABLE job ADD COLUMN holder TEXT;
 ALTER TABLE status ADD COLUMN given_up TEXT;
+CREATE INDEX delivery_by_time ON delivery (received_at);

@@ -33,6 +33,7 @@ use address::Provider;
 use answers::Answers;
 use error::Trouble;
 pub use fetch::Fetching;
+pub use mirror::forget_unused;
 use fetch::{Download, Wanted, fetch};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lock_file::{BadLockFile, LOCK_FILE, LockFile, Locked, with_hashes};

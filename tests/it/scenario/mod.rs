@@ -1,6 +1,7 @@
 //! What people do and what they then see. A file for each part of the story.
 
 mod cancel;
+mod cleanup;
 mod commands;
 mod discovery;
 mod merge;

@@ -3,6 +3,7 @@
 use super::props::{StateServer, until};
 use super::stand_in::StandIn;
 use super::{MANAGED, masked, resource};
+use crate::store::sample;
 use crate::stage::{Setup, Stage, open_dir, server_yaml};
 use crate::world::{PATIENCE, World};
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,6 +14,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 use terraplane::demo::state::Answer;
+use terraplane::store::{Job, Store};
 use tokio::process::{Child, Command};
 
 /// `terraplane serve`, with a data directory that outlives it.
@@ -298,6 +300,43 @@ async fn on_a_full_disk_webhooks_are_refused_and_taken_when_there_is_room_again(
     pull.await_status("terraplane/plan", "success").await;
     pull.await_status("terraplane/apply", "success").await;
     serving.finish().await;
+}
+
+#[tokio::test]
+async fn with_much_in_its_queue_and_much_behind_it_a_server_is_ready_at_once() {
+    let (queued, old) = (1_000, 10_000);
+    let mut serving = Serving::of(&[("terraplane.yaml", MANAGED)], Setup::default()).await;
+    serving.signal(Signal::TERM);
+    serving.ended().await;
+    let url = format!("sqlite:{}", serving.data.path().join("data/terraplane.db").display());
+    let store = Store::open(&url).await.unwrap();
+    let mut tx = store.write(&sample::repo()).await.unwrap();
+    for number in 0..queued + old {
+        let (pull, first) = (number / 10, number % 10 == 0);
+        if first {
+            let record = sample::record(pull, 'a', 'b', &["prod"]);
+            tx.save_pull(&record, sample::at(0)).await.unwrap();
+        }
+        let waits = number < queued;
+        let run = sample::plan(number.into(), pull, "prod", 'a', 'b');
+        let run = if waits { run } else { sample::planned(run, 1) };
+        tx.insert_run(&run).await.unwrap();
+        if waits {
+            let (pull, project) = (run.pull.clone(), run.project.key.clone());
+            tx.enqueue(&Job::Run { run: run.id, pull, project }, sample::at(0)).await.unwrap();
+        }
+    }
+    tx.commit().await.unwrap();
+    store.close().await;
+
+    let started = std::time::Instant::now();
+    serving.start(None).await;
+    let took = started.elapsed();
+    // With a second or so for the sandbox's probe, and far more than needed for machines that do much else.
+    assert!(took < Duration::from_secs(10), "it was ready only after {took:?}");
+    println!("ready after {took:?}");
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.ended().await.code(), Some(0), "{}", serving.log());
 }
 
 #[tokio::test]
