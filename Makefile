@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: demo test check bench prerequisites
+.PHONY: demo test torture check bench prerequisites
 
 ## The server and a small local forge in one process, with an open pull request to click through.
 demo:
@@ -12,6 +12,10 @@ demo:
 ## Everything the tests need, then the tests.
 test: prerequisites
 	TERRAPLANE_TEST_TOFU="$$(scripts/install-tofu.sh $(TOOLS))" INSTA_UPDATE=no $(CARGO) test --locked --lib --bins --tests
+
+## Kills the server at every point that there is, and not at a sample. SEED=… repeats an order.
+torture: prerequisites
+	TORTURE=1 $(CARGO) test --locked --test it crash:: -- --nocapture
 
 prerequisites:
 	scripts/prerequisites.sh

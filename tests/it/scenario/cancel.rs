@@ -64,7 +64,41 @@ async fn a_running_apply_is_stopped_in_order_and_says_how_far_it_came() {
     assert!(pull.next_comment().await.contains("Stopped by `@ana`"));
     let result = pull.next_comment().await;
     let _masked = masked();
-    insta::assert_snapshot!(result, @"");
+    insta::assert_snapshot!(result.replace(&dir.path().display().to_string(), "DIR"), @r#"
+    <!-- terraplane:run ID -->
+    ### ❌ Apply failed in `prod` · 1 of 2 changes were made
+
+    Before the merge, by `@ana`
+
+    | | Project | Result | Time |
+    |---|---|---|--:|
+    | ❌ | [`prod`](RUN) | failed | 0 s |
+
+    `terraform apply` was cancelled.
+
+    ```text
+    Error: local-exec provisioner error
+
+      with terraform_data.slow
+
+      on main.tf line 4, in resource "terraform_data" "slow":
+      4:   provisioner "local-exec" {
+
+    Error running command 'trap 'echo stopped >> DIR/notes; exit 1' INT TERM; echo begun >> DIR/notes; for i in $(seq 600); do sleep 0.1; done; echo ended >> DIR/notes': exit status 1. Output:
+
+    Error: execution halted
+    ```
+
+    **Done:** `terraform_data.first`
+
+    **Not done:** `terraform_data.slow`
+
+    <sub>1 of 2 changes were made</sub>
+
+    Mend it and push, or try again: `terraplane apply prod`
+
+    To give up and let others change it: `terraplane unlock prod`
+    "#);
     assert!(!notes(&file).contains(&"ended".to_owned()));
     stage.settled().await;
     // Its state was written, and its lock given back: the rest is applied by a new plan.

@@ -5,6 +5,7 @@ use super::stand_in::StandIn;
 use super::{MANAGED, resource};
 use crate::stage::{Setup, Stage};
 use crate::world::{PullRequest, REPO};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 use terraplane::demo::state::How;
 use terraplane::domain::pull::Role;
@@ -295,6 +296,41 @@ async fn what_the_forge_will_never_take_is_given_up_and_the_run_page_says_why() 
     let html = page(&link).await;
     assert!(html.contains("GitHub answered 410 Gone"), "{html}");
     assert_eq!(count(&pull, HELP), 0);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn any_mixture_of_troubles_gives_each_comment_once() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    println!("SEED={seed}");
+    let mut dice = seed | 1;
+    let mut throw = move |bound: usize| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        (dice >> 33) as usize % bound
+    };
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))]).await;
+    let pull = opened(&stage, "two").await;
+    pull.live_comment().await_containing("\"two\"").await;
+    let requests = [("POST", "/comments"), ("GET", "/comments"), ("PATCH", "/comments"), ("POST", "/statuses")];
+    let hows = [How::Answer(500), How::Answer(502), How::Answer(503), How::LoseAnswer, How::Reset];
+    for round in 0..6 {
+        for _ in 0..=throw(3) {
+            let (method, path) = requests[throw(requests.len())];
+            stage.world.trouble(method, path, hows[throw(hows.len())], 1);
+        }
+        let input = format!("round {round}");
+        pull.comment("kim", "terraplane help");
+        pull.push(&[("prod/main.tf", &resource("web", &input))]).await;
+        assert!(pull.next_comment().await.starts_with(HELP));
+        pull.live_comment().await_containing(&input).await;
+    }
+    stage.settled().await;
+    assert_eq!((count(&pull, "<!-- terraplane:live"), count(&pull, HELP)), (1, 6));
+    pull.await_status("terraplane/apply", "success").await;
+    stage.world.forge.change(|state| state.troubles.clear());
     stage.finish().await;
 }
 
