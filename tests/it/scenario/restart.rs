@@ -206,6 +206,33 @@ async fn killed_it_plans_again_and_never_repeats_an_apply() {
 }
 
 #[tokio::test]
+async fn of_an_apply_that_was_lost_people_are_told_what_its_own_backend_says() {
+    let dir = open_dir();
+    let notes = dir.path().join("notes");
+    let elsewhere = StateServer::start().await;
+    let base = format!("{}{}", elsewhere.backend(), resource("first", "one"));
+    let setup = Setup { network_of_host: true, ..Setup::default() }.and_writable(dir.path());
+    let mut serving = Serving::of(&[("prod/base.tf", &base)], setup).await;
+    let first = serving.world.open_pull("First").changing("prod/first.tf", &resource("second", "one")).await;
+    first.await_status("terraplane/plan", "success").await;
+    first.merge("ana").await;
+    assert!(first.next_comment().await.contains("2 created"));
+    let pull = serving.world.open_pull("Slow").changing("prod/main.tf", &slow(&notes, 30)).await;
+    pull.await_status("terraplane/plan", "success").await;
+    pull.merge("ana").await;
+    until("an apply that runs", || lines(&notes) == ["begun"]).await;
+    serving.signal(Signal::KILL);
+    serving.ended().await;
+    serving.start(None).await;
+    let result = pull.next_comment().await;
+    let known = "The state's serial is 1, as before: nothing of it was written to the state. Whether it left Terraform's \
+                 lock on the state behind is shown by the next apply, with the lock's id.";
+    assert!(result.contains(known), "{result}");
+    assert!(result.contains("`terraplane apply prod`"), "{result}");
+    serving.finish().await;
+}
+
+#[tokio::test]
 async fn every_error_of_the_configuration_is_said_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("server.yaml");
