@@ -113,6 +113,7 @@ fn configuration(
         "listen: {address}\n\
          url: http://{address}\n\
          data_dir: {data}\n\
+         on_stop: finish\n\
          {forge}  \
            webhook_secret: file:{secret}\n  \
            token: file:{token}\n\

@@ -19,6 +19,7 @@ mod gitlab;
 mod markdown;
 mod news;
 mod pages;
+mod record;
 pub mod scenario;
 pub mod script;
 mod serve;

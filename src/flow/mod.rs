@@ -21,6 +21,7 @@ mod renew;
 mod run;
 mod running;
 mod start;
+mod supervise;
 mod survey;
 mod tell;
 pub mod tokens;
@@ -46,12 +47,13 @@ use crate::sandbox::egress::Outside;
 use crate::store::Store;
 use crate::terraform::install::Tools;
 use crate::terraform::providers::Providers;
+use crate::terraform::supervisor::Applies;
 use links::Links;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokens::Tokens;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// Everything that the glue works with. Cheap to clone through the `Arc` that holds it.
 pub struct Flow {
@@ -61,6 +63,8 @@ pub struct Flow {
     pub forges: Vec<Forge>,
     pub mirrors: Mirrors,
     pub tools: Tools,
+    /// Applies, which outlive this process.
+    pub applies: Applies,
     pub providers: Providers,
     pub renderer: Renderer,
     pub links: Links,
@@ -78,6 +82,8 @@ pub struct Flow {
     pub sandbox: Sandbox,
     /// How the proxies of all cages reach what they may.
     pub outside: Outside,
+    /// Held while a large plan is read.
+    pub large_plans: Semaphore,
     /// What was read of trees lately.
     pub surveys: Surveys,
     /// Rung whenever work was queued.

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod attacks;
+mod calls;
 mod container;
 mod demo_story;
 mod faces;

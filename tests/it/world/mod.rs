@@ -45,6 +45,9 @@ fn face() -> Face {
     std::env::var(FACE).map_or_else(|_| Face::default(), |name| name.parse().unwrap())
 }
 
+/// The variable that names the file to which worlds write what their API is asked and answers (`make contract`).
+const RECORD: &str = "TEST_RECORD";
+
 /// The variable by which `faces` says it.
 pub const FACE: &str = "TEST_FORGE";
 
@@ -63,7 +66,8 @@ impl World {
 
     /// The same, of one forge.
     pub async fn like(face: Face, files: &[(&str, &str)]) -> Self {
-        let forge = Forge::start(Settings { face, ..Settings::new(program("git")) }).await.unwrap();
+        let record = std::env::var_os(RECORD).map(PathBuf::from);
+        let forge = Forge::start(Settings { face, record, ..Settings::new(program("git")) }).await.unwrap();
         let files: Vec<Change> = files.iter().map(|(path, text)| Change::write(*path, *text)).collect();
         forge.add_repo(REPO, &files).await.unwrap();
         for (login, role) in [("ana", Role::Maintain), ("sam", Role::Write), ("kim", Role::Write), ("rita", Role::Read)]
