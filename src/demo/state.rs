@@ -2,7 +2,7 @@
 
 mod around;
 
-pub use around::{InstalledHook, Team};
+pub use around::{InstalledHook, Pipeline, Team};
 
 use crate::domain::id::{Sha, Timestamp};
 use crate::domain::pull::Role;
@@ -56,18 +56,6 @@ pub struct Repo {
     /// GitLab's, oldest first: every status of its stands in one.
     pub pipelines: Vec<Pipeline>,
     pub hooks: Vec<InstalledHook>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pipeline {
-    pub id: u64,
-    pub sha: Sha,
-    /// A branch, or one of a merge request's refs.
-    pub reference: String,
-    /// `push`, `merge_request_event`, or `external` for one that was made for a status.
-    pub source: &'static str,
-    /// The head whose merge `sha` is, if it is one that was made to be tested.
-    pub of_head: Option<Sha>,
 }
 
 #[derive(Debug, Clone)]
