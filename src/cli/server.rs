@@ -1,12 +1,14 @@
 //! Puts the parts of the server together: for `serve`, for `demo`, and for the tests, which run the same thing.
 
-use super::doctor::connect;
+use super::forges;
 use crate::config::{Environment, ServerConfig};
-use crate::domain::id::ForgeKind;
 use crate::domain::report;
 use crate::flow::links::Links;
 use crate::flow::tokens::Tokens;
-use crate::flow::{Ends, Flow, Pace, Running, Surveys, Tenancy, Worker, clear_remains, keep_catching_up, keep_clean, open_archive};
+use crate::flow::{
+    Ends, Flow, Pace, Running, Surveys, Tenancy, Worker, clear_remains, clear_scratch, keep_catching_up, keep_clean,
+    open_archive,
+};
 use crate::git::{Git, Mirrors};
 use crate::render::Renderer;
 use crate::sandbox::egress::{Outside, Upstream};
@@ -15,7 +17,8 @@ use crate::store::Store;
 use crate::telemetry::{self, Metrics};
 use crate::terraform::install::Tools;
 use crate::terraform::providers::Providers;
-use crate::web::{self, Hook, WebState};
+use crate::terraform::supervisor::Applies;
+use crate::web::{self, WebState};
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use std::ffi::OsStr;
@@ -39,6 +42,8 @@ pub struct Server {
     pub address: SocketAddr,
     worker: Worker,
     draining: Arc<AtomicBool>,
+    /// Applies go on without this process.
+    leaves_applies: bool,
     closed: CancellationToken,
     http: JoinHandle<std::io::Result<()>>,
     /// Let go at last.
@@ -60,12 +65,14 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         show_level(&sandbox, &config);
+        let leaves_applies = config.on_stop.leaves_applies(std::process::id(), environment);
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("can't create `data_dir` {}", config.data_dir.display()))?;
         let mut tenancy = Tenancy::begin(&config.data_dir).await?;
-        clear_remains(&config.data_dir, &tenancy)?;
+        clear_scratch(&config.data_dir, &tenancy)?;
         sandbox.clear_remains();
         let flow = Arc::new(assemble(config, address, environment, sandbox, &tenancy.name).await?);
+        clear_remains(&flow).await?;
         tenancy.succeed(&flow.store).await?;
         let draining = Arc::new(AtomicBool::new(false));
         let closed = CancellationToken::new();
@@ -74,14 +81,15 @@ impl Server {
         let worker = Worker::start(&flow);
         tokio::spawn(keep_catching_up(Arc::clone(&flow), closed.clone()));
         tokio::spawn(keep_clean(Arc::clone(&flow), closed.clone()));
-        Ok(Self { flow, address, worker, draining, closed, http, _tenancy: tenancy })
+        Ok(Self { flow, address, worker, draining, leaves_applies, closed, http, _tenancy: tenancy })
     }
 
-    /// Begins no new work; running work may finish within `grace`. Webhooks are recorded until the end, and managed
-    /// state is kept: running applies write it. Returns whether everything finished by itself.
+    /// Begins no new work; running work may finish within `grace`. Applies are left to their supervisors, if they outlive
+    /// this process. Webhooks are recorded until the end, and managed state is kept: running applies write it. Returns
+    /// whether everything finished by itself.
     pub async fn drain(self, grace: Duration) -> bool {
         self.draining.store(true, Ordering::Relaxed);
-        let finished = self.worker.drain(grace).await;
+        let finished = self.worker.drain(grace, self.leaves_applies).await;
         self.closed.cancel();
         if tokio::time::timeout(LAST_REQUESTS, self.http).await.is_err() {
             tracing::warn!("some requests were cut off");
@@ -140,8 +148,9 @@ async fn assemble(
     let tools_scratch = scratch.join("terraform");
     std::fs::create_dir_all(&tools_scratch)?;
     let key = archive.hmac_key();
+    let forges = forges::connect(&config.forges).into_iter().map(|(_, forge)| forge).collect::<Result<_, _>>()?;
     Ok(Flow {
-        forges: vec![connect(&config.github)?],
+        forges,
         mirrors: Mirrors::new(git, config.data_dir.join("mirrors")),
         providers: Providers::open(&config.data_dir.join("providers"), network)
             .context("can't make the provider mirror")?,
@@ -149,6 +158,7 @@ async fn assemble(
         renderer: Renderer::new(),
         links: Links::new(&config.url, &key),
         tokens: Tokens::new(&key),
+        applies: Applies::open(config.data_dir.join("applies")).context("can't make the directory of applies")?,
         running: Running::default(),
         pace: Pace::default(),
         surveys: Surveys::default(),
@@ -190,15 +200,10 @@ fn loopback(address: SocketAddr) -> SocketAddr {
 }
 
 fn web_state(flow: &Arc<Flow>, draining: &Arc<AtomicBool>) -> WebState {
-    let hook = Hook {
-        forge: ForgeKind::Github,
-        host: flow.config.github.host(),
-        secret: flow.config.github.webhook_secret.clone(),
-    };
     WebState {
         store: flow.store.clone(),
         archive: flow.archive.clone(),
-        hooks: vec![hook],
+        hooks: forges::hooks(&flow.config.forges),
         links: flow.links.clone(),
         tokens: flow.tokens.clone(),
         metrics: Metrics::install(),

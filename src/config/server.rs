@@ -5,12 +5,12 @@ mod policy;
 mod sandbox;
 mod upkeep;
 
-pub use forge::{GithubAuth, GithubConfig};
+pub use forge::{Forges, GiteaConfig, GithubAuth, GithubConfig, GitlabConfig};
 pub use policy::{ModulesAccess, Phase, RepoPolicy};
 pub use sandbox::{Confinement, Sandbox};
 pub use upkeep::Cleanup;
 
-use super::decode::{Fields, address, checked, duration, list, text};
+use super::decode::{Fields, address, checked, duration, list, one_of, text};
 use super::environment::{Environment, overlay};
 use super::error::{ConfigErrors, Faults, quoted};
 use super::repo::version_constraint;
@@ -39,7 +39,7 @@ pub struct ServerConfig {
     pub database: Database,
     /// What plans are encrypted with; `None`: a key in [`ServerConfig::encryption_key_path`], made at the first start.
     pub encryption_key: Option<SecretString>,
-    pub github: GithubConfig,
+    pub forges: Forges,
     /// Which repositories are served, and how, in the order of the file.
     pub repos: Vec<RepoPolicy>,
     pub sandbox: Sandbox,
@@ -47,10 +47,37 @@ pub struct ServerConfig {
     pub terraform: TerraformConfig,
     /// How long running applies may go on after the server was told to stop. Default 10 minutes.
     pub grace_period: Duration,
+    /// What becomes of running applies then.
+    pub on_stop: OnStop,
     /// How often to look for what no webhook told; `None`: never. Default 5 minutes.
     pub catch_up: Option<Duration>,
     pub cleanup: Cleanup,
     pub commands: Commands,
+}
+
+/// What becomes of running applies when the server is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStop {
+    /// `leave`, unless what ends the server ends all that it started: it is process 1, as in a container, or runs under
+    /// systemd, whose default is that.
+    #[default]
+    Auto,
+    /// They go on without the server, and the next one takes them up.
+    Leave,
+    /// The server waits for them, for as long as its grace period.
+    Finish,
+}
+
+impl OnStop {
+    /// Whether they go on without a server that is this process, with this environment.
+    #[must_use]
+    pub fn leaves_applies(self, process: u32, environment: &Environment) -> bool {
+        match self {
+            Self::Auto => process != 1 && !environment.contains_key("INVOCATION_ID"),
+            Self::Leave => true,
+            Self::Finish => false,
+        }
+    }
 }
 
 /// Where the facts are kept.
@@ -189,11 +216,11 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         }
         Some(key)
     });
-    let github = forge::github(&mut fields, secrets, faults);
-    let host = github.as_ref().map(GithubConfig::host);
+    let forges = forge::forges(&mut fields, secrets, faults);
+    let hosts = forges.as_ref().map(Forges::hosts).unwrap_or_default();
     let path = fields.path_of("repos");
     let repos = fields.optional("repos", faults, |node, faults| {
-        list(node, faults, |item, f| policy::repo(item, &path, host.as_deref(), secrets, f))
+        list(node, faults, |item, f| policy::repo(item, &path, &hosts, secrets, f))
     });
     let sandbox = fields.below("sandbox", faults).map(|fields| sandbox::sandbox(fields, faults));
     let concurrency = fields.below("concurrency", faults).and_then(|fields| concurrency(fields, faults));
@@ -207,6 +234,8 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
     }
     let terraform = fields.below("terraform", faults).map(|fields| terraform(fields, faults));
     let grace_period = fields.optional("grace_period", faults, duration);
+    let ways = [("auto", OnStop::Auto), ("leave", OnStop::Leave), ("finish", OnStop::Finish)];
+    let on_stop = fields.optional("on_stop", faults, |node, faults| one_of(node, &ways, faults));
     let catch_up = fields.below("catch_up", faults).map(|fields| upkeep::catch_up(fields, faults));
     let cleanup = fields.below("cleanup", faults).map(|fields| upkeep::cleanup(fields, faults));
     let commands = fields.below("commands", faults).map(|fields| commands(fields, faults));
@@ -218,12 +247,13 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         data_dir,
         database: database?,
         encryption_key,
-        github: github?,
+        forges: forges?,
         repos: repos.unwrap_or_default(),
         sandbox,
         concurrency,
         terraform: terraform.unwrap_or_default(),
         grace_period: grace_period.unwrap_or(Duration::from_secs(10 * 60)),
+        on_stop: on_stop.unwrap_or_default(),
         catch_up: catch_up.unwrap_or(Some(upkeep::USUAL_CATCH_UP)),
         cleanup: cleanup.unwrap_or_default(),
         commands: commands.unwrap_or_default(),

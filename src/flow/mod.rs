@@ -24,6 +24,7 @@ mod renew;
 mod run;
 mod running;
 mod start;
+mod supervise;
 mod survey;
 mod tell;
 pub mod tokens;
@@ -34,7 +35,7 @@ pub use cleanup::keep_clean;
 pub use error::FlowError;
 pub use pace::Pace;
 pub use running::Running;
-pub use start::{ArchiveUnusable, Occupied, Tenancy, clear_remains, open_archive};
+pub use start::{ArchiveUnusable, Occupied, Tenancy, clear_remains, clear_scratch, open_archive};
 pub use survey::Surveys;
 pub use worker::Worker;
 
@@ -51,6 +52,7 @@ use crate::sandbox::egress::Outside;
 use crate::store::Store;
 use crate::terraform::install::Tools;
 use crate::terraform::providers::Providers;
+use crate::terraform::supervisor::Applies;
 use links::Links;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,6 +69,8 @@ pub struct Flow {
     pub forges: Vec<Forge>,
     pub mirrors: Mirrors,
     pub tools: Tools,
+    /// Applies, which outlive this process.
+    pub applies: Applies,
     pub providers: Providers,
     pub renderer: Renderer,
     pub links: Links,

@@ -4,14 +4,15 @@ use super::apply::Done;
 use super::bench::{Attempt, Stop, failure};
 use super::cage::Blocked;
 use super::perform::Occasion;
-use super::worker::patiently;
+use super::supervise::{Left, forget};
+use super::worker::{Signals, patiently};
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
 use crate::domain::id::{Login, PullId, RunId, Sha};
 use crate::domain::run::{Failure, Outcome, Run, RunState, Step};
 use crate::store::{Job, Lease, Tx};
+use crate::terraform::supervisor::{About, Place};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 /// A run that failed this often for reasons of ours (the disk, git) is failed for good,
 const MOST_TRIES: u32 = 5;
@@ -24,23 +25,18 @@ impl Flow {
         lease: &Lease,
         pull: &PullId,
         id: RunId,
-        cancel: &CancellationToken,
+        signals: &Signals,
     ) -> Result<(), FlowError> {
-        let (mut run, begun) = match self.begin(lease, pull, id).await? {
+        let (mut run, noted, taken_up) = match self.begin(lease, pull, id).await? {
             Beginning::Nothing => return Ok(()),
-            Beginning::Now(run, begun) => (*run, begun),
-            Beginning::Lost(mut run) => {
-                tracing::error!(run = %id, attempts = lease.attempts, "an apply lost its server");
-                run.left = Some(self.left_by(&run, cancel).await);
-                let end = End { state: RunState::Interrupted, outcome: Outcome::Failed(interrupted()), commit: None };
-                return patiently(&self.ends.soon, || self.end_run(lease, &run, &end)).await;
-            }
+            Beginning::Now(begun) => (begun.run, begun.noted, begun.taken_up),
+            Beginning::Lost(run) => return self.interrupted(lease, *run, signals).await,
         };
-        let _running = self.running.begin(id, cancel.clone());
+        let _running = self.running.begin(id, signals.cancel.clone());
         let blocked = Blocked::default();
-        let attempt = Attempt { run: &run, cancel, blocked: &blocked };
+        let attempt = Attempt { run: &run, signals, blocked: &blocked };
         let noted = async {
-            begun.commit().await?;
+            noted.commit().await?;
             self.wake.notify_waiters();
             Ok::<_, FlowError>(())
         };
@@ -55,41 +51,69 @@ impl Flow {
             planned.map(|outcome| Done { outcome, commit: None })
         } else {
             noted.await?;
-            self.apply(attempt).await
+            match taken_up {
+                Some((about, place)) => self.resume(attempt, about, place).await,
+                None => self.apply(attempt).await,
+            }
         };
         run.blocked = blocked.all();
-        let done = match done {
-            Ok(done) => done,
-            Err(Stop::Failed(failure)) if cancel.is_cancelled() && failure.step != Step::Apply => {
+        let end = match done {
+            Ok(done) => End::of(done),
+            // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by this.
+            Err(Stop::Failed(failure)) if signals.stop.is_cancelled() && failure.step != Step::Apply => {
                 match self.store.run(id).await?.and_then(|run| run.cancelled_by) {
-                    Some(by) => Done { outcome: Outcome::Failed(cancelled(&by)), commit: None },
-                    // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by
-                    // this.
-                    None => {
-                        patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
-                        let stopped = || async { Ok(self.store.give_back(lease, now(), "stopped").await?) };
-                        patiently(&self.ends.soon, stopped).await?;
-                        return Ok(());
-                    }
+                    Some(by) => End::failed(cancelled(&by)),
+                    None => return self.put_back_and_give(lease, &run, "stopped").await,
                 }
             }
-            Err(Stop::Failed(failure)) => Done { outcome: Outcome::Failed(failure), commit: None },
+            Err(Stop::Left) => {
+                self.store.give_back(lease, now(), "it goes on without its server").await?;
+                return Ok(());
+            }
+            Err(Stop::Again(because)) => {
+                patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
+                forget(&self.applies.place(id));
+                let give_back = || async { Ok(self.store.give_back(lease, now(), &because).await?) };
+                patiently(&self.ends.soon, give_back).await?;
+                return Ok(());
+            }
+            Err(Stop::Interrupted) => return self.interrupted(lease, run, signals).await,
+            Err(Stop::Failed(failure)) => End::failed(failure),
             Err(Stop::Ours(error)) if lease.attempts < most_tries(&error) => {
                 patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
                 return Err(error);
             }
             Err(Stop::Ours(error)) => {
                 tracing::error!(run = %id, error = %error.chain(), "a run failed for a reason of ours");
-                Done { outcome: Outcome::Failed(ours(&error)), commit: None }
+                End::failed(ours(&error))
             }
         };
-        let end = End { state: state_of(&done.outcome), outcome: done.outcome, commit: done.commit };
         // What was done is told as it was, however long the database is away. A plan can be made again.
         let patience = if run.is_plan() { &self.ends.soon } else { &self.ends.now };
-        patiently(patience, || self.end_run(lease, &run, &end)).await
+        patiently(patience, || self.end_run(lease, &run, &end)).await?;
+        forget(&self.applies.place(id));
+        Ok(())
     }
 
-    /// Notes that the run is under way, in a transaction that is still to be committed.
+    /// An apply that was killed with all that watched over it: people are told what can be found out.
+    async fn interrupted(&self, lease: &Lease, mut run: Run, signals: &Signals) -> Result<(), FlowError> {
+        tracing::error!(run = %run.id, attempts = lease.attempts, "an apply was lost");
+        run.left = Some(self.left_by(&run, signals).await);
+        let end = End::interrupted();
+        patiently(&self.ends.soon, || self.end_run(lease, &run, &end)).await?;
+        forget(&self.applies.place(run.id));
+        Ok(())
+    }
+
+    /// Nothing was changed: it begins anew when it is claimed again.
+    async fn put_back_and_give(&self, lease: &Lease, run: &Run, because: &str) -> Result<(), FlowError> {
+        patiently(&self.ends.soon, || self.put_back(lease, run)).await?;
+        let give_back = || async { Ok(self.store.give_back(lease, now(), because).await?) };
+        patiently(&self.ends.soon, give_back).await?;
+        Ok(())
+    }
+
+    /// Notes that the run is under way.
     async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Beginning, FlowError> {
         let mut tx = self.store.write(&pull.repo).await?;
         tx.hold(lease).await?;
@@ -99,34 +123,38 @@ impl Flow {
             tx.commit().await?;
             return Ok(Beginning::Nothing);
         };
-        // What was begun under an earlier lease lost its server. Nobody knows how far an apply came, so it is never
-        // repeated; a plan that costs the server its life again and again is not either.
+        // What was begun under an earlier lease lost its server.
         let lost = run.state == RunState::Running;
-        if lost && !run.is_plan() {
-            return Ok(Beginning::Lost(Box::new(run)));
-        }
-        let given_up = if let Some(by) = &run.cancelled_by {
-            Some(cancelled(by))
-        } else if lost && lease.attempts > MOST_PATIENT_TRIES {
-            tracing::error!(run = %id, attempts = lease.attempts, "a plan lost its server again and again");
-            Some(failure(Step::Plan, "the server did not survive it, again and again"))
-        } else {
-            None
+        let left = if lost && !run.is_plan() { self.left(&run)? } else { Left::NotBegun };
+        let (end, taken_up) = match (left, &run.cancelled_by) {
+            (Left::Supervised(about, place), _) => (None, Some((about, place))),
+            // Never repeated.
+            (Left::Lost, _) => return Ok(Beginning::Lost(Box::new(run))),
+            (Left::NotBegun, Some(by)) => (Some(End::failed(cancelled(by))), None),
+            (Left::NotBegun, None) => {
+                ((lost && lease.attempts > MOST_PATIENT_TRIES).then(|| End::hopeless(&run)), None)
+            }
         };
-        if let Some(failure) = given_up {
-            let end = End { state: RunState::Failed, outcome: Outcome::Failed(failure), commit: None };
+        if let Some(end) = end {
+            tracing::error!(run = %id, attempts = lease.attempts, "a run lost its server");
             self.finish_run(&mut tx, lease, run, &end).await?;
             tx.commit().await?;
             self.wake.notify_waiters();
             return Ok(Beginning::Nothing);
         }
+        if !run.is_plan() && taken_up.is_none() {
+            let place = self.applies.place(id);
+            place.prepare().map_err(|error| FlowError::disk(&self.config.data_dir, error))?;
+        }
         run.state = RunState::Running;
-        run.started_at = Some(now());
+        if taken_up.is_none() {
+            run.started_at = Some(now());
+        }
         run.level = Some(self.server.level);
         run.network = self.network(&run);
         tx.update_run(&run).await?;
         tx.enqueue(&Job::Tell { pull: run.pull.clone() }, now()).await?;
-        Ok(Beginning::Now(Box::new(run), tx))
+        Ok(Beginning::Now(Box::new(Begun { run, noted: tx, taken_up })))
     }
 
     /// The run is queued again, for nothing was changed yet: from here on it counts as never begun.
@@ -229,9 +257,17 @@ const fn most_tries(error: &FlowError) -> u32 {
 enum Beginning {
     /// It is over, or was brought to its end here.
     Nothing,
-    Now(Box<Run>, Tx),
-    /// An apply that was begun before and lost its server.
+    Now(Box<Begun>),
+    /// An apply that was begun, and nobody watches over any more.
     Lost(Box<Run>),
+}
+
+/// A run that is under way, as is noted in a transaction that is still to be committed.
+struct Begun {
+    run: Run,
+    noted: Tx,
+    /// An apply that went on without its server.
+    taken_up: Option<(About, Place)>,
 }
 
 /// How a run ended, as it is written.
@@ -242,22 +278,36 @@ struct End {
     commit: Option<Sha>,
 }
 
-const fn state_of(outcome: &Outcome) -> RunState {
-    match outcome {
-        Outcome::Planned(_) | Outcome::Applied(_) => RunState::Succeeded,
-        Outcome::Differs(_) => RunState::Differs,
-        Outcome::Failed(_) => RunState::Failed,
+impl End {
+    fn of(Done { outcome, commit }: Done) -> Self {
+        let state = match outcome {
+            Outcome::Planned(_) | Outcome::Applied(_) => RunState::Succeeded,
+            Outcome::Differs(_) => RunState::Differs,
+            Outcome::Failed(_) => RunState::Failed,
+        };
+        Self { state, outcome, commit }
+    }
+
+    fn failed(failure: Failure) -> Self {
+        Self::of(Done { outcome: Outcome::Failed(failure), commit: None })
+    }
+
+    fn interrupted() -> Self {
+        let message = "this apply was killed: nobody knows how far it came";
+        let failure = Failure { changed_something: true, ..failure(Step::Apply, message) };
+        Self { state: RunState::Interrupted, outcome: Outcome::Failed(failure), commit: None }
+    }
+
+    /// Of what costs the server its life again and again.
+    fn hopeless(run: &Run) -> Self {
+        let step = if run.is_plan() { Step::Plan } else { Step::Prepare };
+        Self::failed(failure(step, "the server did not survive it, again and again"))
     }
 }
 
 /// Somebody stopped it before it changed anything.
 pub(super) fn cancelled(by: &Login) -> Failure {
     failure(Step::Prepare, format!("cancelled by {by} before anything was changed"))
-}
-
-fn interrupted() -> Failure {
-    let message = "the server stopped while this apply was running: nobody knows how far it came";
-    Failure { changed_something: true, ..failure(Step::Apply, message) }
 }
 
 /// A failure of ours as people read it. The log has the rest; causes may hold paths and addresses of the server.

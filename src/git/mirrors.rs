@@ -18,8 +18,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
 use std::time::Duration;
+use std::time::SystemTime;
 use tokio::sync::Mutex;
 
 /// For a first fetch of a large repository; a connection that stalls ends after a minute (`http.lowSpeedTime`).

@@ -240,7 +240,11 @@ async fn dies_at_points_of_part(part: usize) {
         if left == 0 {
             break;
         }
-        assert!(number < 4 * mine.len() + 8, "SEED={seed}: points that no server comes to: {:?}", points.lock().unwrap());
+        assert!(
+            number < 4 * mine.len() + 8,
+            "SEED={seed}: points that no server comes to: {:?}",
+            points.lock().unwrap()
+        );
     }
     assert_eq!(deaths.lock().unwrap().len(), mine.len());
     server.story(0).await;

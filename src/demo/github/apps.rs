@@ -2,7 +2,7 @@
 
 use super::Paging;
 use super::error::{ApiError, object};
-use crate::demo::payload::time;
+use super::payload::time;
 use crate::demo::state::{Answer, Delivery, Repo};
 use crate::demo::world::{
     World,

@@ -32,8 +32,7 @@ pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>)
         return refuse(asking, Verb::Cancel, missing);
     }
     let by = &asking.actor.login;
-    let mut effects: Vec<Effect> =
-        chosen.iter().map(|run| Effect::Cancel { run: run.id, by: by.clone() }).collect();
+    let mut effects: Vec<Effect> = chosen.iter().map(|run| Effect::Cancel { run: run.id, by: by.clone() }).collect();
     // Those that have not begun end by this; the others when they have stopped.
     let ending: Vec<&Run> =
         chosen.iter().copied().filter(|run| !run.is_plan() && run.state != RunState::Running).collect();
@@ -58,9 +57,7 @@ fn lacks_the_right(run: &Run, role: Role) -> Option<Missing> {
 fn untouched<'a>(state: &'a PullState, ending: &'a [&Run]) -> impl Iterator<Item = Effect> + 'a {
     let ended = |project: &&ProjectState| ending.iter().any(|run| run.project.key == project.project.key);
     let free = |project: &&ProjectState| {
-        state.pull().is_open()
-            && state.holds_lock(project)
-            && project.lock.as_ref().is_some_and(|lock| !lock.applied)
+        state.pull().is_open() && state.holds_lock(project) && project.lock.as_ref().is_some_and(|lock| !lock.applied)
     };
     let freed = state.projects.iter().filter(ended).filter(free).collect::<Vec<_>>();
     freed.into_iter().map(|project| Effect::FreeLock { project: project.project.key.clone() })

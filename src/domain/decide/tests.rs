@@ -489,10 +489,7 @@ fn cancel() {
     assert_eq!(on(&idle, &commanded(&idle, cancel.clone(), ana(), 10)), nothing);
 
     let planning = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Running)), None);
-    assert_eq!(
-        on(&planning, &commanded(&planning, cancel.clone(), ana(), 10)),
-        ["cancel 1 by ana", "say Cancelling"]
-    );
+    assert_eq!(on(&planning, &commanded(&planning, cancel.clone(), ana(), 10)), ["cancel 1 by ana", "say Cancelling"]);
     let other = commanded(&planning, says(Verb::Cancel, &["b"]), ana(), 10);
     assert_eq!(on(&planning, &other), ["say NothingMatched"]);
 
@@ -521,7 +518,9 @@ fn cancel() {
 fn a_comment_that_was_heard_late_applies_nothing() {
     let a = Project { apply: ApplyMode::Both, ..project("a") };
     let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
-    for (verb, minutes, stopped) in [(Verb::Apply, 15, false), (Verb::Apply, 16, true), (Verb::Approve, 16, true), (Verb::Plan, 16, false)] {
+    for (verb, minutes, stopped) in
+        [(Verb::Apply, 15, false), (Verb::Apply, 16, true), (Verb::Approve, 16, true), (Verb::Plan, 16, false)]
+    {
         let Input::Commanded { parsed, origin, actor, review, found } = commanded(&known, says(verb, &[]), ana(), 10)
         else {
             panic!("a command")

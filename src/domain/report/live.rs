@@ -9,7 +9,7 @@ use crate::domain::id::{PullId, RepoName, RunId, Timestamp};
 use crate::domain::plan::{Difference, PlanSummary, PlanView, differences};
 use crate::domain::project::StateKind;
 use crate::domain::pull::Phase;
-use crate::domain::run::{Left, Failure, Outcome, Planned, Run};
+use crate::domain::run::{Failure, Left, Outcome, Planned, Run};
 use crate::domain::sandbox::Network;
 use serde::Serialize;
 use std::collections::BTreeSet;

@@ -126,8 +126,7 @@ impl Github {
             let path = client.path(&["app", "hook", "deliveries", &id.to_string(), "attempts"]);
             let body = Some(json!({}));
             // The server knows a delivery by its id: one too many does no harm.
-            let request =
-                Request { doing, method: Method::POST, path, body, repeat: Repeat::Harmless, if_not: None };
+            let request = Request { doing, method: Method::POST, path, body, repeat: Repeat::Harmless, if_not: None };
             client.send(Acting::Ourselves, &request).await?;
         }
         Ok(failed.len())

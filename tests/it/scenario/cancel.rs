@@ -124,7 +124,10 @@ async fn an_apply_that_waits_for_its_turn_is_called_off() {
     pull.live_comment().await_containing("applying").await;
     pull.comment("kim", "terraplane cancel");
     let said = [pull.next_comment().await, pull.next_comment().await].join("\n");
-    assert!(said.contains("Stopped by `@kim`") && said.contains("cancelled by kim before anything was changed"), "{said}");
+    assert!(
+        said.contains("Stopped by `@kim`") && said.contains("cancelled by kim before anything was changed"),
+        "{said}"
+    );
     terraform.release("prod");
     other.live_comment().await_containing("plan ready").await;
     assert_eq!(stage.applies(&pull).await, 0);

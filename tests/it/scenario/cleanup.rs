@@ -108,7 +108,8 @@ async fn when_there_is_too_much_the_oldest_goes_first() {
 
 #[tokio::test]
 async fn a_start_removes_what_a_dead_server_left() {
-    let stage = Stage::with(&[("terraplane.yaml", &*managed("apply: both")), ("prod/main.tf", &resource("web", "one"))]).await;
+    let stage =
+        Stage::with(&[("terraplane.yaml", &*managed("apply: both")), ("prod/main.tf", &resource("web", "one"))]).await;
     opened(&stage, "two", "prod/main.tf").await;
     stage.settled().await;
     let left = ["work/abc/tree", "scratch/git/x", "tmp", "mirrors/.new-abc"].map(|path| stage.folder(path));

@@ -52,7 +52,8 @@ async fn whatever_no_webhook_told_is_found_and_happens_once() {
     world.forge.edit_comment(REPO, edited, "kim", "terraplane unlock prod").unwrap();
     pull.comment("kim", "terraplane help");
     says_help(&pull).await;
-    let late = world.forge.read(|state| state.deliveries.iter().rfind(|d| d.answer == Answer::Lost).unwrap().id.clone());
+    let late =
+        world.forge.read(|state| state.deliveries.iter().rfind(|d| d.answer == Answer::Lost).unwrap().id.clone());
     world.forge.redeliver(&late);
     stage.settled().await;
 
