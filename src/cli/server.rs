@@ -6,7 +6,7 @@ use crate::domain::report;
 use crate::flow::links::Links;
 use crate::flow::tokens::Tokens;
 use crate::flow::{
-    Ends, Flow, Pace, Running, Surveys, Tenancy, Worker, clear_remains, clear_work, keep_catching_up, keep_clean,
+    Ends, Flow, Pace, Running, Surveys, Tenancy, Worker, clear_remains, clear_scratch, keep_catching_up, keep_clean,
     open_archive,
 };
 use crate::git::{Git, Mirrors};
@@ -69,11 +69,11 @@ impl Server {
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("can't create `data_dir` {}", config.data_dir.display()))?;
         let mut tenancy = Tenancy::begin(&config.data_dir).await?;
-        clear_remains(&config.data_dir, &tenancy)?;
+        clear_scratch(&config.data_dir, &tenancy)?;
         sandbox.clear_remains();
         let flow = Arc::new(assemble(config, address, environment, sandbox, &tenancy.name).await?);
+        clear_remains(&flow).await?;
         tenancy.succeed(&flow.store).await?;
-        clear_work(&flow).await?;
         let draining = Arc::new(AtomicBool::new(false));
         let closed = CancellationToken::new();
         let router = web::router(web_state(&flow, &draining));

@@ -3,6 +3,7 @@
 use super::serve::Wire;
 use super::state::{How, Request as Noted};
 use super::world::World;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -27,7 +28,7 @@ pub(super) async fn meet(
         }
         Some(How::Reset) => {
             wire.cut();
-            return StatusCode::BAD_GATEWAY.into_response();
+            return Response::new(Body::empty());
         }
         Some(How::LoseAnswer) => {
             let response = next.run(request).await;

@@ -17,6 +17,26 @@ pub struct Glimpse {
     pub updated_at: Timestamp,
 }
 
+impl Glimpse {
+    /// Where a list has whole pull requests.
+    #[must_use]
+    pub fn of(pull: &Pull) -> Self {
+        let stage = match &pull.phase {
+            Phase::Open => Stage::Open,
+            Phase::Closed => Stage::Closed,
+            Phase::Merged { at, .. } => Stage::Merged { at: *at },
+        };
+        Self {
+            pull: pull.id.clone(),
+            head: pull.head.clone(),
+            base_branch: pull.base_branch.clone(),
+            draft: pull.draft,
+            stage,
+            updated_at: pull.updated_at,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Open,
@@ -90,15 +110,7 @@ mod tests {
     use crate::domain::decide::fixture::{at, merged, pull};
 
     fn glimpse(head: char, stage: Stage) -> Glimpse {
-        let pull = pull(head);
-        Glimpse {
-            pull: pull.id,
-            head: pull.head,
-            base_branch: pull.base_branch,
-            draft: pull.draft,
-            stage,
-            updated_at: at(0),
-        }
+        Glimpse { stage, ..Glimpse::of(&pull(head)) }
     }
 
     #[test]

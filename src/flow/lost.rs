@@ -9,14 +9,13 @@ use crate::domain::run::{Left, LeftLock, Run};
 use crate::git::Want;
 use serde::Deserialize;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// A backend that takes longer is not waited for: people have to be told.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Flow {
     /// What can be found out about a lost apply. Whatever fails stays unknown.
-    pub(super) async fn left_by(&self, run: &Run, cancel: &CancellationToken) -> Left {
+    pub(super) async fn left_by(&self, run: &Run, signals: &Signals) -> Left {
         let before = self.serial_planned(run).await.unwrap_or_default();
         let kept = match self.managed_state(run).await {
             Ok(Some(state)) => {
@@ -31,7 +30,7 @@ impl Flow {
         if let Some((after, lock)) = kept {
             return Left { before, after, lock };
         }
-        let asked = tokio::time::timeout(PATIENCE, self.serial_now(run, cancel)).await;
+        let asked = tokio::time::timeout(PATIENCE, self.serial_now(run, signals)).await;
         let after = match asked {
             Ok(Ok(serial)) => Some(serial),
             Ok(Err(stop)) => {
@@ -50,13 +49,12 @@ impl Flow {
     }
 
     /// Asks the project's own backend, as planning does: with what a plan is granted.
-    async fn serial_now(&self, run: &Run, cancel: &CancellationToken) -> Result<u64, Stop> {
+    async fn serial_now(&self, run: &Run, signals: &Signals) -> Result<u64, Stop> {
         let wants = [&run.target.head, &run.target.base].map(|commit| Want::Commit(commit.clone()));
         let mirror = self.fetch(&run.pull.repo, &wants).await?;
         mirror.merge(&run.target.base, &run.target.head).await?;
         let blocked = Blocked::default();
-        let signals = Signals::only(cancel.clone());
-        let attempt = Attempt { run, signals: &signals, blocked: &blocked };
+        let attempt = Attempt { run, signals, blocked: &blocked };
         let mut bench = self.bench(attempt, &mirror, &run.target.tree).await?;
         bench.say("The server was lost while this apply was running. What is the state's serial now?");
         bench.init(Phase::Plan, false).await?;

@@ -35,7 +35,7 @@ pub use cleanup::keep_clean;
 pub use error::FlowError;
 pub use pace::Pace;
 pub use running::Running;
-pub use start::{ArchiveUnusable, Occupied, Tenancy, clear_remains, clear_work, open_archive};
+pub use start::{ArchiveUnusable, Occupied, Tenancy, clear_remains, clear_scratch, open_archive};
 pub use survey::Surveys;
 pub use worker::Worker;
 

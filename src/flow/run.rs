@@ -4,7 +4,7 @@ use super::apply::Done;
 use super::bench::{Attempt, Stop, failure};
 use super::cage::Blocked;
 use super::perform::Occasion;
-use super::supervise::{Aftermath, forget};
+use super::supervise::{Left, forget};
 use super::worker::{Signals, patiently};
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
@@ -27,15 +27,10 @@ impl Flow {
         id: RunId,
         signals: &Signals,
     ) -> Result<(), FlowError> {
-        let Begun { mut run, noted, taken_up } = match self.begin(lease, pull, id).await? {
+        let (mut run, noted, taken_up) = match self.begin(lease, pull, id).await? {
             Beginning::Nothing => return Ok(()),
-            Beginning::Now(begun) => *begun,
-            Beginning::Lost(mut run) => {
-                tracing::error!(run = %id, attempts = lease.attempts, "an apply was killed");
-                run.left = Some(self.left_by(&run, &signals.stop).await);
-                let end = End::interrupted();
-                return patiently(&self.ends.soon, || self.end_run(lease, &run, &end)).await;
-            }
+            Beginning::Now(begun) => (begun.run, begun.noted, begun.taken_up),
+            Beginning::Lost(run) => return self.interrupted(lease, *run, signals).await,
         };
         let _running = self.running.begin(id, signals.cancel.clone());
         let blocked = Blocked::default();
@@ -67,20 +62,21 @@ impl Flow {
             Err(Stop::Failed(failure)) if signals.stop.is_cancelled() && failure.step != Step::Apply => {
                 match self.store.run(id).await?.and_then(|run| run.cancelled_by) {
                     Some(by) => End::failed(cancelled(&by)),
-                    // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by
-                    // this.
-                    None => return self.begin_again(lease, &run, "stopped").await,
+                    None => return self.put_back_and_give(lease, &run, "stopped").await,
                 }
             }
             Err(Stop::Left) => {
                 self.store.give_back(lease, now(), "it goes on without its server").await?;
                 return Ok(());
             }
-            Err(Stop::Again(because)) => return self.begin_again(lease, &run, &because).await,
-            Err(Stop::Interrupted) => {
-                run.left = Some(self.left_by(&run, &signals.stop).await);
-                End::interrupted()
+            Err(Stop::Again(because)) => {
+                patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
+                forget(&self.applies.place(id));
+                let give_back = || async { Ok(self.store.give_back(lease, now(), &because).await?) };
+                patiently(&self.ends.soon, give_back).await?;
+                return Ok(());
             }
+            Err(Stop::Interrupted) => return self.interrupted(lease, run, signals).await,
             Err(Stop::Failed(failure)) => End::failed(failure),
             Err(Stop::Ours(error)) if lease.attempts < most_tries(&error) => {
                 patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
@@ -98,15 +94,25 @@ impl Flow {
         Ok(())
     }
 
-    /// Nothing was changed, and it is queued once more.
-    async fn begin_again(&self, lease: &Lease, run: &Run, because: &str) -> Result<(), FlowError> {
-        patiently(&self.ends.soon, || self.put_back(lease, run)).await?;
+    /// An apply that was killed with all that watched over it: people are told what can be found out.
+    async fn interrupted(&self, lease: &Lease, mut run: Run, signals: &Signals) -> Result<(), FlowError> {
+        tracing::error!(run = %run.id, attempts = lease.attempts, "an apply was lost");
+        run.left = Some(self.left_by(&run, signals).await);
+        let end = End::interrupted();
+        patiently(&self.ends.soon, || self.end_run(lease, &run, &end)).await?;
         forget(&self.applies.place(run.id));
-        patiently(&self.ends.soon, || async { Ok(self.store.give_back(lease, now(), because).await?) }).await?;
         Ok(())
     }
 
-    /// Notes that the run is under way, in a transaction that is still to be committed.
+    /// Nothing was changed: it begins anew when it is claimed again.
+    async fn put_back_and_give(&self, lease: &Lease, run: &Run, because: &str) -> Result<(), FlowError> {
+        patiently(&self.ends.soon, || self.put_back(lease, run)).await?;
+        let give_back = || async { Ok(self.store.give_back(lease, now(), because).await?) };
+        patiently(&self.ends.soon, give_back).await?;
+        Ok(())
+    }
+
+    /// Notes that the run is under way.
     async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Beginning, FlowError> {
         let mut tx = self.store.write(&pull.repo).await?;
         tx.hold(lease).await?;
@@ -118,19 +124,18 @@ impl Flow {
         };
         // What was begun under an earlier lease lost its server.
         let lost = run.state == RunState::Running;
-        let aftermath = if lost && !run.is_plan() { self.aftermath(&run)? } else { Aftermath::NotBegun };
-        let taken_up = match aftermath {
-            Aftermath::Supervised(about, place) => Some((about, place)),
+        let left = if lost && !run.is_plan() { self.left(&run)? } else { Left::NotBegun };
+        let (end, taken_up) = match (left, &run.cancelled_by) {
+            (Left::Supervised(about, place), _) => (None, Some((about, place))),
             // Never repeated.
-            Aftermath::Lost => return Ok(Beginning::Lost(Box::new(run))),
-            Aftermath::NotBegun => None,
+            (Left::Lost, _) => return Ok(Beginning::Lost(Box::new(run))),
+            (Left::NotBegun, Some(by)) => (Some(End::failed(cancelled(by))), None),
+            (Left::NotBegun, None) => {
+                ((lost && lease.attempts > MOST_PATIENT_TRIES).then(|| End::hopeless(&run)), None)
+            }
         };
-        let given_up = match &run.cancelled_by {
-            _ if taken_up.is_some() => None,
-            Some(by) => Some(End::failed(cancelled(by))),
-            None => (lost && lease.attempts > MOST_PATIENT_TRIES).then(|| End::hopeless(&run)),
-        };
-        if let Some(end) = given_up {
+        if let Some(end) = end {
+            tracing::error!(run = %id, attempts = lease.attempts, "a run lost its server");
             self.finish_run(&mut tx, lease, run, &end).await?;
             tx.commit().await?;
             self.wake.notify_waiters();
@@ -252,7 +257,7 @@ enum Beginning {
     /// It is over, or was brought to its end here.
     Nothing,
     Now(Box<Begun>),
-    /// An apply that was killed while terraform was under way.
+    /// An apply that was begun, and nobody watches over any more.
     Lost(Box<Run>),
 }
 

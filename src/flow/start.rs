@@ -126,13 +126,28 @@ pub async fn open_archive(config: &ServerConfig, store: &Store) -> Result<Archiv
     Archive::open(&config.data_dir, &key).map_err(|error| FlowError::from(error).into())
 }
 
-/// Removes the work trees that a dead process left, and what is left of applies that are over. One server per data
-/// directory: whatever lies there is nobody's, but of applies that went on without a server.
+/// Removes what a dead process was just writing.
 ///
 /// # Errors
 /// When something can't be removed.
-pub async fn clear_work(flow: &Flow) -> Result<(), FlowError> {
-    let work = flow.work_root();
+pub fn clear_scratch(data_dir: &Path, _sole: &Tenancy) -> Result<(), FlowError> {
+    for folder in ["scratch", "tmp"].map(|folder| data_dir.join(folder)) {
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(FlowError::disk(&folder, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes what a dead process left: work trees, mirrors that are not whole, and what is left of applies that are over.
+/// One server per data directory: whatever lies there is nobody's, but of applies that went on without a server.
+///
+/// # Errors
+/// When something can't be removed.
+pub async fn clear_remains(flow: &Flow) -> Result<(), FlowError> {
     let failed = |error| FlowError::disk(&flow.config.data_dir, error);
     for (run, place) in flow.applies.all().map_err(failed)? {
         let is_over = flow.store.run(run).await?.is_none_or(|run| run.state.is_over());
@@ -140,22 +155,11 @@ pub async fn clear_work(flow: &Flow) -> Result<(), FlowError> {
             place.remove().map_err(failed)?;
         }
     }
-    WorkDir::clear(&work, &in_use(flow).map_err(failed)?).map_err(failed)
-}
-
-/// Removes what a dead process left: scratch files, what was being written.
-///
-/// # Errors
-/// When something can't be removed.
-pub fn clear_remains(data_dir: &Path, _sole: &Tenancy) -> Result<(), FlowError> {
-    for folder in ["scratch", "tmp"] {
-        let folder = data_dir.join(folder);
-        WorkDir::clear(&folder, &[]).map_err(|error| FlowError::disk(&folder, error))?;
-    }
+    WorkDir::clear(&flow.work_root(), &in_use(flow).map_err(failed)?).map_err(failed)?;
     // A mirror that was being made has a name that no finished one has.
-    for entry in std::fs::read_dir(data_dir.join("mirrors")).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(flow.config.data_dir.join("mirrors")).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(".new-") {
-            std::fs::remove_dir_all(entry.path()).map_err(|error| FlowError::disk(&entry.path(), error))?;
+            std::fs::remove_dir_all(entry.path()).map_err(failed)?;
         }
     }
     Ok(())

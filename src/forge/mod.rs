@@ -69,15 +69,6 @@ pub struct Status {
     pub url: Option<Url>,
 }
 
-/// What was done so that a repository's webhook is as we need it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Installed {
-    /// There was none that leads to us.
-    Created,
-    /// There was one; its events, its secret and the rest were set again.
-    Repaired,
-}
-
 /// What changed in a repository since a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
@@ -87,6 +78,15 @@ pub struct Changes {
     pub comments: Vec<Remark>,
     /// To ask with the next time. Each of its two marks goes with the list of the same name.
     pub seen: Seen,
+}
+
+/// What was done so that a repository's webhook is as we need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Installed {
+    /// There was none that leads to us.
+    Created,
+    /// There was one; its events, its secret and the rest were set again.
+    Repaired,
 }
 
 /// One thing that `doctor` looked at.
@@ -262,11 +262,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn changes(&self, repo: &RepoName, seen: &Seen) -> Result<Changes, ForgeError> {
-        match self {
-            Self::Github(github) => github.changes(repo, seen).await,
-            // Not looked for yet.
-            Self::Gitlab(_) | Self::Gitea(_) => Ok(Changes { pulls: vec![], comments: vec![], seen: seen.clone() }),
-        }
+        of!(self, forge => forge.changes(repo, seen).await)
     }
 
     /// Has webhooks sent again that the forge could not deliver since a moment, and returns how many that were. Always 0
@@ -275,11 +271,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn redeliver_failed(&self, since: Timestamp) -> Result<usize, ForgeError> {
-        match self {
-            Self::Github(github) => github.redeliver_failed(since).await,
-            // They keep such a list for people only.
-            Self::Gitlab(_) | Self::Gitea(_) => Ok(0),
-        }
+        of!(self, forge => forge.redeliver_failed(since).await)
     }
 
     /// Looks whether the forge is there and lets us do our work, in general and in one repository.
