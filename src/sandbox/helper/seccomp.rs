@@ -29,7 +29,15 @@ const ABSENT: &[c_long] = &[
     libc::SYS_fanotify_init,
     libc::SYS_perf_event_open,
     libc::SYS_bpf,
+    // Memory that is no process' and that nobody who watches processes sees; segments even outlive them.
+    libc::SYS_shmget,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
 ];
+
+/// As [`libc::SYS_open_tree`]; not in `libc` yet. From the kernel's table for calls that all architectures share.
+const OPEN_TREE_ATTR: c_long = 467;
 
 /// Refused on every architecture.
 const REFUSED: &[c_long] = &[
@@ -50,6 +58,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_fsmount,
     libc::SYS_fspick,
     libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
     libc::SYS_move_mount,
     libc::SYS_mount_setattr,
     libc::SYS_open_by_handle_at,
@@ -114,6 +123,9 @@ const TIOCLINUX: u64 = 0x541c;
 /// Any of the low bits of a socket's type; above are flags.
 const TYPE: u64 = 0xf;
 
+/// All processes of a user; from `linux/ioprio.h`.
+const IOPRIO_WHO_USER: u64 = 3;
+
 /// For [`SeccompAction::Trace`], in whose place a notification is put: seccompiler knows none.
 const PLACEHOLDER: u32 = 0x1234;
 const RETURN: u16 = 0x06;
@@ -129,7 +141,13 @@ impl Filters {
     pub(super) fn for_cage(level: Level, network: Network) -> Result<Self, Trouble> {
         let sockets = if level == Level::Full { in_own_network() } else { on_the_host(network) };
         let supervised = (level == Level::Reduced).then(supervise_connect).transpose()?;
-        Ok(Self { supervised, ..Self::with(sockets)? })
+        let mut filters = Self { supervised, ..Self::with(sockets)? };
+        if level < Level::Full {
+            // Takes a whole disk faster than anybody who watches it looks. Libraries write instead.
+            let reserving = vec![(libc::SYS_fallocate, vec![])];
+            filters.all.push(compile(reserving, SeccompAction::Errno(libc::EOPNOTSUPP.cast_unsigned()))?);
+        }
+        Ok(filters)
     }
 
     pub(super) fn light(network: Network) -> Result<Self, Trouble> {
@@ -140,7 +158,8 @@ impl Filters {
     fn with(sockets: Rules) -> Result<Self, Trouble> {
         let absent = ABSENT.iter().map(|call| (*call, vec![])).collect();
         let mut refused: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, vec![])).collect();
-        refused.extend(always()?);
+        refused.extend(always());
+        refused.extend(on_others());
         refused.extend(sockets);
         let unknown = vec![
             // Load the number; below UNKNOWN go on, otherwise "no such call".
@@ -194,12 +213,12 @@ fn number(constant: libc::c_int) -> u64 {
 }
 
 /// What is refused in some forms.
-fn always() -> Result<Rules, Trouble> {
+fn always() -> Rules {
     let bit = |flag: libc::c_int| when(&[(0, Width::Qword, Is::MaskedEq(number(flag)), number(flag))]);
     let flags =
         |argument, flag: libc::c_int| when(&[(argument, Width::Dword, Is::MaskedEq(number(flag)), number(flag))]);
     let request = |request: u64| when(&[(1, Width::Dword, Is::Eq, request)]);
-    Ok(vec![
+    vec![
         (libc::SYS_clone, NAMESPACES.into_iter().map(bit).collect()),
         // Only to ask, and the standard one.
         (libc::SYS_personality, vec![when(&[(0, Width::Dword, Is::Ne, 0), (0, Width::Dword, Is::Ne, 0xffff_ffff)])]),
@@ -208,7 +227,27 @@ fn always() -> Result<Rules, Trouble> {
         (libc::SYS_sendto, vec![flags(3, libc::MSG_FASTOPEN)]),
         (libc::SYS_sendmsg, vec![flags(2, libc::MSG_FASTOPEN)]),
         (libc::SYS_sendmmsg, vec![flags(3, libc::MSG_FASTOPEN)]),
-    ])
+    ]
+}
+
+/// What changes a process is refused but for the caller itself, which all of these call 0: limits, priorities and
+/// processors of any process of the same user could be changed, the server's and the helper's among them. Nothing else
+/// stands in the way: Landlock does not know these calls.
+fn on_others() -> Rules {
+    let not_self = |argument| when(&[(argument, Width::Dword, Is::Ne, 0)]);
+    let all_of_user = |all: u64| when(&[(0, Width::Dword, Is::Eq, all)]);
+    let mut rules: Rules = [
+        libc::SYS_prlimit64,
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sched_setattr,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setscheduler,
+    ]
+    .map(|call| (call, vec![not_self(0)]))
+    .into();
+    rules.push((libc::SYS_setpriority, vec![not_self(1), all_of_user(libc::PRIO_USER.into())]));
+    rules.push((libc::SYS_ioprio_set, vec![not_self(1), all_of_user(IOPRIO_WHO_USER)]));
+    rules
 }
 
 const INTERNET: [libc::c_int; 2] = [libc::AF_INET, libc::AF_INET6];
@@ -229,10 +268,14 @@ fn unusual() -> Vec<SeccompRule> {
     let mut rules = vec![when(&other), when(&[family(Is::Eq, netlink), protocol(Is::Ne, libc::NETLINK_ROUTE)])];
     for internet in INTERNET {
         let internet = || family(Is::Eq, internet);
+        // Whatever is neither a stream nor datagrams: raw, SCTP's, DCCP, and what a later kernel has. By its bits, for no
+        // rule can say "none of these".
         rules.push(when(&[internet(), kind(libc::SOCK_RAW)]));
-        // MPTCP, SCTP.
-        let tcp = protocol(Is::Ne, libc::IPPROTO_TCP);
-        rules.push(when(&[internet(), kind(libc::SOCK_STREAM), protocol(Is::Ne, 0), tcp]));
+        rules.push(when(&[internet(), kind(0)]));
+        rules.extend([4, 8].map(|bit| when(&[internet(), (1, Width::Dword, Is::MaskedEq(bit), bit)])));
+        // Whatever is neither TCP nor UDP: SCTP, MPTCP, UDP-Lite, echo requests.
+        let other = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP].map(|usual| protocol(Is::Ne, usual));
+        rules.push(when(&[&[internet()][..], &other].concat()));
     }
     rules
 }
@@ -346,10 +389,63 @@ mod tests {
             {
                 assert_eq!(answers(&filters, call, [0; 6]), REFUSE, "{call}");
             }
+            assert_eq!(answers(&filters, OPEN_TREE_ATTR, [0; 6]), REFUSE);
             assert_eq!(answers(&filters, libc::SYS_clone3, [0; 6]), NO_SUCH_CALL);
             assert_eq!(answers(&filters, libc::SYS_clone, [libc::SIGCHLD as u64, 0, 0, 0, 0, 0]), ALLOW);
             for kind in NAMESPACES {
                 assert_eq!(answers(&filters, libc::SYS_clone, [number(kind), 0, 0, 0, 0, 0]), REFUSE, "{kind:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_changes_its_own_limits_and_nobody_elses() {
+        for filters in every() {
+            for call in [
+                libc::SYS_prlimit64,
+                libc::SYS_sched_setaffinity,
+                libc::SYS_sched_setattr,
+                libc::SYS_sched_setparam,
+                libc::SYS_sched_setscheduler,
+            ] {
+                // The kernel reads 32 bits.
+                let asked = [0, 1 << 32, 1, u64::MAX].map(|pid| answers(&filters, call, [pid, 1, 1, 0, 0, 0]));
+                assert_eq!(asked, [ALLOW, ALLOW, REFUSE, REFUSE], "{call}");
+            }
+            for (call, user) in [(libc::SYS_setpriority, 2), (libc::SYS_ioprio_set, 3)] {
+                let asked = [[user - 2, 0], [user - 1, 0], [user, 0], [user - 2, 7]];
+                let asked = asked.map(|[which, who]| answers(&filters, call, [which, who, 1, 0, 0, 0]));
+                assert_eq!(asked, [ALLOW, ALLOW, REFUSE, REFUSE], "{call}");
+            }
+        }
+    }
+
+    #[test]
+    fn below_full_space_is_taken_by_writing_only() {
+        let no_such_thing = libc::SECCOMP_RET_ERRNO | libc::EOPNOTSUPP as u32;
+        for (level, expected) in [(Level::Full, ALLOW), (Level::Reduced, no_such_thing), (Level::Weak, no_such_thing)] {
+            let filters = Filters::for_cage(level, Network::Allow).ok().unwrap();
+            assert_eq!(answers(&filters, libc::SYS_fallocate, [3, 0, 0, 1, 0, 0]), expected);
+        }
+    }
+
+    #[test]
+    fn of_the_internet_there_are_streams_and_datagrams_and_nothing_else() {
+        for filters in [Filters::for_cage(Level::Full, Network::Allow), Filters::light(Network::Host)] {
+            let filters = filters.ok().unwrap();
+            for family in INTERNET {
+                for kind in 0..16 {
+                    let usual = [libc::SOCK_STREAM, libc::SOCK_DGRAM].contains(&kind);
+                    let expected = if usual { ALLOW } else { REFUSE };
+                    assert_eq!(socket(&filters, family, kind | libc::SOCK_CLOEXEC, 0), expected, "type {kind}");
+                }
+                for protocol in [libc::IPPROTO_ICMP, libc::IPPROTO_DCCP, 132, 136, 262] {
+                    for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
+                        assert_eq!(socket(&filters, family, kind, protocol), REFUSE, "protocol {protocol}");
+                    }
+                }
+                assert_eq!(socket(&filters, family, libc::SOCK_STREAM, libc::IPPROTO_TCP), ALLOW);
+                assert_eq!(socket(&filters, family, libc::SOCK_DGRAM, libc::IPPROTO_UDP), ALLOW);
             }
         }
     }
