@@ -22,8 +22,8 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// Ways that are open to every bare process, on every host: a canary that does not find them is blind.
-const ALWAYS_OPEN: [Way; 7] =
-    [Way::File, Way::Environ, Way::Tcp, Way::Udp, Way::UnixSocket, Way::AbstractSocket, Way::Signal];
+const ALWAYS_OPEN: [Way; 8] =
+    [Way::File, Way::Environ, Way::Tcp, Way::Udp, Way::UnixSocket, Way::AbstractSocket, Way::Signal, Way::Limits];
 
 /// What `weak` is allowed to leave open; where a kernel's Landlock is new enough, it does not.
 const WEAK: [Way; 3] = [Way::UnixSocket, Way::AbstractSocket, Way::Signal];
@@ -86,6 +86,7 @@ fn names(ways: &[Way]) -> String {
         Way::AbstractSocket => "abstract unix sockets",
         Way::Signal => "signals",
         Way::Trace => "ptrace",
+        Way::Limits => "the limits of other processes",
         Way::UserNamespace => "user namespaces",
         Way::Mount => "mounts",
     };

@@ -1,10 +1,13 @@
 //! The server's end of an open cage: one socket to the process that lives in it, and the helper that watches over it.
 
+use super::helper::{self, OUT_OF_MEMORY};
 use super::level::Level;
+use super::policy::{HostUser, Limit};
 use super::process::{End, Feed, Outcome, SpawnError, Spec, Stdin, Streams};
 use super::spare::Spare;
-use super::users::Lease;
-use super::wire::{self, Ask, Inbox, Plan, Say, Status, Step};
+use super::users::{self, Lease};
+use super::wire::{self, Ask, Inbox, Order, Plan, Say, Status, Step};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use secrecy::ExposeSecret as _;
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,8 +26,16 @@ use tokio::process::{Child, Command};
 /// How long a cage may take to end all that is in it. Longer means that something hangs in the kernel.
 const DEATH: Duration = Duration::from_secs(10);
 
-/// How long the process inside of a cage may take to end all that is in it after the one outside was killed.
+/// How long the process inside of a cage may take to end all that is in it after the one outside was killed; and the
+/// latter to tell how the former ended.
 const AFTERMATH: Duration = Duration::from_millis(500);
+
+/// How often, and how far apart, what is left of a cage is killed by the server itself.
+const ROUNDS: u32 = 100;
+const APART: Duration = Duration::from_millis(10);
+
+/// How often it is looked whether the last process of a user has gone.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The cage does not answer as it should; nothing can be run in it any more.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +55,7 @@ struct Keeper {
     helper: Child,
     cgroups: Vec<PathBuf>,
     /// Given back when this is dropped.
-    _user: Option<Arc<Lease>>,
+    user: Option<Arc<Lease>>,
     /// Where the next helper is started, once there is nothing more urgent.
     spare: Arc<Spare>,
 }
@@ -97,7 +108,7 @@ impl Session {
     /// Builds the cage, and returns when it stands; with the listener that its proxy has to serve.
     pub(super) async fn open(
         spare: &Arc<Spare>,
-        plan: &Plan,
+        plan: Plan,
         user: Option<Arc<Lease>>,
     ) -> Result<(Self, Option<OwnedFd>), (String, io::Error)> {
         let starting = |error| ("starting its helper".to_owned(), error);
@@ -105,11 +116,11 @@ impl Session {
         let keeper = Keeper {
             helper: child,
             cgroups: plan.cgroups.iter().map(|parent| parent.join(&plan.name)).collect(),
-            _user: user,
+            user,
             spare: Arc::clone(spare),
         };
         let mut session = Self { channel, keeper: Some(keeper), number: 0 };
-        session.channel.send(plan, &[]).await.map_err(starting)?;
+        session.channel.send(&Order::Build(plan), &[]).await.map_err(starting)?;
         match session.channel.receive().await.map_err(starting)? {
             Say::Ready { listener } => {
                 let listener = listener.then(|| session.channel.inbox.descriptor()).transpose().map_err(starting)?;
@@ -170,14 +181,28 @@ impl Session {
                     _ = &mut reading, if !drained => drained = true,
                 }
             };
-            let answer = answer.map_err(lost)?;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // Its inner process may have been the one that the kernel chose for all.
+                    let keeper = self.keeper.as_mut().expect("it stays until the session is closed");
+                    if !keeper.ran_out_of_memory().await {
+                        return Err(lost(error));
+                    }
+                    let killed = Status::Signal(Signal::KILL.as_raw());
+                    let (limit, refused) = (Some(Limit::Memory), Vec::new());
+                    (None, Say::Ended { number, status: killed, limit, refused })
+                }
+            };
             if !drained && tokio::time::timeout(DEATH, &mut reading).await.is_err() {
                 return Err(lost(io::Error::other("a process outlived the cage's program with its output")));
             }
             answer
         };
         let (end, refused) = match said {
-            Say::NotStarted { error, doing, .. } => return Err(failed(wire::not_started(error, doing))),
+            Say::NotStarted { begun, error: code, doing, .. } => {
+                return Err(error(begun, wire::not_started(code, doing)));
+            }
             Say::Ended { status, limit, refused, .. } => (ending.unwrap_or_else(|| ended(status, limit)), refused),
             Say::Failed { doing, why } => return Err(failed(not_built(&doing, &why))),
             other => return Err(lost(unexpected(&other))),
@@ -224,25 +249,72 @@ impl Drop for Session {
 impl Keeper {
     async fn last_rites(mut self) {
         if tokio::time::timeout(DEATH, self.helper.wait()).await.is_err() {
-            tracing::warn!("a sandbox did not end by itself: its helper is killed");
+            tracing::warn!("a sandbox did not end by itself: it is ended by force");
+            self.end_by_force();
             let _ = self.helper.kill().await;
         }
-        if !self.helper.wait().await.is_ok_and(|status| status.success()) {
+        let is_clear = self.helper.wait().await.is_ok_and(|status| status.success());
+        let spare = Arc::clone(&self.spare);
+        if !is_clear {
             self.clear_up().await;
         }
-        self.spare.refill();
+        spare.refill();
     }
-}
 
-impl Keeper {
+    /// Whether the helper says so. Only asked when the cage is gone.
+    async fn ran_out_of_memory(&mut self) -> bool {
+        let ended = tokio::time::timeout(DEATH, self.helper.wait()).await;
+        matches!(ended, Ok(Ok(status)) if status.code() == Some(OUT_OF_MEMORY.into()))
+    }
+
+    /// Both processes of a helper that does not answer, and all that descends from them; what gets away is left to
+    /// [`Keeper::clear_up`].
+    fn end_by_force(&self) {
+        let Some(helper) = self.helper.id().and_then(|id| Pid::from_raw(id.cast_signed())) else { return };
+        let below = helper::descendants(helper).unwrap_or_default();
+        let _ = kill_process_group(helper, Signal::KILL);
+        for process in below {
+            let _ = kill_process(process.pid, Signal::KILL);
+        }
+    }
+
     /// What a helper that was killed can't do any more. The one inside kills what is left, and that takes a moment; until
-    /// then nobody else may have its user.
-    async fn clear_up(&self) {
+    /// nothing lives nobody else may have its user.
+    async fn clear_up(self) {
         tokio::time::sleep(AFTERMATH).await;
+        for _ in 0..ROUNDS {
+            if !helper::kill_all_in(&self.cgroups) {
+                break;
+            }
+            tokio::time::sleep(APART).await;
+        }
         for dir in &self.cgroups {
             let _ = std::fs::remove_dir(dir);
         }
+        let Some(user) = self.user.as_ref().map(|lease| lease.user) else { return };
+        if !is_gone(user).await && !self.clear(user).await {
+            tracing::error!(uid = user.uid, "processes of a sandbox can't be killed: their user is not used any more");
+            tokio::spawn(async move {
+                while !is_gone(user).await {
+                    tokio::time::sleep(LOOK).await;
+                }
+                drop(self);
+            });
+        }
     }
+
+    /// Kills all that the user has; whether that worked.
+    async fn clear(&self, user: HostUser) -> bool {
+        let Ok((mut child, mut channel)) = self.spare.start() else { return false };
+        let told = channel.send(&Order::Clear(user), &[]).await.is_ok();
+        let ended = told && tokio::time::timeout(DEATH, child.wait()).await.is_ok();
+        ended && is_gone(user).await
+    }
+}
+
+/// Whether no process of the user lives. Who can't see that does not say so.
+async fn is_gone(user: HostUser) -> bool {
+    tokio::task::spawn_blocking(move || users::is_alive(user)).await.is_ok_and(|alive| matches!(alive, Ok(false)))
 }
 
 /// A program at work in the cage. Dropped before its end, it is killed.
@@ -361,7 +433,7 @@ pub(super) fn variable(name: &str, value: &str) -> OsString {
     format!("{name}={value}").into()
 }
 
-fn ended(status: Status, limit: Option<super::policy::Limit>) -> End {
+fn ended(status: Status, limit: Option<Limit>) -> End {
     match (limit, status) {
         (Some(limit), _) => End::Limit(limit),
         (None, Status::Exit(code)) => End::Exit(code),

@@ -3,7 +3,7 @@
 
 use super::sys::escape;
 use rustix::mount::{MountFlags, mount};
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, Resource, Rlimit, prlimit, test_kill_process};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
@@ -29,6 +29,8 @@ pub(in crate::sandbox) enum Way {
     AbstractSocket,
     Signal,
     Trace,
+    /// Changing the limits of a process of the server's.
+    Limits,
     UserNamespace,
     Mount,
 }
@@ -81,11 +83,16 @@ fn ways_out(bait: &Bait) -> Vec<Way> {
         (Way::AbstractSocket, abstract_socket().is_ok()),
         (Way::Signal, Pid::from_raw(victim).is_some_and(|pid| test_kill_process(pid).is_ok())),
         (Way::Trace, escape::trace(victim).is_ok()),
+        (Way::Limits, Pid::from_raw(victim).is_some_and(limits)),
         (Way::UserNamespace, escape::new_namespace(libc::CLONE_NEWUSER).is_ok()),
         (Way::Mount, mounts(bait)),
     ];
     let _ = udp();
     tried.into_iter().filter_map(|(way, open)| open.then_some(way)).collect()
+}
+
+fn limits(victim: Pid) -> bool {
+    prlimit(Some(victim), Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).is_ok()
 }
 
 /// Comes last: it is best tried in the user namespace that was just made.

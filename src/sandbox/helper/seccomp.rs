@@ -107,6 +107,36 @@ const REFUSED_HERE: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[c_long] = &[libc::SYS_lookup_dcookie, libc::SYS_nfsservctl];
 
+/// What changes who may do what with a file, whether by its path or by a descriptor. The last ones are not in `libc` yet:
+/// `setxattrat`, `removexattrat` and `file_setattr`.
+const PERMISSIONS: &[c_long] = &[
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchmodat2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    463,
+    466,
+    469,
+];
+#[cfg(target_arch = "x86_64")]
+const PERMISSIONS_HERE: &[c_long] = &[libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown];
+#[cfg(not(target_arch = "x86_64"))]
+const PERMISSIONS_HERE: &[c_long] = &[];
+
+/// What changes a file's times.
+const TIMES: &[c_long] = &[libc::SYS_utimensat];
+#[cfg(target_arch = "x86_64")]
+const TIMES_HERE: &[c_long] = &[libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat];
+#[cfg(not(target_arch = "x86_64"))]
+const TIMES_HERE: &[c_long] = &[];
+
 const NAMESPACES: [libc::c_int; 7] = [
     libc::CLONE_NEWNS,
     libc::CLONE_NEWCGROUP,
@@ -140,7 +170,7 @@ pub(super) struct Filters {
 impl Filters {
     pub(super) fn for_cage(level: Level, network: Network) -> Result<Self, Trouble> {
         let sockets = if level == Level::Full { in_own_network() } else { on_the_host(network) };
-        let supervised = (level == Level::Reduced).then(supervise_connect).transpose()?;
+        let supervised = (level == Level::Reduced).then(|| supervise(network)).transpose()?;
         let mut filters = Self { supervised, ..Self::with(sockets)? };
         if level < Level::Full {
             // Takes a whole disk faster than anybody who watches it looks. Libraries write instead.
@@ -151,8 +181,21 @@ impl Filters {
     }
 
     pub(super) fn light(network: Network) -> Result<Self, Trouble> {
-        let none = vec![(libc::SYS_socket, vec![])];
-        Self::with(if program::is_online(network) { in_own_network() } else { none })
+        let sockets = if program::is_online(network) {
+            // Of this host it needs nothing, and as the server's user it would be let in to much.
+            let unix = when(&[family(Is::Eq, libc::AF_UNIX)]);
+            vec![(libc::SYS_socket, unusual().into_iter().chain([unix]).collect())]
+        } else {
+            vec![(libc::SYS_socket, vec![])]
+        };
+        let mut filters = Self::with(sockets)?;
+        // Landlock does not know these, and the server's user may own all of the host's files. What asks for them could do
+        // without, and would give up if it was told.
+        let pretended = PERMISSIONS.iter().chain(PERMISSIONS_HERE).map(|call| (*call, vec![])).collect();
+        filters.all.push(compile(pretended, SeccompAction::Errno(0))?);
+        let times = TIMES.iter().chain(TIMES_HERE).map(|call| (*call, vec![])).collect();
+        filters.all.push(compile(times, SeccompAction::Errno(libc::EPERM.cast_unsigned()))?);
+        Ok(filters)
     }
 
     fn with(sockets: Rules) -> Result<Self, Trouble> {
@@ -182,7 +225,7 @@ impl Filters {
             sys::add_filter(filter, false).map_err(Trouble::at("adding a seccomp filter"))?;
         }
         let listener = self.supervised.as_ref().map(|filter| sys::add_filter(filter, true)).transpose();
-        Ok(listener.map_err(Trouble::at("adding the seccomp filter for connect()"))?.flatten())
+        Ok(listener.map_err(Trouble::at("adding the supervised seccomp filter"))?.flatten())
     }
 }
 
@@ -305,9 +348,13 @@ fn on_the_host(network: Network) -> Rules {
     ]
 }
 
-/// Lets every connect() wait for a supervisor.
-fn supervise_connect() -> Result<Vec<sock_filter>, Trouble> {
-    let mut filter = compile(vec![(libc::SYS_connect, vec![])], SeccompAction::Trace(PLACEHOLDER))?;
+/// Lets every connect() wait for a supervisor, and the making of internet sockets that are for the proxy only.
+fn supervise(network: Network) -> Result<Vec<sock_filter>, Trouble> {
+    let mut calls: Rules = vec![(libc::SYS_connect, vec![])];
+    if network == Network::Allow {
+        calls.push((libc::SYS_socket, INTERNET.map(|internet| when(&[family(Is::Eq, internet)])).into()));
+    }
+    let mut filter = compile(calls, SeccompAction::Trace(PLACEHOLDER))?;
     let mut found = false;
     for line in &mut filter {
         if line.code == RETURN && line.k == libc::SECCOMP_RET_TRACE | PLACEHOLDER {
@@ -315,7 +362,7 @@ fn supervise_connect() -> Result<Vec<sock_filter>, Trouble> {
             found = true;
         }
     }
-    if found { Ok(filter) } else { Err(Trouble::new("compiling the filter for connect()", "it supervises nothing")) }
+    if found { Ok(filter) } else { Err(Trouble::new("compiling the supervised filter", "it supervises nothing")) }
 }
 
 #[cfg(test)]
@@ -430,6 +477,18 @@ mod tests {
     }
 
     #[test]
+    fn the_light_form_changes_nobodys_files_and_reaches_no_socket_of_the_host() {
+        for network in [Network::None, Network::Host] {
+            let light = Filters::light(network).ok().unwrap();
+            for call in PERMISSIONS.iter().chain(PERMISSIONS_HERE) {
+                assert_eq!(answers(&light, *call, [0; 6]), libc::SECCOMP_RET_ERRNO, "{call}: done, it says");
+            }
+            assert_eq!(answers(&light, libc::SYS_utimensat, [0; 6]), REFUSE);
+            assert_eq!(socket(&light, libc::AF_UNIX, libc::SOCK_STREAM, 0), REFUSE);
+        }
+    }
+
+    #[test]
     fn of_the_internet_there_are_streams_and_datagrams_and_nothing_else() {
         for filters in [Filters::for_cage(Level::Full, Network::Allow), Filters::light(Network::Host)] {
             let filters = filters.ok().unwrap();
@@ -479,9 +538,16 @@ mod tests {
     }
 
     #[test]
-    fn only_connect_waits_for_the_supervisor() {
-        let filter = supervise_connect().ok().unwrap();
-        let call = |call: i64| answer(&filter, u32::try_from(call).unwrap(), [0; 6]);
-        assert_eq!([call(libc::SYS_connect), call(libc::SYS_sendmsg)], [libc::SECCOMP_RET_USER_NOTIF, ALLOW]);
+    fn connections_wait_for_the_supervisor_and_so_do_sockets_that_are_for_the_proxy() {
+        for (network, internet) in
+            [(Network::None, ALLOW), (Network::Allow, libc::SECCOMP_RET_USER_NOTIF), (Network::Host, ALLOW)]
+        {
+            let filter = supervise(network).ok().unwrap();
+            let call =
+                |call: i64, family: i32| answer(&filter, u32::try_from(call).unwrap(), [family as u64, 1, 0, 0, 0, 0]);
+            assert_eq!([call(libc::SYS_connect, 3), call(libc::SYS_sendmsg, 3)], [libc::SECCOMP_RET_USER_NOTIF, ALLOW]);
+            assert_eq!(call(libc::SYS_socket, libc::AF_UNIX), ALLOW);
+            assert_eq!(INTERNET.map(|family| call(libc::SYS_socket, family)), [internet; 2], "{network:?}");
+        }
     }
 }
