@@ -99,8 +99,8 @@ struct Yard {
     helper: PathBuf,
     bait: Bait,
     udp: UdpSocket,
+    tcp: TcpListener,
     // Held open.
-    _tcp: TcpListener,
     _unix: UnixListener,
     _abstract: UnixListener,
     _victim: Child,
@@ -139,6 +139,7 @@ impl Yard {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         udp.set_nonblocking(true)?;
+        tcp.set_nonblocking(true)?;
         let victim = victim(&setup.helper)?;
         let bait = Bait {
             file,
@@ -151,7 +152,7 @@ impl Yard {
             bare: false,
         };
         let (_unix, _abstract) = (unix, UnixListener::bind_addr(&name)?);
-        Ok(Self { dir, helper: setup.helper.clone(), bait, udp, _tcp: tcp, _unix, _abstract, _victim: victim })
+        Ok(Self { dir, helper: setup.helper.clone(), bait, udp, tcp, _unix, _abstract, _victim: victim })
     }
 
     fn spec(&self, bare: bool) -> Spec {
@@ -190,6 +191,9 @@ impl Yard {
         };
         if self.udp.recv(&mut [0; 8]).is_ok() {
             ways.push(Way::Udp);
+        }
+        if self.tcp.accept().is_ok() {
+            ways.push(Way::Tcp);
         }
         Ok(ways)
     }

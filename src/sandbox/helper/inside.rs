@@ -139,7 +139,7 @@ impl Inside<'_> {
     /// Forks; returns when the program has begun. With a failure comes whether it may have begun all the same.
     fn start(&mut self, step: &Step) -> Result<(Pid, Option<Supervisor>), (bool, Trouble)> {
         let (child, reports) = self.fork(step).map_err(|trouble| (false, trouble))?;
-        Ok((child, self.follow(&reports)?))
+        Ok((child, follow(&reports, &self.fence)?))
     }
 
     /// With the socket on which the fork tells how far it comes.
@@ -156,27 +156,6 @@ impl Inside<'_> {
             }
         };
         Ok((child, ours))
-    }
-
-    /// Until the other end closes, for then the fork has become the program.
-    fn follow(&self, reports: &UnixStream) -> Result<Option<Supervisor>, (bool, Trouble)> {
-        let unknown = |doing| move |source| (true, Trouble { doing: String::from(doing), source });
-        let mut inbox = Inbox::default();
-        let mut supervisor = None;
-        while let Some(said) = inbox.wait::<Say>(reports).map_err(unknown("waiting for it to begin"))? {
-            match said {
-                Say::NotStarted { error, doing, .. } => {
-                    let source =
-                        if error == 0 { io::Error::other(doing.clone()) } else { io::Error::from_raw_os_error(error) };
-                    return Err((false, Trouble { doing, source }));
-                }
-                _ => {
-                    let listener = inbox.descriptor().map_err(unknown("receiving the supervisor's listener"))?;
-                    supervisor = Some(Supervisor::new(listener, &self.fence));
-                }
-            }
-        }
-        Ok(supervisor)
     }
 
     /// Sees a program to its end, and all that it started.
@@ -289,6 +268,27 @@ impl Inside<'_> {
     }
 }
 
+/// Until the other end closes, for then the fork has become the program.
+fn follow(reports: &UnixStream, fence: &Fence) -> Result<Option<Supervisor>, (bool, Trouble)> {
+    let unknown = |doing| move |source| (true, Trouble { doing: String::from(doing), source });
+    let mut inbox = Inbox::default();
+    let mut supervisor = None;
+    while let Some(said) = inbox.wait::<Say>(reports).map_err(unknown("waiting for it to begin"))? {
+        match said {
+            Say::NotStarted { error, doing, .. } => {
+                let source =
+                    if error == 0 { io::Error::other(doing.clone()) } else { io::Error::from_raw_os_error(error) };
+                return Err((false, Trouble { doing, source }));
+            }
+            _ => {
+                let listener = inbox.descriptor().map_err(unknown("receiving the supervisor's listener"))?;
+                supervisor = Some(Supervisor::new(listener, fence));
+            }
+        }
+    }
+    Ok(supervisor)
+}
+
 struct Heard {
     connects: PollFlags,
     limit: Option<Limit>,
@@ -304,5 +304,36 @@ fn said(status: WaitStatus) -> Status {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Status::Exit(code),
         (None, signal) => Status::Signal(signal.unwrap_or(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::policy::Policy;
+
+    fn fence() -> Fence {
+        let (policy, cgroups, name) = (Policy::new("/tree", "/scratch"), Vec::new(), String::new());
+        let plan = Plan { level: Level::Reduced, policy, run_as: None, cgroups, name, light: false };
+        Fence::new(&plan, None).ok().unwrap()
+    }
+
+    /// Whether a program that says this, and then becomes what it is to be, counts as begun.
+    fn begun(said: &[Say]) -> Result<bool, bool> {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        for said in said {
+            wire::send(&theirs, said, &[]).unwrap();
+        }
+        drop(theirs);
+        follow(&ours, &fence()).map(|supervisor| supervisor.is_some()).map_err(|(begun, _)| begun)
+    }
+
+    #[test]
+    fn only_a_fork_that_says_so_itself_has_not_begun() {
+        let not_started = Say::NotStarted { number: 1, begun: false, error: 2, doing: String::new() };
+        assert_eq!(begun(&[not_started]), Err(false));
+        // Its listener did not arrive, and the program goes on without anybody to answer it.
+        assert_eq!(begun(&[Say::Ready { listener: true }]), Err(true));
+        assert_eq!(begun(&[]), Ok(false));
     }
 }

@@ -16,7 +16,8 @@ struct Prey {
     bait: serde_json::Value,
     victim: Child,
     udp: UdpSocket,
-    _held: (TcpListener, UnixListener, UnixListener),
+    tcp: TcpListener,
+    _held: (UnixListener, UnixListener),
 }
 
 impl Prey {
@@ -31,6 +32,7 @@ impl Prey {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         udp.set_nonblocking(true).unwrap();
+        tcp.set_nonblocking(true).unwrap();
         let mut victim = Command::new(helper());
         victim.args(["sandbox-canary", "victim"]).env("TERRAPLANE_CANARY", "x").stdin(Stdio::piped());
         let victim = victim.spawn().unwrap();
@@ -39,8 +41,8 @@ impl Prey {
             "udp": udp.local_addr().unwrap().port(), "unix_socket": unix_socket, "abstract_socket": abstract_socket,
             "dir": yard.scratch, "bare": false,
         });
-        let held = (tcp, unix, UnixListener::bind_addr(&address).unwrap());
-        Self { bait, victim, udp, _held: held }
+        let held = (unix, UnixListener::bind_addr(&address).unwrap());
+        Self { bait, victim, udp, tcp, _held: held }
     }
 
     fn canary(&self, yard: &Yard, bare: bool) -> Spec {
@@ -53,6 +55,9 @@ impl Prey {
         let mut ways: Vec<String> = serde_json::from_str(said).unwrap();
         if self.udp.recv(&mut [0; 8]).is_ok() {
             ways.push("udp".to_owned());
+        }
+        if self.tcp.accept().is_ok() {
+            ways.push("tcp".to_owned());
         }
         ways.sort();
         ways
@@ -74,7 +79,18 @@ async fn the_canary_gets_everywhere_without_a_cage_and_nowhere_in_one() {
             let prey = Prey::of(&yard);
             let outcome = process::run(prey.canary(&yard, true)).await.unwrap();
             let bare = prey.ways(&out(&outcome));
-            for way in ["abstract_socket", "environ", "file", "mount", "signal", "tcp", "trace", "udp", "unix_socket"] {
+            for way in [
+                "abstract_socket",
+                "environ",
+                "file",
+                "limits",
+                "mount",
+                "signal",
+                "tcp",
+                "trace",
+                "udp",
+                "unix_socket",
+            ] {
                 assert!(bare.iter().any(|open| open == way), "bare: {way} is not in {bare:?}");
             }
 
