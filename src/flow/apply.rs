@@ -195,7 +195,7 @@ impl Flow {
             return Ok(Err("A module that is fetched from elsewhere has changed since it was planned.".to_owned()));
         }
         bench.restore_plan(&file)?;
-        self.apply_supervised(attempt, &mut bench, planned, what).await
+        self.apply_supervised(attempt, &mut bench, (*plan, planned), what).await
     }
 
     /// Plans anew and compares.

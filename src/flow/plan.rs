@@ -10,6 +10,7 @@ use crate::domain::id::{Fingerprint, RunId, TreeId, Workspace};
 use crate::domain::plan::{self, PlanSummary, PlanView};
 use crate::domain::run::{Outcome, PlanIdentity, Planned, Run, Step};
 use crate::git::Want;
+use crate::terraform::plan_state::PlanState;
 use crate::terraform::snapshot::Snapshot;
 use crate::terraform::{integrity, plan_file};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -63,11 +64,12 @@ impl Flow {
             integrity::verify(&file, &snapshot).map_err(refused)?;
             let state = plan_file::state_mark(&file).map_err(unreadable)?;
             let lock = snapshot.lock.take();
-            Ok((file, state, lock, snapshot))
+            let states = PlanState::of(&file).map_err(unreadable)?;
+            Ok((file, state, states, lock, snapshot))
         });
         // All that ran in it is dead already.
         let (verified, ()) = tokio::join!(verified, caged.close());
-        let (file, state, lock, snapshot) = verified?;
+        let (file, state, states, lock, snapshot) = verified?;
         bench.renew()?;
         bench.restore_plan(&file)?;
         bench.prepare(&steps)?;
@@ -84,6 +86,7 @@ impl Flow {
         let shown = async { Ok(steps.show_json(&mut caged.cage, &path).await?) };
         let (json, (), ()) = tokio::try_join!(shown, keep(RunFile::Plan, file), keep_lock)?;
         let made = Made {
+            states,
             json,
             workspace: run.project.key.workspace.clone(),
             backend: backend(bench, &snapshot),
@@ -150,6 +153,7 @@ impl Flow {
 
 /// What terraform has made, and what else its fingerprint depends on.
 struct Made {
+    states: PlanState,
     json: Vec<u8>,
     workspace: Workspace,
     backend: String,
@@ -167,6 +171,7 @@ struct Read {
 
 impl Made {
     fn read(self) -> Result<Read, Stop> {
+        self.states.verify_told(&self.json).map_err(refused)?;
         let facts = plan::read(&self.json).map_err(unreadable)?;
         let context = FingerprintContext { workspace: &self.workspace, backend: &self.backend, inputs: &self.inputs };
         Ok(Read {
@@ -195,7 +200,7 @@ async fn off_the_async_threads<T: Send + 'static>(
 }
 
 /// The plan is not what it claims to be: it is neither shown nor kept.
-fn refused(error: integrity::Tampered) -> Stop {
+fn refused(error: impl std::fmt::Display) -> Stop {
     Stop::Failed(failure(Step::Plan, error))
 }
 

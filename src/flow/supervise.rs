@@ -2,13 +2,15 @@
 //! its lease.
 
 use super::apply::{Done, outcome};
-use super::bench::{Attempt, Bench, LONGEST_LOG, Stop, not_prepared};
+use super::bench::{Attempt, Bench, LONGEST_LOG, Stop, failure, not_prepared};
 use super::cage::Part;
 use super::{Flow, FlowError};
+use crate::archive::RunFile;
 use crate::config::Phase;
-use crate::domain::id::Sha;
-use crate::domain::run::{Failure, Planned, Run};
+use crate::domain::id::{RunId, Sha};
+use crate::domain::run::{Failure, Planned, Run, Step};
 use crate::git::WorkDir;
+use crate::terraform::plan_state::Moves;
 use crate::terraform::steps::ApplyReport;
 use crate::terraform::supervisor::{About, Ending, Order, Place, Supervised, Surroundings, Verdict};
 use std::io;
@@ -33,11 +35,15 @@ impl Flow {
         &self,
         attempt: Attempt<'_>,
         bench: &mut Bench<'_>,
-        planned: &Planned,
+        (plan, planned): (RunId, &Planned),
         (commit, used_saved_plan): (Option<Sha>, bool),
     ) -> Result<Result<ApplyReport, String>, Stop> {
         let steps = bench.steps(Phase::Apply);
         bench.prepare(&steps)?;
+        let Some(shown) = self.load(plan, RunFile::PlanJson).await? else {
+            return Ok(Err("What was shown of the saved plan is no longer kept.".to_owned()));
+        };
+        let moves = Moves::told(&shown).map_err(|error| not_prepared(format!("the plan can't be read: {error}")))?;
         let (policy, rules) = bench.confined(Part::Apply);
         let order = Order::new(
             &steps,
@@ -49,6 +55,7 @@ impl Flow {
                 upstream: self.outside.upstream.as_ref(),
                 plan: bench.plan_path(),
                 planned: planned.identity.state.clone(),
+                moves,
                 log: self.archive.create_log(attempt.run.id).await.map_err(FlowError::from)?,
                 log_bytes: LONGEST_LOG,
                 masked: &bench.masked,
@@ -133,6 +140,7 @@ impl Flow {
                 Ok(Ok(report))
             }
             Verdict::Stale => Ok(Err(STATE_CHANGED.to_owned())),
+            Verdict::Foreign(why) => Err(Stop::Failed(failure(Step::State, why))),
             Verdict::Failed(failure) => Err(Stop::Failed(Failure::from(failure))),
             Verdict::NotBuilt(why) => {
                 tracing::error!(run = %attempt.run.id, why, "an apply's sandbox could not be built");

@@ -110,7 +110,7 @@ impl Flow {
             None => forge.find_comment(pull, marker).await?,
         };
         if let Some(number) = existing {
-            match forge.edit_comment(&pull.repo, number, body).await {
+            match forge.edit_comment(pull, number, body).await {
                 Ok(()) => return Ok(number),
                 // Somebody deleted it: it is posted again.
                 Err(error) if error.kind == ForgeErrorKind::NotFound => {}
@@ -137,7 +137,7 @@ impl Flow {
             }
             let (context, description) = (sent.context.clone(), sent.description.clone());
             let shown = Status { context, state: status.state, description, url: None };
-            match forge.set_status(&id.repo, &sent.sha, &shown).await.map_err(FlowError::from) {
+            match forge.set_status(id, &sent.sha, &shown).await.map_err(FlowError::from) {
                 Ok(()) => {}
                 // A head that was force-pushed away: there is nothing left to show it on.
                 Err(error) if error.is_final() => {

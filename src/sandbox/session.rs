@@ -4,6 +4,7 @@ use super::helper::{self, OUT_OF_MEMORY};
 use super::level::Level;
 use super::policy::{HostUser, Limit};
 use super::process::{End, Feed, Outcome, SpawnError, Spec, Stdin, Streams};
+use super::sink::Sink;
 use super::spare::Spare;
 use super::users::{self, Lease};
 use super::wire::{self, Ask, Inbox, Order, Plan, Say, Status, Step};
@@ -18,7 +19,7 @@ use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::Interest;
+use tokio::io::{AsyncRead, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -148,6 +149,7 @@ impl Session {
         if cancel.is_cancelled() {
             return Ok(Outcome::not_started(End::Cancelled, level));
         }
+        let answers_us = matches!(stdout, Sink::Each(_));
         let mut streams = Streams::open(stdout, stderr).map_err(failed)?;
         let plain = env.iter().map(|(name, value)| variable(name, value));
         let secret = secret_env.iter().map(|(name, value)| variable(name, value.expose_secret()));
@@ -162,7 +164,7 @@ impl Session {
             stdin: !matches!(stdin, Stdin::Closed),
         };
         let (feed, theirs) = Feed::open(stdin).map_err(failed)?;
-        let (out, their_out) = outlet().map_err(failed)?;
+        let (out, their_out) = if answers_us { own_outlet() } else { outlet() }.map_err(failed)?;
         let (err, their_err) = outlet().map_err(failed)?;
         let theirs: Vec<OwnedFd> = theirs.into_iter().chain([their_out, their_err]).collect();
         let borrowed: Vec<BorrowedFd<'_>> = theirs.iter().map(OwnedFd::as_fd).collect();
@@ -199,16 +201,19 @@ impl Session {
             }
             answer
         };
-        let (end, refused) = match said {
+        let (end, code, refused) = match said {
             Say::NotStarted { begun, error: code, doing, .. } => {
                 return Err(error(begun, wire::not_started(code, doing)));
             }
-            Say::Ended { status, limit, refused, .. } => (ending.unwrap_or_else(|| ended(status, limit)), refused),
+            Say::Ended { status, limit, refused, .. } => {
+                let code = if let Status::Exit(code) = status { Some(code) } else { None };
+                (ending.unwrap_or_else(|| ended(status, limit)), code, refused)
+            }
             Say::Failed { doing, why } => return Err(failed(not_built(&doing, &why))),
             other => return Err(lost(unexpected(&other))),
         };
         let (stdout, stderr) = streams.finish();
-        Ok(Outcome { end, stdout, stderr, elapsed: started.elapsed(), level, refused })
+        Ok(Outcome { end, code, stdout, stderr, elapsed: started.elapsed(), level, refused })
     }
 
     /// Opens a file in the work tree (0) or in the scratch directory (1).
@@ -423,10 +428,21 @@ impl Channel {
     }
 }
 
-/// A pipe that we read.
-fn outlet() -> io::Result<(pipe::Receiver, OwnedFd)> {
+/// What we read, and what the program writes to.
+type Outlet = (Box<dyn AsyncRead + Send + Unpin>, OwnedFd);
+
+/// A pipe, as programs expect it.
+fn outlet() -> io::Result<Outlet> {
     let (ours, theirs) = io::pipe()?;
-    Ok((pipe::Receiver::from_owned_fd(ours.into())?, theirs.into()))
+    Ok((Box::new(pipe::Receiver::from_owned_fd(ours.into())?), theirs.into()))
+}
+
+/// For what the program alone shall say: a pipe can be opened again by every process of its user, through
+/// `/proc/PID/fd`, to write into it or to read what we should; a socket can't.
+fn own_outlet() -> io::Result<Outlet> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((Box::new(UnixStream::from_std(ours)?), theirs.into()))
 }
 
 pub(super) fn variable(name: &str, value: &str) -> OsString {

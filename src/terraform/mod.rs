@@ -19,6 +19,7 @@ pub mod integrity;
 pub mod managed;
 mod plan_backend;
 pub mod plan_file;
+pub mod plan_state;
 mod plan_zip;
 pub mod private_modules;
 pub mod providers;

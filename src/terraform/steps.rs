@@ -2,12 +2,13 @@
 //! says whether it worked, and its output goes to the run's log.
 
 use super::environment::{Environment, Installation, permitted};
-use super::events::Events;
+use super::events::{Events, Tally};
 pub use super::failure::{StepFailure, StepFailureKind};
 use super::failure::{not_started, unusable};
 use super::install::Tool;
 use super::managed::{ManagedState, PATIENCE};
 use super::plan_file::read_mark;
+use super::plan_state::Objects;
 use super::private_modules::{self, PrivateModules};
 use super::untrusted::{self, UntrustedFile};
 use crate::domain::id::Workspace;
@@ -109,6 +110,8 @@ pub struct ApplyReport {
     pub not_done: Vec<ResourceOutcome>,
     /// Of what is not done, that which was begun: it may be there by half.
     pub uncertain: Vec<ResourceOutcome>,
+    /// It failed, and more may have begun than the lists say.
+    pub unclear: bool,
 }
 
 impl ApplyReport {
@@ -121,7 +124,7 @@ impl ApplyReport {
     #[must_use]
     pub fn started_something(&self) -> bool {
         let lost = self.failure.as_ref().is_some_and(|failure| failure.kind == StepFailureKind::Lost);
-        lost || !self.done.is_empty() || !self.uncertain.is_empty()
+        lost || self.unclear || !self.done.is_empty() || !self.uncertain.is_empty()
     }
 
     /// The failure with the resources' fates; `None` if it succeeded.
@@ -228,6 +231,25 @@ impl Steps {
         .await
     }
 
+    /// The same, with the objects that the state has.
+    ///
+    /// # Errors
+    /// As for [`Steps::state_pull`].
+    pub async fn state(&self, cage: &mut Cage) -> Result<(StateMark, Objects), StepFailure> {
+        let args = ["state", "pull"].map(OsString::from).into();
+        self.result(cage, Step::State, args, "state.json", self.settings.limits.state, |path| {
+            let open = || untrusted::open(path).map_err(io::Error::other);
+            match open()? {
+                Some(state) if state.metadata()?.len() > 0 => {
+                    let objects = open()?.map(Objects::read).transpose()?.unwrap_or_default();
+                    Ok((read_mark(state)?, objects))
+                }
+                _ => Ok::<_, io::Error>((StateMark { lineage: String::new(), serial: 0 }, Objects::default())),
+            }
+        })
+        .await
+    }
+
     /// The addresses of the providers that the state's resources were made with, as the state has them. Works after an
     /// `init` that failed for want of a provider.
     ///
@@ -287,14 +309,13 @@ impl Steps {
             // Never to be taken for an apply that did nothing.
             Err(failure) if failure.kind == StepFailureKind::Lost => {
                 let tally = events.tally(false);
-                let (done, not_done, uncertain) = (tally.done, tally.not_done, tally.uncertain);
-                return Ok(ApplyReport { failure: Some(failure), done, not_done, uncertain });
+                let Tally { done, not_done, uncertain, unclear, .. } = tally;
+                return Ok(ApplyReport { failure: Some(failure), done, not_done, uncertain, unclear });
             }
             Err(failure) => return Err(failure),
         };
-        // Stopped too late: it had already said that all is done.
-        let too_late = matches!(outcome.end, End::Cancelled | End::TimedOut) && events.said_complete();
-        let complete = outcome.end.success() || too_late;
+        // Also when it was stopped too late. The exit code alone says so: what is printed may be anybody's.
+        let complete = outcome.code == Some(0) && !matches!(outcome.end, End::Limit(_));
         let tally = events.tally(complete);
         let failure = (!complete).then(|| {
             let mut failure = self.failure(Step::Apply, &outcome);
@@ -303,7 +324,8 @@ impl Steps {
             }
             failure
         });
-        Ok(ApplyReport { failure, done: tally.done, not_done: tally.not_done, uncertain: tally.uncertain })
+        let Tally { done, not_done, uncertain, unclear, .. } = tally;
+        Ok(ApplyReport { failure, done, not_done, uncertain, unclear })
     }
 
     /// A step whose output is for people.

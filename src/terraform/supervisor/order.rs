@@ -12,6 +12,7 @@ use crate::terraform::environment::Installation;
 use crate::terraform::failure::StepFailure;
 use crate::terraform::install::{Product, Tool};
 use crate::terraform::managed::ManagedState;
+use crate::terraform::plan_state::Moves;
 use crate::terraform::steps::{ApplyReport, Limits, StepSettings, Steps};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,8 @@ pub enum Verdict {
     Ran(ApplyReport),
     /// The state is not what the plan was made from. Nothing was changed.
     Stale,
+    /// The plan file holds another state than the project has. Nothing was changed.
+    Foreign(String),
     /// Terraform was not started to apply. Nothing was changed.
     Failed(StepFailure),
     /// The sandbox or the log could not be made. Nothing was changed.
@@ -65,6 +68,7 @@ pub struct Order {
     /// The saved plan, and the state that it was made from.
     pub(super) plan: PathBuf,
     pub(super) planned: StateMark,
+    pub(super) moves: Moves,
     log: PathBuf,
     log_bytes: u64,
     masked: Vec<String>,
@@ -92,6 +96,8 @@ pub struct Surroundings<'a> {
     pub upstream: Option<&'a Upstream>,
     pub plan: PathBuf,
     pub planned: StateMark,
+    /// What the plan moves within the state.
+    pub moves: Moves,
     pub log: PathBuf,
     pub log_bytes: u64,
     /// What must not stand in the log.
@@ -102,7 +108,7 @@ impl Order {
     /// To apply a saved plan with these steps, which are those of the phase `apply`.
     #[must_use]
     pub fn new(steps: &Steps, surroundings: Surroundings<'_>) -> Self {
-        let Surroundings { sandbox, slot, policy, rules, upstream, plan, planned, log, log_bytes, masked } =
+        let Surroundings { sandbox, slot, policy, rules, upstream, plan, planned, moves, log, log_bytes, masked } =
             surroundings;
         let settings = steps.settings();
         let open = |secret: &SecretString| secret.expose_secret().to_owned();
@@ -114,6 +120,7 @@ impl Order {
             user: slot.user().0,
             plan,
             planned,
+            moves,
             log,
             log_bytes,
             masked: masked.iter().map(open).collect(),

@@ -21,7 +21,12 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
 
+const ABOUT: &str = "about.json";
+const LOCK: &str = "lock";
+const BEGUN: &str = "begun";
 const CONTROL: &str = "control";
+const ENDED: &str = "ended.json";
+const ERRORED: &str = "errored.tfstate";
 
 /// The directories of all applies.
 #[derive(Debug, Clone)]
@@ -87,11 +92,18 @@ impl Place {
         self.dir.is_dir()
     }
 
-    /// As long as the file that is returned is open anywhere, somebody works here.
+    /// As long as the file that is returned is open anywhere, somebody works here. What an earlier try has left, which
+    /// changed nothing, is removed.
     pub(super) fn create(&self, about: &About) -> io::Result<OwnedFd> {
-        let lock = private().open(self.dir.join("lock"))?;
+        for name in [ENDED, ERRORED, CONTROL, BEGUN] {
+            match fs::remove_file(self.dir.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let lock = private().open(self.dir.join(LOCK))?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        self.write("about.json", about)?;
+        self.write(ABOUT, about)?;
         Ok(lock.into())
     }
 
@@ -100,7 +112,7 @@ impl Place {
     /// # Errors
     /// When it can't be read.
     pub fn about(&self) -> io::Result<Option<About>> {
-        self.read("about.json")
+        self.read(ABOUT)
     }
 
     /// Whether somebody still works here.
@@ -108,7 +120,7 @@ impl Place {
     /// # Errors
     /// When that can't be found out.
     pub fn is_attended(&self) -> io::Result<bool> {
-        let lock = match File::open(self.dir.join("lock")) {
+        let lock = match File::open(self.dir.join(LOCK)) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
@@ -121,7 +133,7 @@ impl Place {
     }
 
     pub(super) fn note_begun(&self) -> io::Result<()> {
-        let mut begun = private().open(self.dir.join("begun"))?;
+        let mut begun = private().open(self.dir.join(BEGUN))?;
         writeln!(begun, "{}", std::process::id())?;
         begun.sync_all()?;
         File::open(&self.dir)?.sync_all()
@@ -130,7 +142,7 @@ impl Place {
     /// Whether anything may have been changed.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.dir.join("begun").exists()
+        self.dir.join(BEGUN).exists()
     }
 
     /// How it ended; `None`: it has not, or it was killed.
@@ -138,17 +150,17 @@ impl Place {
     /// # Errors
     /// When that can't be read.
     pub fn ending(&self) -> io::Result<Option<Ending>> {
-        self.read("ended.json")
+        self.read(ENDED)
     }
 
     pub(super) fn write_ending(&self, ending: &Ending) -> io::Result<()> {
-        self.write("ended.json", ending)
+        self.write(ENDED, ending)
     }
 
     /// Where the state is kept that terraform could not bring to its backend.
     #[must_use]
     pub fn errored_state(&self) -> PathBuf {
-        self.dir.join("errored.tfstate")
+        self.dir.join(ERRORED)
     }
 
     pub(super) fn keep_errored_state(&self, state: &[u8]) -> io::Result<()> {

@@ -9,6 +9,8 @@ use crate::sandbox::handover::Handed;
 use crate::sandbox::log::LogWriter;
 use crate::sandbox::{Cage, Sandbox, Slot};
 use crate::terraform::failure::StepFailure;
+use crate::terraform::plan_file;
+use crate::terraform::plan_state::{Moves, PlanState};
 use crate::terraform::steps::Steps;
 use serde::Deserialize;
 use std::ffi::OsStr;
@@ -103,6 +105,7 @@ async fn carry_out(mut order: Order, slot: &Slot, place: &Place, cancel: Cancell
     };
     let upstream = order.take_upstream();
     let (rules, plan, planned) = (order.rules.take(), order.plan.clone(), order.planned.clone());
+    let moves = std::mem::take(&mut order.moves);
     let (sandbox, policy) = (Sandbox::on(order.foundation.clone()), order.policy.clone());
     let steps = match order.into_steps(log.clone(), cancel) {
         Ok(steps) => steps,
@@ -119,7 +122,7 @@ async fn carry_out(mut order: Order, slot: &Slot, place: &Place, cancel: Cancell
         Ok(egress) => egress,
         Err(error) => return not_built(format!("the way out of the sandbox: {error}")),
     };
-    let verdict = apply(&steps, &mut cage, &plan, &planned).await.unwrap_or_else(Verdict::Failed);
+    let verdict = apply(&steps, &mut cage, &plan, (&planned, &moves)).await.unwrap_or_else(Verdict::Failed);
     let failed = matches!(&verdict, Verdict::Ran(report) if !report.succeeded());
     let errored_state = failed && keep_errored_state(&steps, &mut cage, place, &log).await;
     cage.close().await;
@@ -129,9 +132,24 @@ async fn carry_out(mut order: Order, slot: &Slot, place: &Place, cancel: Cancell
 }
 
 /// The saved plan runs if the state is what it was made from.
-async fn apply(steps: &Steps, cage: &mut Cage, plan: &Path, planned: &StateMark) -> Result<Verdict, StepFailure> {
-    if !planned.is_still(&steps.state_pull(cage).await?) {
+async fn apply(
+    steps: &Steps,
+    cage: &mut Cage,
+    plan: &Path,
+    (planned, moves): (&StateMark, &Moves),
+) -> Result<Verdict, StepFailure> {
+    let (now, objects) = steps.state(cage).await?;
+    if !planned.is_still(&now) {
         return Ok(Verdict::Stale);
+    }
+    // Nothing of the pull request has run since the server put it there.
+    let file = plan_file::read(plan).map_err(|error| error.to_string());
+    let is_projects = |file: Vec<u8>| {
+        let state = PlanState::of(&file)?;
+        state.verify_is_projects(moves, &objects)
+    };
+    if let Err(why) = file.and_then(|file| is_projects(file).map_err(|error| error.to_string())) {
+        return Ok(Verdict::Foreign(why));
     }
     let report = steps.apply(cage, plan).await?;
     // Somebody may have come between the look and the apply; terraform then refuses before it starts anything. If that can't
