@@ -10,6 +10,7 @@
 //! of the host, and neither Landlock nor a filter can tell it from the `listen()` of a provider on its unix socket.
 
 use super::program::Fence;
+use super::supervised;
 use super::sys::{self, Forked, Notification};
 use crate::sandbox::policy::Network;
 use rustix::fs::{Mode, OFlags};
@@ -97,6 +98,9 @@ impl Supervisor {
         let answer = |result: Result<u32, Errno>| sys::answer(listener, call.id, result.map_err(Errno::raw_os_error));
         if call.call == libc::SYS_socket {
             return answer(internet_socket(listener, &call));
+        }
+        if call.call != libc::SYS_connect {
+            return answer(supervised::change(listener, &call, &self.dirs).map(|()| 0));
         }
         let refused = &mut self.refused;
         let error = match target(listener, &call, self.network, self.proxy, &self.dirs, refused) {

@@ -20,6 +20,7 @@ mod monitor;
 mod processes;
 mod program;
 mod seccomp;
+mod supervised;
 mod sys;
 mod threshold;
 mod usage;

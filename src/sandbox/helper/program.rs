@@ -31,7 +31,7 @@ pub(super) struct Streams {
 
 impl Fence {
     pub(super) fn new(plan: &Plan, proxy: Option<SocketAddr>) -> Result<Self, Trouble> {
-        let filters = Filters::for_cage(plan.level, plan.policy.network)?;
+        let filters = Filters::for_cage(plan.level, plan.policy.network, plan.shares_user())?;
         Ok(Self { policy: plan.policy.clone(), proxy, level: plan.level, shares_user: plan.shares_user(), filters })
     }
 

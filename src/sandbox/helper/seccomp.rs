@@ -107,14 +107,29 @@ const REFUSED_HERE: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[c_long] = &[libc::SYS_lookup_dcookie, libc::SYS_nfsservctl];
 
-/// What changes who may do what with a file, whether by its path or by a descriptor. The last ones are not in `libc` yet:
-/// `setxattrat`, `removexattrat` and `file_setattr`.
-const PERMISSIONS: &[c_long] = &[
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat,
-    libc::SYS_fchmodat2,
-    libc::SYS_fchown,
-    libc::SYS_fchownat,
+/// What changes a file's mode, by its path or by a descriptor.
+const MODES: &[c_long] = &[libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_fchmodat2];
+
+/// What changes whose a file is.
+const OWNERS: &[c_long] = &[libc::SYS_fchown, libc::SYS_fchownat];
+
+/// Older forms of these, and of `utimensat`.
+#[cfg(target_arch = "x86_64")]
+mod older {
+    pub(super) const MODES: &[libc::c_long] = &[libc::SYS_chmod];
+    pub(super) const OWNERS: &[libc::c_long] = &[libc::SYS_chown, libc::SYS_lchown];
+    pub(super) const TIMES: &[libc::c_long] = &[libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat];
+}
+#[cfg(not(target_arch = "x86_64"))]
+mod older {
+    pub(super) const MODES: &[libc::c_long] = &[];
+    pub(super) const OWNERS: &[libc::c_long] = &[];
+    pub(super) const TIMES: &[libc::c_long] = &[];
+}
+
+/// What changes the other attributes that a file may have. The last ones are not in `libc` yet: `setxattrat`,
+/// `removexattrat` and `file_setattr`.
+const ATTRIBUTES: &[c_long] = &[
     libc::SYS_setxattr,
     libc::SYS_lsetxattr,
     libc::SYS_fsetxattr,
@@ -125,17 +140,6 @@ const PERMISSIONS: &[c_long] = &[
     466,
     469,
 ];
-#[cfg(target_arch = "x86_64")]
-const PERMISSIONS_HERE: &[c_long] = &[libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown];
-#[cfg(not(target_arch = "x86_64"))]
-const PERMISSIONS_HERE: &[c_long] = &[];
-
-/// What changes a file's times.
-const TIMES: &[c_long] = &[libc::SYS_utimensat];
-#[cfg(target_arch = "x86_64")]
-const TIMES_HERE: &[c_long] = &[libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat];
-#[cfg(not(target_arch = "x86_64"))]
-const TIMES_HERE: &[c_long] = &[];
 
 const NAMESPACES: [libc::c_int; 7] = [
     libc::CLONE_NEWNS,
@@ -168,14 +172,20 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    pub(super) fn for_cage(level: Level, network: Network) -> Result<Self, Trouble> {
+    /// `shares_user`: what a program's user may change of files, the server's own are among them.
+    pub(super) fn for_cage(level: Level, network: Network, shares_user: bool) -> Result<Self, Trouble> {
         let sockets = if level == Level::Full { in_own_network() } else { on_the_host(network) };
-        let supervised = (level == Level::Reduced).then(|| supervise(network)).transpose()?;
-        let mut filters = Self { supervised, ..Self::with(sockets)? };
+        let mut filters = Self::with(sockets)?;
         if level < Level::Full {
-            // Takes a whole disk faster than anybody who watches it looks. Libraries write instead.
-            let reserving = vec![(libc::SYS_fallocate, vec![])];
-            filters.all.push(compile(reserving, SeccompAction::Errno(libc::EOPNOTSUPP.cast_unsigned()))?);
+            // The first takes a whole disk faster than anybody who watches it looks; libraries write instead. The others are
+            // not known to Landlock.
+            filters.answer([&[libc::SYS_fallocate], ATTRIBUTES].concat(), libc::EOPNOTSUPP)?;
+        }
+        if level == Level::Reduced {
+            filters.supervised = Some(supervise(network, shares_user)?);
+            if shares_user {
+                filters.answer([OWNERS, older::OWNERS, older::TIMES].concat(), libc::EPERM)?;
+            }
         }
         Ok(filters)
     }
@@ -191,11 +201,16 @@ impl Filters {
         let mut filters = Self::with(sockets)?;
         // Landlock does not know these, and the server's user may own all of the host's files. What asks for them could do
         // without, and would give up if it was told.
-        let pretended = PERMISSIONS.iter().chain(PERMISSIONS_HERE).map(|call| (*call, vec![])).collect();
-        filters.all.push(compile(pretended, SeccompAction::Errno(0))?);
-        let times = TIMES.iter().chain(TIMES_HERE).map(|call| (*call, vec![])).collect();
-        filters.all.push(compile(times, SeccompAction::Errno(libc::EPERM.cast_unsigned()))?);
+        filters.answer([MODES, older::MODES, OWNERS, older::OWNERS, ATTRIBUTES].concat(), 0)?;
+        filters.answer([&[libc::SYS_utimensat], older::TIMES].concat(), libc::EPERM)?;
         Ok(filters)
+    }
+
+    /// Has these calls fail, or with 0 seem to succeed.
+    fn answer(&mut self, calls: Vec<c_long>, error: libc::c_int) -> Result<(), Trouble> {
+        let rules = calls.into_iter().map(|call| (call, vec![])).collect();
+        self.all.push(compile(rules, SeccompAction::Errno(error.cast_unsigned()))?);
+        Ok(())
     }
 
     fn with(sockets: Rules) -> Result<Self, Trouble> {
@@ -348,11 +363,16 @@ fn on_the_host(network: Network) -> Rules {
     ]
 }
 
-/// Lets every connect() wait for a supervisor, and the making of internet sockets that are for the proxy only.
-fn supervise(network: Network) -> Result<Vec<sock_filter>, Trouble> {
+/// Lets every connect() wait for a supervisor, the making of internet sockets that are for the proxy only, and changes of
+/// files that could be the server's.
+fn supervise(network: Network, shares_user: bool) -> Result<Vec<sock_filter>, Trouble> {
     let mut calls: Rules = vec![(libc::SYS_connect, vec![])];
     if network == Network::Allow {
         calls.push((libc::SYS_socket, INTERNET.map(|internet| when(&[family(Is::Eq, internet)])).into()));
+    }
+    if shares_user {
+        let changes = MODES.iter().chain(older::MODES).chain(&[libc::SYS_utimensat]);
+        calls.extend(changes.map(|call| (*call, vec![])));
     }
     let mut filter = compile(calls, SeccompAction::Trace(PLACEHOLDER))?;
     let mut found = false;
@@ -415,7 +435,7 @@ mod tests {
     fn every() -> Vec<Filters> {
         let levels = [Level::Full, Level::Reduced, Level::Weak];
         let networks = [Network::None, Network::Allow, Network::Host];
-        let cages = levels.iter().flat_map(|level| networks.map(|network| Filters::for_cage(*level, network)));
+        let cages = levels.iter().flat_map(|level| networks.map(|network| Filters::for_cage(*level, network, true)));
         cages.chain([Filters::light(Network::None)]).map(|filters| filters.ok().unwrap()).collect()
     }
 
@@ -471,7 +491,7 @@ mod tests {
     fn below_full_space_is_taken_by_writing_only() {
         let no_such_thing = libc::SECCOMP_RET_ERRNO | libc::EOPNOTSUPP as u32;
         for (level, expected) in [(Level::Full, ALLOW), (Level::Reduced, no_such_thing), (Level::Weak, no_such_thing)] {
-            let filters = Filters::for_cage(level, Network::Allow).ok().unwrap();
+            let filters = Filters::for_cage(level, Network::Allow, false).ok().unwrap();
             assert_eq!(answers(&filters, libc::SYS_fallocate, [3, 0, 0, 1, 0, 0]), expected);
         }
     }
@@ -480,8 +500,8 @@ mod tests {
     fn the_light_form_changes_nobodys_files_and_reaches_no_socket_of_the_host() {
         for network in [Network::None, Network::Host] {
             let light = Filters::light(network).ok().unwrap();
-            for call in PERMISSIONS.iter().chain(PERMISSIONS_HERE) {
-                assert_eq!(answers(&light, *call, [0; 6]), libc::SECCOMP_RET_ERRNO, "{call}: done, it says");
+            for call in [MODES, older::MODES, OWNERS, older::OWNERS, ATTRIBUTES].concat() {
+                assert_eq!(answers(&light, call, [0; 6]), libc::SECCOMP_RET_ERRNO, "{call}: done, it says");
             }
             assert_eq!(answers(&light, libc::SYS_utimensat, [0; 6]), REFUSE);
             assert_eq!(socket(&light, libc::AF_UNIX, libc::SOCK_STREAM, 0), REFUSE);
@@ -490,7 +510,7 @@ mod tests {
 
     #[test]
     fn of_the_internet_there_are_streams_and_datagrams_and_nothing_else() {
-        for filters in [Filters::for_cage(Level::Full, Network::Allow), Filters::light(Network::Host)] {
+        for filters in [Filters::for_cage(Level::Full, Network::Allow, false), Filters::light(Network::Host)] {
             let filters = filters.ok().unwrap();
             for family in INTERNET {
                 for kind in 0..16 {
@@ -511,7 +531,7 @@ mod tests {
 
     #[test]
     fn sockets_are_those_that_the_network_allows() {
-        let cage = |level, network| Filters::for_cage(level, network).ok().unwrap();
+        let cage = |level, network| Filters::for_cage(level, network, false).ok().unwrap();
         let (stream, datagram) = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK);
         for level in [Level::Reduced, Level::Weak] {
             let (none, allow, host) =
@@ -538,11 +558,27 @@ mod tests {
     }
 
     #[test]
+    fn changes_of_files_that_could_be_the_servers_wait_for_the_supervisor() {
+        for shares_user in [true, false] {
+            let filter = supervise(Network::None, shares_user).ok().unwrap();
+            let expected = if shares_user { libc::SECCOMP_RET_USER_NOTIF } else { ALLOW };
+            for call in [MODES, older::MODES, &[libc::SYS_utimensat]].concat() {
+                assert_eq!(answer(&filter, u32::try_from(call).unwrap(), [0; 6]), expected, "{call}");
+            }
+            let filters = Filters::for_cage(Level::Reduced, Network::None, shares_user).ok().unwrap();
+            let expected = if shares_user { REFUSE } else { ALLOW };
+            for call in [OWNERS, older::OWNERS, older::TIMES].concat() {
+                assert_eq!(answers(&filters, call, [0; 6]), expected, "{call}");
+            }
+        }
+    }
+
+    #[test]
     fn connections_wait_for_the_supervisor_and_so_do_sockets_that_are_for_the_proxy() {
         for (network, internet) in
             [(Network::None, ALLOW), (Network::Allow, libc::SECCOMP_RET_USER_NOTIF), (Network::Host, ALLOW)]
         {
-            let filter = supervise(network).ok().unwrap();
+            let filter = supervise(network, false).ok().unwrap();
             let call =
                 |call: i64, family: i32| answer(&filter, u32::try_from(call).unwrap(), [family as u64, 1, 0, 0, 0, 0]);
             assert_eq!([call(libc::SYS_connect, 3), call(libc::SYS_sendmsg, 3)], [libc::SECCOMP_RET_USER_NOTIF, ALLOW]);

@@ -216,6 +216,23 @@ pub(super) fn read_memory(pid: u32, address: u64, into: &mut [u8]) -> io::Result
     if read == into.len() as c_long { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EFAULT)) }
 }
 
+/// Copies a text that ends with a zero from another process' memory, which may end with any page; without the zero.
+pub(super) fn read_text(pid: u32, mut address: u64) -> io::Result<CString> {
+    const PAGE: u64 = 4096;
+    let mut text = Vec::new();
+    while text.len() <= libc::PATH_MAX as usize {
+        let mut chunk = vec![0; usize::try_from(PAGE - address % PAGE).map_err(io::Error::other)?];
+        read_memory(pid, address, &mut chunk)?;
+        address += chunk.len() as u64;
+        let end = chunk.iter().position(|byte| *byte == 0);
+        text.extend_from_slice(&chunk[..end.unwrap_or(chunk.len())]);
+        if end.is_some() {
+            return CString::new(text).map_err(io::Error::other);
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG))
+}
+
 /// Connects to an address in the kernel's form.
 pub(super) fn connect(socket: impl AsFd, address: &[u8]) -> io::Result<()> {
     let length = libc::socklen_t::try_from(address.len()).map_err(io::Error::other)?;
