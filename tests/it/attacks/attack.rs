@@ -61,8 +61,6 @@ pub(crate) struct Way {
     pub(crate) deadline: u64,
     /// The scene knocks at whatever door opens on this host, and hears who answers.
     pub(crate) knocks: bool,
-    /// The cage may break of it, and then there may be nothing that tells whether it began. It has held all the same.
-    pub(crate) breaks: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -118,7 +116,6 @@ const fn way(script: Script) -> Way {
         limits: std::convert::identity,
         deadline: 20_000,
         knocks: false,
-        breaks: false,
     }
 }
 
@@ -162,10 +159,6 @@ impl Way {
     /// It waits for somebody to come in, and tells.
     pub(crate) const fn opens(self) -> Self {
         Self { knocks: true, ..self.tells() }
-    }
-
-    pub(crate) const fn may_break_the_cage(self) -> Self {
-        Self { breaks: true, ..self }
     }
 
     pub(crate) const fn within(self, limits: fn(Limits) -> Limits) -> Self {

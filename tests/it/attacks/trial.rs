@@ -51,8 +51,8 @@ async fn one(attack: &Attack, index: usize, way: &Way) -> Vec<String> {
         match (ended, is_open(way, level)) {
             (Ended::Successfully, false) => differs(&format!("IT SUCCEEDS at level {level}"), said),
             (Ended::Held, true) => differs(&format!("it is held at level {level}, and listed as open"), said),
-            (Ended::BeforeItBegan, _) => {
-                differs(&format!("it did not begin at level {level}, which proves nothing"), said)
+            (Ended::Unclear, _) => {
+                differs(&format!("at level {level} it did not begin or broke the cage, which proves nothing"), said)
             }
             _ => {}
         }
@@ -64,7 +64,8 @@ async fn one(attack: &Attack, index: usize, way: &Way) -> Vec<String> {
 enum Ended {
     Successfully,
     Held,
-    BeforeItBegan,
+    /// It did not begin, or it broke the cage.
+    Unclear,
 }
 
 fn is_open(way: &Way, level: Level) -> bool {
@@ -76,10 +77,10 @@ fn is_open(way: &Way, level: Level) -> bool {
 async fn judge(scene: &mut Scene, way: &Way, outcome: &Outcome, expected: bool) -> Ended {
     if scene.succeeded(way.proof, outcome, expected).await {
         Ended::Successfully
-    } else if has_begun(outcome) || way.breaks {
+    } else if has_begun(outcome) {
         Ended::Held
     } else {
-        Ended::BeforeItBegan
+        Ended::Unclear
     }
 }
 
@@ -118,8 +119,7 @@ async fn caged(way: &Way, level: Level) -> (Ended, String) {
     let said = outcome.as_ref().map_or_else(|error| format!("{error:?}"), told);
     let ended = match outcome {
         Ok(outcome) => judge(&mut scene, way, &outcome, is_open(way, level)).await,
-        Err(error) if way.breaks && error.begun => Ended::Held,
-        Err(_) => Ended::BeforeItBegan,
+        Err(_) => Ended::Unclear,
     };
     drop(egress);
     cage.close().await;

@@ -160,12 +160,22 @@ async fn the_light_form_has_no_sockets_and_reads_only_what_it_was_given() {
     assert_eq!((outcome.end, outcome.level), (End::Exit(0), Level::Weak), "{}", err(&outcome));
     assert_eq!(prey.ways(&out(&outcome)), [""; 0]);
 
+    // A fetch has the internet, and of this host no socket that trusts its user.
+    policy.network = Network::Host;
+    let outcome = yard.sandbox.run_light(&policy, prey.canary(&yard, false)).await.unwrap();
+    assert_eq!(prey.ways(&out(&outcome)), ["tcp", "udp"]);
+    policy.network = Network::None;
+
     let mut spec = yard.script("cat; echo made > file; cat ../secret; echo no >&2; exit 5");
     spec.stdin = process::Stdin::Bytes(b"given\n".to_vec());
     let outcome = yard.sandbox.run_light(&policy, spec).await.unwrap();
     assert_eq!((outcome.end, out(&outcome)), (End::Exit(5), "given\n".to_owned()));
     assert!(err(&outcome).contains("Permission denied"), "{}", err(&outcome));
     assert_eq!(std::fs::read_to_string(yard.tree.join("file")).unwrap(), "made\n");
+    // It says that it was done, for git gives up otherwise.
+    let spec = yard.script("umask 022; touch own && chmod 777 own && stat -c %a own");
+    let outcome = yard.sandbox.run_light(&policy, spec).await.unwrap();
+    assert_eq!((outcome.end, out(&outcome)), (End::Exit(0), "644\n".to_owned()), "{}", err(&outcome));
     let missing = yard.sandbox.run_light(&policy, yard.program("/nowhere/git", &[])).await.unwrap_err();
     assert_eq!(missing.source.kind(), std::io::ErrorKind::NotFound);
 }
