@@ -1,20 +1,20 @@
 //! The server's end of an open cage: one socket to the process that lives in it, and the helper that watches over it.
 
-use super::helper::{self, OUT_OF_MEMORY};
+use super::keeper::Keeper;
 use super::level::Level;
-use super::policy::{HostUser, Limit};
+use super::policy::Limit;
 use super::process::{End, Feed, Outcome, SpawnError, Spec, Stdin, Streams};
 use super::sink::Sink;
 use super::spare::Spare;
-use super::users::{self, Lease};
+use super::users::Lease;
 use super::wire::{self, Ask, Inbox, Order, Plan, Say, Status, Step};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::Signal;
 use secrecy::ExposeSecret as _;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -25,18 +25,7 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
 /// How long a cage may take to end all that is in it. Longer means that something hangs in the kernel.
-const DEATH: Duration = Duration::from_secs(10);
-
-/// How long the process inside of a cage may take to end all that is in it after the one outside was killed; and the
-/// latter to tell how the former ended.
-const AFTERMATH: Duration = Duration::from_millis(500);
-
-/// How often, and how far apart, what is left of a cage is killed by the server itself.
-const ROUNDS: u32 = 100;
-const APART: Duration = Duration::from_millis(10);
-
-/// How often it is looked whether the last process of a user has gone.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const DEATH: Duration = Duration::from_secs(10);
 
 /// The cage does not answer as it should; nothing can be run in it any more.
 #[derive(Debug, thiserror::Error)]
@@ -48,17 +37,6 @@ pub(super) struct Session {
     channel: Channel,
     keeper: Option<Keeper>,
     number: u32,
-}
-
-/// What outlives the session until all that is in it is dead.
-#[derive(Debug)]
-struct Keeper {
-    helper: Child,
-    cgroups: Vec<PathBuf>,
-    /// Given back when this is dropped.
-    user: Option<Arc<Lease>>,
-    /// Where the next helper is started, once there is nothing more urgent.
-    spare: Arc<Spare>,
 }
 
 /// The socket.
@@ -114,12 +92,8 @@ impl Session {
     ) -> Result<(Self, Option<OwnedFd>), (String, io::Error)> {
         let starting = |error| ("starting its helper".to_owned(), error);
         let (child, channel) = spare.take().map_err(starting)?;
-        let keeper = Keeper {
-            helper: child,
-            cgroups: plan.cgroups.iter().map(|parent| parent.join(&plan.name)).collect(),
-            user,
-            spare: Arc::clone(spare),
-        };
+        let cgroups = plan.cgroups.iter().map(|parent| parent.join(&plan.name)).collect();
+        let keeper = Keeper::new(child, cgroups, user, Arc::clone(spare));
         let mut session = Self { channel, keeper: Some(keeper), number: 0 };
         session.channel.send(&Order::Build(plan), &[]).await.map_err(starting)?;
         match session.channel.receive().await.map_err(starting)? {
@@ -249,77 +223,6 @@ impl Drop for Session {
             runtime.spawn(keeper.last_rites());
         }
     }
-}
-
-impl Keeper {
-    async fn last_rites(mut self) {
-        if tokio::time::timeout(DEATH, self.helper.wait()).await.is_err() {
-            tracing::warn!("a sandbox did not end by itself: it is ended by force");
-            self.end_by_force();
-            let _ = self.helper.kill().await;
-        }
-        let is_clear = self.helper.wait().await.is_ok_and(|status| status.success());
-        let spare = Arc::clone(&self.spare);
-        if !is_clear {
-            self.clear_up().await;
-        }
-        spare.refill();
-    }
-
-    /// Whether the helper says so. Only asked when the cage is gone.
-    async fn ran_out_of_memory(&mut self) -> bool {
-        let ended = tokio::time::timeout(DEATH, self.helper.wait()).await;
-        matches!(ended, Ok(Ok(status)) if status.code() == Some(OUT_OF_MEMORY.into()))
-    }
-
-    /// Both processes of a helper that does not answer, and all that descends from them; what gets away is left to
-    /// [`Keeper::clear_up`].
-    fn end_by_force(&self) {
-        let Some(helper) = self.helper.id().and_then(|id| Pid::from_raw(id.cast_signed())) else { return };
-        let below = helper::descendants(helper).unwrap_or_default();
-        let _ = kill_process_group(helper, Signal::KILL);
-        for process in below {
-            let _ = kill_process(process.pid, Signal::KILL);
-        }
-    }
-
-    /// What a helper that was killed can't do any more. The one inside kills what is left, and that takes a moment; until
-    /// nothing lives nobody else may have its user.
-    async fn clear_up(self) {
-        tokio::time::sleep(AFTERMATH).await;
-        for _ in 0..ROUNDS {
-            if !helper::kill_all_in(&self.cgroups) {
-                break;
-            }
-            tokio::time::sleep(APART).await;
-        }
-        for dir in &self.cgroups {
-            let _ = std::fs::remove_dir(dir);
-        }
-        let Some(user) = self.user.as_ref().map(|lease| lease.user) else { return };
-        if !is_gone(user).await && !self.clear(user).await {
-            tracing::error!(uid = user.uid, "processes of a sandbox can't be killed: their user is not used any more");
-            tokio::spawn(async move {
-                while !is_gone(user).await {
-                    tokio::time::sleep(LOOK).await;
-                }
-                drop(self);
-            });
-        }
-    }
-
-    /// Kills all that the user has; whether that worked.
-    async fn clear(&self, user: HostUser) -> bool {
-        let Ok((mut child, mut channel)) = self.spare.start() else { return false };
-        let told = channel.send(&Order::Clear(user), &[]).await.is_ok();
-        let ended = told && tokio::time::timeout(DEATH, child.wait()).await.is_ok();
-        ended && is_gone(user).await
-    }
-}
-
-/// Whether no process of the user lives. Who can't see that does not say so.
-async fn is_gone(user: HostUser) -> bool {
-    tokio::task::spawn_blocking(move || users::is_alive(user)).await.is_ok_and(|alive| matches!(alive, Ok(false)))
 }
 
 /// A program at work in the cage. Dropped before its end, it is killed.

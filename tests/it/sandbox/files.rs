@@ -162,7 +162,8 @@ async fn at_full_the_next_cage_of_a_slot_opens_while_the_one_before_it_works() {
 #[tokio::test]
 async fn modes_and_times_of_its_own_files_are_a_runs_to_change() {
     let script = "
-import os
+import functools, os
+print = functools.partial(print, flush=True)
 os.mkdir('dir'); os.chmod('dir', 0o750)
 open('dir/file', 'w').write('x')
 os.chmod('dir/file', 0o755); os.utime('dir/file', (1, 2))
