@@ -16,6 +16,9 @@ use tokio::process::Child;
 /// How long the process inside of a cage may take to end all that is in it after the one outside was killed.
 const AFTERMATH: Duration = Duration::from_millis(500);
 
+/// How long a helper may take to end, and tell why by that, when the process inside is gone.
+const REASON: Duration = Duration::from_secs(1);
+
 /// How often, and how far apart, what is left of a cage is killed by the server itself.
 const ROUNDS: u32 = 100;
 const APART: Duration = Duration::from_millis(10);
@@ -54,7 +57,7 @@ impl Keeper {
 
     /// Whether the helper says so. Only asked when the cage is gone.
     pub(super) async fn ran_out_of_memory(&mut self) -> bool {
-        let ended = tokio::time::timeout(DEATH, self.helper.wait()).await;
+        let ended = tokio::time::timeout(REASON, self.helper.wait()).await;
         matches!(ended, Ok(Ok(status)) if status.code() == Some(OUT_OF_MEMORY.into()))
     }
 
