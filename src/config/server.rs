@@ -46,6 +46,8 @@ pub struct ServerConfig {
     /// How long running applies may go on after the server was told to stop. Default 10 minutes.
     pub grace_period: Duration,
     pub commands: Commands,
+    /// Templates of comments that stand in the place of the built-in ones.
+    pub templates: Option<PathBuf>,
 }
 
 /// Where the facts are kept.
@@ -142,6 +144,19 @@ impl ServerConfig {
         format!("{}/{}", self.url.as_str().trim_end_matches('/'), path.trim_start_matches('/'))
     }
 
+    /// What the server itself must keep to itself; what runs are granted is not among it.
+    #[must_use]
+    pub fn own_secrets(&self) -> Vec<SecretString> {
+        let mut secrets = self.github.secrets();
+        secrets.extend(self.encryption_key.clone());
+        if let Database::Postgres(url) = &self.database {
+            secrets.push(url.clone());
+            let password = Url::parse(url.expose_secret()).ok().and_then(|url| url.password().map(str::to_owned));
+            secrets.extend(password.map(SecretString::from));
+        }
+        secrets
+    }
+
     /// Where the encryption key is kept if the configuration names none.
     #[must_use]
     pub fn encryption_key_path(&self) -> PathBuf {
@@ -202,6 +217,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
     }
     let terraform = fields.below("terraform", faults).map(|fields| terraform(fields, faults));
     let grace_period = fields.optional("grace_period", faults, duration);
+    let templates = fields.optional("templates", faults, absolute_path);
     let commands = fields.below("commands", faults).map(|fields| commands(fields, faults));
     fields.finish(faults);
     Some(ServerConfig {
@@ -217,6 +233,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         concurrency,
         terraform: terraform.unwrap_or_default(),
         grace_period: grace_period.unwrap_or(Duration::from_secs(10 * 60)),
+        templates,
         commands: commands.unwrap_or_default(),
     })
 }

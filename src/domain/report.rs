@@ -13,7 +13,7 @@ mod standing;
 mod status;
 
 pub use hint::Hint;
-pub use live::{Danger, DangerAddress, Detail, Footer, LiveView, PhaseWord, Row, live, live_due, pull_text};
+pub use live::{Danger, DangerAddress, Detail, Footer, LiveView, Member, PhaseWord, Row, live, live_due, pull_text};
 pub use outcome::{Named, OutcomeRow, ResultView, result};
 pub use standing::{Counts, Standing, Tally};
 pub use status::{DESCRIPTION_LIMIT, Status, StatusState, statuses};
@@ -46,6 +46,8 @@ pub struct LiveInput<'a> {
     pub server: &'a Server,
     /// The signed address of a run's page.
     pub run_url: &'a dyn Fn(RunId) -> String,
+    /// Characters that the forge takes.
+    pub limit: usize,
 }
 
 /// What the comment about a finished batch of applies is made from.
@@ -59,4 +61,6 @@ pub struct ResultInput<'a> {
     pub views: &'a Views,
     pub server: &'a Server,
     pub run_url: &'a dyn Fn(RunId) -> String,
+    /// Characters that the forge takes.
+    pub limit: usize,
 }

@@ -8,6 +8,7 @@ use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
 use crate::domain::id::{PullId, RunId, Sha};
 use crate::domain::run::{Failure, Outcome, Run, RunState, Step};
+use crate::domain::secret;
 use crate::store::{Job, Lease, Tx};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -148,7 +149,7 @@ impl Flow {
     async fn finish_run(&self, tx: &mut Tx, lease: &Lease, mut run: Run, end: End) -> Result<(), FlowError> {
         run.state = end.state;
         run.finished_at = Some(now());
-        run.outcome = Some(end.outcome);
+        run.outcome = Some(without_secrets(end.outcome));
         tx.update_run(&run).await?;
         let mut known = tx.pull_state(&run.pull).await?;
         if !run.is_plan() {
@@ -213,6 +214,22 @@ const fn state_of(outcome: &Outcome) -> RunState {
         Outcome::Planned(_) | Outcome::Applied(_) => RunState::Succeeded,
         Outcome::Differs(_) => RunState::Differs,
         Outcome::Failed(_) => RunState::Failed,
+    }
+}
+
+/// What is told of a failure comes from many places; whatever in it looks like a secret is not written down.
+fn without_secrets(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed(mut failure) => {
+            failure.message = secret::masked(&failure.message).into_owned();
+            failure.output = secret::masked(&failure.output).into_owned();
+            for diagnostic in &mut failure.diagnostics {
+                diagnostic.summary = secret::masked(&diagnostic.summary).into_owned();
+                diagnostic.detail = secret::masked(&diagnostic.detail).into_owned();
+            }
+            Outcome::Failed(failure)
+        }
+        outcome => outcome,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::pull::Pull;
 use crate::domain::report::{self, LiveInput, ResultInput, StatusState, Views};
 use crate::domain::run::Run;
 use crate::forge::{Forge, ForgeErrorKind, Status};
+use crate::render::COMMENT_LIMIT;
 use crate::store::{Job, Lease, OutComment, SentStatus, Tx};
 use sha2::{Digest as _, Sha256};
 
@@ -155,7 +156,13 @@ impl Flow {
         let applies = state.projects.iter().filter_map(|project| project.apply.as_ref());
         let views = self.views(planned(plans.chain(applies))).await;
         let run_url = |run: RunId| self.links.run_url(run);
-        self.renderer.live(&LiveInput { state, views: &views, server: &self.server, run_url: &run_url })
+        self.renderer.live(&LiveInput {
+            state,
+            views: &views,
+            server: &self.server,
+            run_url: &run_url,
+            limit: COMMENT_LIMIT,
+        })
     }
 
     /// The comment about a batch of applies that is over.
@@ -170,7 +177,9 @@ impl Flow {
         let views = self.views(planned(runs.iter().chain(&reviewed))).await;
         let run_url = |run: RunId| self.links.run_url(run);
         let (runs, views) = (&runs, &views);
-        Ok(self.renderer.result(&ResultInput { pull, batch, runs, views, server: &self.server, run_url: &run_url }))
+        let server = &self.server;
+        let limit = COMMENT_LIMIT;
+        Ok(self.renderer.result(&ResultInput { pull, batch, runs, views, server, run_url: &run_url, limit }))
     }
 
     async fn views(&self, runs: Vec<RunId>) -> Views {

@@ -24,6 +24,7 @@ mod probe;
 pub mod process;
 pub mod redact;
 mod session;
+mod shapes;
 pub mod sink;
 mod users;
 mod wire;

@@ -2,7 +2,7 @@
 //! says whether it worked, and its output goes to the run's log.
 
 use super::environment::{Environment, Installation, permitted};
-use super::events::Events;
+use super::events::{Events, MOST_DIAGNOSTICS};
 pub use super::failure::{StepFailure, StepFailureKind};
 use super::failure::{not_started, unusable};
 use super::install::Tool;
@@ -11,7 +11,7 @@ use super::plan_file::read_mark;
 use super::private_modules::{self, PrivateModules};
 use super::untrusted::{self, UntrustedFile};
 use crate::domain::id::Workspace;
-use crate::domain::run::{Failure, ResourceOutcome, StateMark, Step};
+use crate::domain::run::{Diagnostic, Failure, ResourceOutcome, StateMark, Step};
 use crate::sandbox::log::LogWriter;
 use crate::sandbox::process::{End, Outcome, Spec};
 use crate::sandbox::sink::Sink;
@@ -33,6 +33,10 @@ mod tests;
 
 /// How much of a step's output the log keeps, in bytes; the rest is counted.
 const KEPT_OUTPUT: u64 = 8 << 20;
+
+/// How long it may take to find out what is wrong with the code of a plan that failed, and how much may be said, in bytes.
+const DIAGNOSIS: Duration = Duration::from_secs(30);
+const LONGEST_DIAGNOSIS: usize = 1 << 20;
 
 /// How much of a step's last words is kept for the message, in bytes.
 pub(super) const LONGEST_OUTPUT: usize = 16 << 10;
@@ -196,7 +200,40 @@ impl Steps {
         let mut args: Vec<OsString> = ["plan", "-input=false", "-lock=false"].map(OsString::from).into();
         args.push(joined("-out=", out));
         args.extend(var_files.iter().map(|file| joined("-var-file=", Path::new(file))));
-        self.logged(cage, Step::Plan, self.spec(args, self.settings.limits.plan)).await
+        let planned = self.logged(cage, Step::Plan, self.spec(args, self.settings.limits.plan)).await;
+        match planned {
+            Err(failure) if matches!(failure.kind, StepFailureKind::Exit(_)) => {
+                let diagnostics = self.diagnose(cage).await;
+                Err(StepFailure { diagnostics, ..failure })
+            }
+            planned => planned,
+        }
+    }
+
+    /// What is wrong with the code, as data, after a plan has failed; nothing if the code is right, and something else was
+    /// wrong. The plan itself could tell, but then the log would lack Terraform's own words.
+    async fn diagnose(&self, cage: &mut Cage) -> Vec<Diagnostic> {
+        #[derive(Deserialize)]
+        struct Validation {
+            diagnostics: Vec<super::events::Diagnostic>,
+        }
+        let mut spec = self.spec(["validate", "-json"].map(OsString::from).into(), DIAGNOSIS);
+        spec.stdout = Sink::Buffer { max: LONGEST_DIAGNOSIS };
+        spec.stderr = Sink::Discard;
+        spec.env.extend(cage.proxy().into_iter().flat_map(egress::variables));
+        let Ok(outcome) = cage.run(spec).await else { return Vec::new() };
+        let Ok(found) = serde_json::from_slice::<Validation>(&outcome.stdout.bytes) else { return Vec::new() };
+        self.without_secrets(found.diagnostics.iter().filter_map(super::events::Diagnostic::kept).collect())
+    }
+
+    fn without_secrets(&self, mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        diagnostics.truncate(MOST_DIAGNOSTICS);
+        for diagnostic in &mut diagnostics {
+            for text in [&mut diagnostic.summary, &mut diagnostic.detail] {
+                *text = self.settings.log.redactor().text(text);
+            }
+        }
+        diagnostics
     }
 
     /// The saved plan as JSON.
@@ -298,6 +335,7 @@ impl Steps {
             if !tally.errors.is_empty() {
                 failure.output = self.settings.log.redactor().text(&tally.errors);
             }
+            failure.diagnostics = self.without_secrets(tally.diagnostics);
             failure
         });
         Ok(ApplyReport { failure, done: tally.done, not_done: tally.not_done, uncertain: tally.uncertain })
@@ -370,7 +408,13 @@ impl Steps {
         let StepSettings { tool, log, cancel, .. } = &self.settings;
         if cancel.is_cancelled() {
             let message = format!("It was cancelled before `{}`.", step.as_str());
-            return Err(StepFailure { step, kind: StepFailureKind::Cancelled, message, output: String::new() });
+            return Err(StepFailure {
+                step,
+                kind: StepFailureKind::Cancelled,
+                message,
+                output: String::new(),
+                diagnostics: vec![],
+            });
         }
         let words: Vec<_> = spec.args.iter().map(|arg| arg.to_string_lossy()).collect();
         log.begin_part(KEPT_OUTPUT);

@@ -7,6 +7,7 @@ mod container;
 mod demo_story;
 mod forge_face;
 mod passable;
+mod plans;
 mod postgres;
 mod sandbox;
 mod scenario;

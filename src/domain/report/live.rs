@@ -5,14 +5,16 @@ use super::standing::{Counts, Standing, Tally, current_apply, differs, seconds};
 use super::{LiveInput, Server, Views};
 use crate::domain::decide::{Problem, ProjectState, PullState};
 use crate::domain::egress::Refusal;
-use crate::domain::id::{PullId, RepoName, RunId, Timestamp};
-use crate::domain::plan::{Difference, PlanSummary, PlanView, differences};
+use crate::domain::id::{Fingerprint, PullId, RepoName, RunId, Timestamp};
+use crate::domain::plan::{Difference, PlanSummary, PlanView, Stateful, differences};
 use crate::domain::project::StateKind;
 use crate::domain::pull::Phase;
 use crate::domain::run::{Failure, Outcome, Planned, Run};
 use crate::domain::sandbox::Network;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 /// How long the first project may take before the comment appears without it. Milliseconds.
 const PATIENCE: i64 = 5000;
@@ -55,6 +57,9 @@ pub struct Danger<'a> {
     pub projects: usize,
     pub destroy: usize,
     pub replace: usize,
+    /// How many of them hold data, as far as the store knows.
+    pub stateful: usize,
+    /// Those that hold data first.
     pub named: Vec<DangerAddress<'a>>,
     /// How many more there are.
     pub more: usize,
@@ -64,6 +69,15 @@ pub struct Danger<'a> {
 pub struct DangerAddress<'a> {
     pub project: &'a str,
     pub address: &'a str,
+    /// What people would miss, where the resource holds it: `database`.
+    pub what: Option<&'a str>,
+}
+
+/// A project of several whose plans are the same.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Member<'a> {
+    pub name: &'a str,
+    pub url: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,6 +95,12 @@ pub struct Row<'a> {
     pub position: Option<usize>,
     /// Planned, and never applied.
     pub nowhere: bool,
+    /// Kinds of what would be lost: `database`.
+    pub stateful: Vec<&'a str>,
+    /// All projects with the very same plan, this one first; empty where it is the only one.
+    pub same: Vec<Member<'a>>,
+    /// What their names have in common, as a glob: `prod/app-*`.
+    pub pattern: String,
     #[serde(skip)]
     pub detail: Option<Detail<'a>>,
 }
@@ -156,8 +176,9 @@ pub fn live<'a>(input: &LiveInput<'a>) -> LiveView<'a> {
     let state = input.state;
     let pull = state.pull();
     let mut rows: Vec<Row<'a>> = state.projects.iter().map(|project| row(input, project)).collect();
-    // Stable: within one standing the order of the configuration stays.
-    rows.sort_by_key(|row| row.standing);
+    // Stable: where the risk is the same, the order of the configuration stays.
+    rows.sort_by_key(|row| (row.standing, Reverse(row.risk())));
+    let tally = Tally::of(rows.iter().map(|row| row.standing));
     let summaries = || rows.iter().filter_map(|row| row.detail.as_ref().and_then(Detail::summary));
     LiveView {
         name: &input.server.name,
@@ -168,13 +189,72 @@ pub fn live<'a>(input: &LiveInput<'a>) -> LiveView<'a> {
         },
         merge_commit: pull.merge_commit().map(|commit| commit.short()),
         problem: state.record.problem.as_ref(),
-        tally: Tally::of(rows.iter().map(|row| row.standing)),
+        tally,
         totals: Tally::counts(summaries()).map(|counts| counts.to_string()),
         danger: danger(&rows),
         hints: hints(state, &input.server.name),
         footer: footer(state, input.server),
-        rows,
+        rows: grouped(rows),
     }
+}
+
+impl<'a> Row<'a> {
+    /// How much would be lost: what holds data counts before everything else.
+    fn risk(&self) -> (usize, usize) {
+        let summary = self.detail.as_ref().and_then(Detail::summary);
+        summary.map_or((0, 0), |summary| (summary.stateful.len(), summary.destroy + summary.replace))
+    }
+
+    /// What makes two rows read as one: the same plan, and nothing that must be said of only one of them.
+    fn shape(&self) -> Option<(&'a Fingerprint, bool)> {
+        let Some(Detail::Plan { summary, view: Some(_) }) = &self.detail else { return None };
+        let plain = self.standing.waits_to_be_applied() && self.held_by.is_none();
+        Some((summary.shape.as_ref().filter(|_| plain)?, self.nowhere))
+    }
+}
+
+/// Rows whose plans are the same, told as one, at the place of the first.
+fn grouped(rows: Vec<Row<'_>>) -> Vec<Row<'_>> {
+    let mut places: HashMap<(&Fingerprint, bool), usize> = HashMap::new();
+    let mut told: Vec<Row<'_>> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let Some(shape) = row.shape() else {
+            told.push(row);
+            continue;
+        };
+        match places.entry(shape) {
+            Entry::Vacant(place) => {
+                place.insert(told.len());
+                told.push(row);
+            }
+            Entry::Occupied(place) => {
+                let first = &mut told[*place.get()];
+                if first.same.is_empty() {
+                    first.same.push(Member { name: first.name, url: first.url.clone() });
+                }
+                first.same.push(Member { name: row.name, url: row.url });
+            }
+        }
+    }
+    for row in told.iter_mut().filter(|row| !row.same.is_empty()) {
+        row.pattern = pattern(row.same.iter().map(|member| member.name));
+    }
+    told
+}
+
+/// What all of the names begin and end with, with a `*` for what is between.
+fn pattern<'a>(names: impl Iterator<Item = &'a str> + Clone) -> String {
+    let Some(first) = names.clone().next() else { return String::new() };
+    let alike = |a: &str, b: &str| a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+    let reversed = |text: &str| text.chars().rev().collect::<String>();
+    let begin = names.clone().map(|name| alike(first, name)).min().unwrap_or(0);
+    let end = names.clone().map(|name| alike(&reversed(first), &reversed(name))).min().unwrap_or(0);
+    let shortest = names.map(|name| name.chars().count()).min().unwrap_or(0);
+    let end = end.min(shortest.saturating_sub(begin));
+    let count = first.chars().count();
+    let head: String = first.chars().take(begin).collect();
+    let tail: String = first.chars().skip(count - end).collect();
+    format!("{head}*{tail}")
 }
 
 impl<'a> Detail<'a> {
@@ -203,8 +283,16 @@ fn row<'a>(input: &LiveInput<'a>, project: &'a ProjectState) -> Row<'a> {
         held_by: project.lock.as_ref().filter(|_| waits).map(|lock| pull_text(&lock.held_by, &state.pull().id.repo)),
         position: waits.then_some(project.queue_position),
         nowhere: project.project.state == StateKind::Nowhere && standing.waits_to_be_applied(),
+        stateful: detail.as_ref().and_then(Detail::summary).map(kinds).unwrap_or_default(),
+        same: Vec::new(),
+        pattern: String::new(),
         detail,
     }
+}
+
+fn kinds(summary: &PlanSummary) -> Vec<&str> {
+    let kinds: BTreeSet<&str> = summary.stateful.iter().map(|stateful| stateful.what.as_str()).collect();
+    kinds.into_iter().collect()
 }
 
 fn detail<'a>(
@@ -262,12 +350,20 @@ fn danger<'a>(rows: &[Row<'a>]) -> Option<Danger<'a>> {
         .collect();
     let sum = |count: fn(&PlanSummary) -> usize| dangerous.iter().map(|(_, summary)| count(summary)).sum::<usize>();
     let (destroy, replace) = (sum(|summary| summary.destroy), sum(|summary| summary.replace));
-    let addresses = dangerous.iter().flat_map(|(project, summary)| {
-        summary.destroyed.iter().map(|address| DangerAddress { project, address: address.as_str() })
+    let stateful = dangerous.iter().flat_map(|(project, summary)| {
+        let named = |stateful: &'a Stateful| (stateful.address.as_str(), Some(stateful.what.as_str()));
+        summary.stateful.iter().map(named).map(|(address, what)| DangerAddress { project, address, what })
     });
-    let named: Vec<_> = addresses.take(DANGER_NAMED).collect();
+    let others = dangerous.iter().flat_map(|(project, summary)| {
+        let holds = |address: &&String| !summary.stateful.iter().any(|stateful| stateful.address == **address);
+        let plain = summary.destroyed.iter().filter(holds);
+        plain.map(|address| DangerAddress { project, address: address.as_str(), what: None })
+    });
+    let holding = stateful.clone().count();
+    let named: Vec<_> = stateful.chain(others).take(DANGER_NAMED).collect();
     let more = (destroy + replace).saturating_sub(named.len());
-    (destroy + replace > 0).then_some(Danger { projects: dangerous.len(), destroy, replace, named, more })
+    let projects = dangerous.len();
+    (destroy + replace > 0).then_some(Danger { projects, destroy, replace, stateful: holding, named, more })
 }
 
 fn footer<'a>(state: &'a PullState, server: &'a Server) -> Footer<'a> {

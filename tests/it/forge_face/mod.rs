@@ -3,6 +3,7 @@
 mod api;
 mod app;
 mod git;
+mod looks;
 mod pages;
 mod troubles;
 mod webhooks;

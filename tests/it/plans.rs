@@ -1,0 +1,166 @@
+//! Plans of the real Terraform, as people read them.
+
+use std::path::Path;
+use std::process::Command;
+use terraplane::cli::render::render;
+
+const BEFORE: &str = r#"
+variable "password" {
+  type      = string
+  sensitive = true
+  default   = "correct horse battery"
+}
+locals {
+  zones = { a = "10.0.1.0/24", b = "10.0.2.0/24", c = "10.0.3.0/24" }
+}
+resource "terraform_data" "subnet" {
+  for_each = local.zones
+  input    = { cidr = each.value, zone = each.key }
+}
+resource "terraform_data" "server" {
+  input = {
+    image = "server:1"
+    disks = [{ name = "root", size = 10 }, { name = "data", size = 100 }]
+    tags  = { Owner = "net", Team = "a" }
+    boot  = <<-END
+      #!/bin/sh
+      set -eu
+      echo one
+      echo two
+      exec server --port 80
+    END
+  }
+}
+resource "terraform_data" "policy" {
+  input = jsonencode({ Version = "2012-10-17", Statement = [{ Sid = "read", Action = ["get", "list"], Resource = "*" }] })
+}
+resource "terraform_data" "login" {
+  input = { user = "admin", password = var.password }
+}
+resource "terraform_data" "database" {
+  input            = "pg15"
+  triggers_replace = { engine = "15", size = "small" }
+}
+resource "terraform_data" "old_name" {
+  input = "stays"
+}
+resource "terraform_data" "legacy" {
+  input = "goes"
+}
+resource "terraform_data" "handed_over" {
+  input = "elsewhere"
+}
+output "zones" {
+  value = keys(local.zones)
+}
+"#;
+
+const AFTER: &str = r#"
+variable "password" {
+  type      = string
+  sensitive = true
+  default   = "another horse battery"
+}
+locals {
+  zones = { a = "10.0.1.0/24", b = "10.9.2.0/24", d = "10.0.4.0/24" }
+}
+resource "terraform_data" "subnet" {
+  for_each = local.zones
+  input    = { cidr = each.value, zone = each.key }
+}
+resource "terraform_data" "server" {
+  input = {
+    image = "server:2"
+    disks = [{ name = "data", size = 200 }, { name = "root", size = 10 }, { name = "log", size = 5 }]
+    tags  = { Owner = "platform", Cost = "7" }
+    boot  = <<-END
+      #!/bin/sh
+      set -eu
+      echo one
+      echo 2
+      exec server --port 443
+    END
+  }
+}
+resource "terraform_data" "policy" {
+  input = jsonencode({ Version = "2012-10-17", Statement = [{ Sid = "read", Action = ["get"], Resource = "*" }] })
+}
+resource "terraform_data" "login" {
+  input = { user = "root", password = var.password }
+}
+resource "terraform_data" "database" {
+  input            = "pg16"
+  triggers_replace = { engine = "16", size = "small" }
+}
+resource "terraform_data" "new_name" {
+  input = "stays"
+}
+moved {
+  from = terraform_data.old_name
+  to   = terraform_data.new_name
+}
+import {
+  to = terraform_data.found
+  id = "found-1"
+}
+resource "terraform_data" "found" {
+  input = "was there"
+}
+removed {
+  from = terraform_data.handed_over
+  lifecycle {
+    destroy = false
+  }
+}
+check "zones" {
+  assert {
+    condition     = length(local.zones) > 3
+    error_message = "There are fewer than 4 zones (ask @net, see #12)."
+  }
+}
+output "zones" {
+  value = keys(local.zones)
+}
+output "server" {
+  value = terraform_data.server.id
+}
+"#;
+
+fn terraform(dir: &Path, args: &[&str]) -> Vec<u8> {
+    let ran = Command::new("terraform").args(args).current_dir(dir).env("TF_IN_AUTOMATION", "1").output().unwrap();
+    let said = [&ran.stdout[..], &ran.stderr[..]].concat();
+    assert!(ran.status.success(), "terraform {args:?}: {}", String::from_utf8_lossy(&said));
+    ran.stdout
+}
+
+/// The comment for a change from one code to another.
+fn comment(before: &str, after: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let code = dir.path().join("code");
+    std::fs::create_dir_all(dir.path().join("plans/prod")).unwrap();
+    std::fs::create_dir_all(&code).unwrap();
+    std::fs::write(code.join("main.tf"), before).unwrap();
+    terraform(&code, &["init", "-input=false", "-no-color"]);
+    terraform(&code, &["apply", "-auto-approve", "-input=false", "-no-color"]);
+    std::fs::write(code.join("main.tf"), after).unwrap();
+    terraform(&code, &["plan", "-input=false", "-no-color", "-out=plan.bin"]);
+    let json = terraform(&code, &["show", "-json", "plan.bin"]);
+    std::fs::write(dir.path().join("plans/prod/network.json"), json).unwrap();
+    let mut out = Vec::new();
+    assert_eq!(render(&dir.path().join("plans"), None, 60_000, &mut out).unwrap(), 0);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_plan_of_everything_that_terraform_does_reads_well() {
+    let comment = comment(BEFORE, AFTER);
+    assert!(!comment.contains("horse"), "{comment}");
+    let shown = comment.replace('\u{200b}', "");
+    insta::with_settings!({filters => vec![
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
+        (r"terraform [0-9.]+", "terraform VERSION"),
+        (r"p_[0-9a-f]{8}", "p_ID"),
+    ]}, {
+        insta::assert_snapshot!(shown, @"");
+    });
+}
