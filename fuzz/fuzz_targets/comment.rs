@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
-use terraplane::cli::render::{Saved, comment};
+use terraplane::cli::render::{Example, Saved};
 use terraplane::render::Renderer;
 
 static RENDERER: LazyLock<Renderer> = LazyLock::new(Renderer::new);
@@ -32,8 +32,8 @@ fuzz_target!(|data: &[u8]| {
         ("prod/a".to_owned(), Saved::Plan(plan.to_string().into_bytes())),
         ("prod/b".to_owned(), Saved::Error(error.to_owned())),
     ]);
-    let comment = comment(files, &RENDERER, 60_000).expect("the example is valid").expect("the plan can be read");
-    check(&comment);
+    let example = Example::of(files).expect("the example is valid").expect("the plan can be read");
+    check(&example.comment(&RENDERER, 60_000));
 });
 
 fn check(comment: &str) {

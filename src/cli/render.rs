@@ -45,8 +45,8 @@ pub fn render(dir: &Path, templates: Option<&Path>, limit: usize, out: &mut dyn 
             renderer
         }
     };
-    match comment(files, &renderer, limit)? {
-        Ok(comment) => write!(out, "{comment}")?,
+    match Example::of(files)? {
+        Ok(example) => write!(out, "{}", example.comment(&renderer, limit))?,
         Err(problem) => {
             writeln!(out, "{problem}")?;
             return Ok(2);
@@ -55,49 +55,59 @@ pub fn render(dir: &Path, templates: Option<&Path>, limit: usize, out: &mut dyn 
     Ok(0)
 }
 
-/// The live comment of a pull request with these projects, or what is wrong with one of them.
-///
-/// # Errors
-/// Never, as long as the example's own names are valid.
-pub fn comment(
-    files: BTreeMap<String, Saved>,
-    renderer: &Renderer,
-    limit: usize,
-) -> anyhow::Result<Result<String, String>> {
-    let (mut projects, mut views) = (Vec::new(), Views::new());
-    for (number, (name, saved)) in files.into_iter().enumerate() {
-        let run_id = RunId(Uuid::from_u128(number as u128 + 1));
-        let outcome = match saved {
-            Saved::Plan(json) => match plan::read(&json) {
-                Ok(facts) => {
-                    let planned = planned(&facts);
-                    views.insert(run_id, facts.view);
-                    Outcome::Planned(planned)
-                }
-                Err(error) => return Ok(Err(format!("{name}.json: {error}"))),
-            },
-            Saved::Error(output) => Outcome::Failed(Failure {
-                step: Step::Plan,
-                message: "`terraform plan` failed with exit code 1.".into(),
-                output,
-                diagnostics: vec![],
-                done: vec![],
-                not_done: vec![],
-                changed_something: false,
-            }),
-        };
-        let Some(project) = project(&name) else {
-            return Ok(Err(format!("`{name}` can't be the name of a project")));
-        };
-        let plan = Some(run(run_id, &project, outcome)?);
-        let target = Some(target()?);
-        projects.push(ProjectState { project, target, plan, apply: None, lock: None, queue_position: 0 });
+/// A pull request that nobody opened, with these projects.
+#[derive(Debug)]
+pub struct Example {
+    state: PullState,
+    views: Views,
+}
+
+impl Example {
+    /// By the names of the projects; or what is wrong with one of them.
+    ///
+    /// # Errors
+    /// Never, as long as the example's own names are valid.
+    pub fn of(files: BTreeMap<String, Saved>) -> anyhow::Result<Result<Self, String>> {
+        let (mut projects, mut views) = (Vec::new(), Views::new());
+        for (number, (name, saved)) in files.into_iter().enumerate() {
+            let run_id = RunId(Uuid::from_u128(number as u128 + 1));
+            let outcome = match saved {
+                Saved::Plan(json) => match plan::read(&json) {
+                    Ok(facts) => {
+                        let planned = planned(&facts);
+                        views.insert(run_id, facts.view);
+                        Outcome::Planned(planned)
+                    }
+                    Err(error) => return Ok(Err(format!("{name}.json: {error}"))),
+                },
+                Saved::Error(output) => Outcome::Failed(Failure {
+                    step: Step::Plan,
+                    message: "`terraform plan` failed with exit code 1.".into(),
+                    output,
+                    diagnostics: vec![],
+                    done: vec![],
+                    not_done: vec![],
+                    changed_something: false,
+                }),
+            };
+            let Some(project) = project(&name) else {
+                return Ok(Err(format!("`{name}` can't be the name of a project")));
+            };
+            let plan = Some(run(run_id, &project, outcome)?);
+            let target = Some(target()?);
+            projects.push(ProjectState { project, target, plan, apply: None, lock: None, queue_position: 0 });
+        }
+        Ok(Ok(Self { state: state(projects)?, views }))
     }
-    let state = state(projects)?;
-    let server = Server { name: "terraplane".into(), level: Level::Full };
-    let run_url = |run: RunId| format!("https://terraplane.example.com/runs/{run}");
-    let input = LiveInput { state: &state, views: &views, server: &server, run_url: &run_url, limit };
-    Ok(Ok(renderer.live(&input)))
+
+    /// Its live comment, in so many characters.
+    #[must_use]
+    pub fn comment(&self, renderer: &Renderer, limit: usize) -> String {
+        let server = Server { name: "terraplane".into(), level: Level::Full };
+        let run_url = |run: RunId| format!("https://terraplane.example.com/runs/{run}");
+        let (state, views) = (&self.state, &self.views);
+        renderer.live(&LiveInput { state, views, server: &server, run_url: &run_url, limit })
+    }
 }
 
 /// What a file of the folder holds.

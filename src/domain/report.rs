@@ -4,6 +4,7 @@
 //! All of these are views of the store. They are computed anew whenever it changed and never patched, so that nothing
 //! that is shown can be lost, repeated or overtaken.
 
+mod group;
 mod hint;
 mod live;
 mod outcome;
@@ -12,8 +13,9 @@ pub(crate) mod sample;
 mod standing;
 mod status;
 
+pub use group::Member;
 pub use hint::Hint;
-pub use live::{Danger, DangerAddress, Detail, Footer, LiveView, Member, PhaseWord, Row, live, live_due, pull_text};
+pub use live::{Danger, DangerAddress, Detail, Footer, LiveView, PhaseWord, Row, live, live_due, pull_text};
 pub use outcome::{Named, OutcomeRow, ResultView, result};
 pub use standing::{Counts, Standing, Tally};
 pub use status::{DESCRIPTION_LIMIT, Status, StatusState, statuses};

@@ -138,7 +138,7 @@ fn one_project_is_planned() {
     ~ aws_vpc.main                              update
     ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
-    +   id:        (known after apply)
+    +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"
@@ -204,7 +204,7 @@ fn several_projects_of_which_one_failed_and_one_destroys() {
     ~ aws_vpc.main                              update
     ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
-    +   id:        (known after apply)
+    +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"
@@ -281,7 +281,7 @@ fn what_holds_data_comes_first_and_equal_plans_are_one() {
     | 🔴 | [`prod/db`](https://tp/runs/4) |  |  | **2** |  | **replaces: database** |
     | 🟡 | `prod/app-*` ×3, same plan |  | 1 |  |  | [`prod/app-eu-1`](https://tp/runs/1) [`prod/app-eu-2`](https://tp/runs/2) [`prod/app-us-1`](https://tp/runs/3) |
 
-    <details><summary><b><a href="https://tp/runs/4"><code>prod/db</code></a></b> · ±2 · 18 s · because <code>prod/db/main.tf</code> changed</summary>
+    <details><summary><b><a href="https://tp/runs/4"><code>prod/db</code></a></b> · ±2 · replaces: database · 18 s · because <code>prod/db/main.tf</code> changed</summary>
 
     - ⚠️ `check.certificate` does not hold: it ends within 30 days (ask &#64;ops)
 
@@ -497,7 +497,7 @@ fn neither_backend_nor_managed_state() {
     ~ aws_vpc.main                              update
     ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
-    +   id:        (known after apply)
+    +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"
@@ -536,7 +536,7 @@ fn merged_and_waiting_for_another_pull_requests_lock() {
     ~ aws_vpc.main                              update
     ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
-    +   id:        (known after apply)
+    +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"
@@ -581,7 +581,7 @@ fn merged_and_applying() {
     ~ aws_vpc.main                              update
     ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
-    +   id:        (known after apply)
+    +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"
@@ -613,7 +613,7 @@ fn merged_and_applied() {
     ~ aws_vpc.main                              update
     ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
-    +   id:        (known after apply)
+    +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"

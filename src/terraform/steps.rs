@@ -2,7 +2,7 @@
 //! says whether it worked, and its output goes to the run's log.
 
 use super::environment::{Environment, Installation, permitted};
-use super::events::{Events, MOST_DIAGNOSTICS};
+use super::events::Events;
 pub use super::failure::{StepFailure, StepFailureKind};
 use super::failure::{not_started, unusable};
 use super::install::Tool;
@@ -11,7 +11,7 @@ use super::plan_file::read_mark;
 use super::private_modules::{self, PrivateModules};
 use super::untrusted::{self, UntrustedFile};
 use crate::domain::id::Workspace;
-use crate::domain::run::{Diagnostic, Failure, ResourceOutcome, StateMark, Step};
+use crate::domain::run::{Failure, ResourceOutcome, StateMark, Step};
 use crate::sandbox::log::LogWriter;
 use crate::sandbox::process::{End, Outcome, Spec};
 use crate::sandbox::sink::Sink;
@@ -28,15 +28,13 @@ use std::time::Duration;
 use tempfile::TempPath;
 use tokio_util::sync::CancellationToken;
 
+mod diagnosis;
+
 #[cfg(test)]
 mod tests;
 
 /// How much of a step's output the log keeps, in bytes; the rest is counted.
 const KEPT_OUTPUT: u64 = 8 << 20;
-
-/// How long it may take to find out what is wrong with the code of a plan that failed, and how much may be said, in bytes.
-const DIAGNOSIS: Duration = Duration::from_secs(30);
-const LONGEST_DIAGNOSIS: usize = 1 << 20;
 
 /// How much of a step's last words is kept for the message, in bytes.
 pub(super) const LONGEST_OUTPUT: usize = 16 << 10;
@@ -201,39 +199,7 @@ impl Steps {
         args.push(joined("-out=", out));
         args.extend(var_files.iter().map(|file| joined("-var-file=", Path::new(file))));
         let planned = self.logged(cage, Step::Plan, self.spec(args, self.settings.limits.plan)).await;
-        match planned {
-            Err(failure) if matches!(failure.kind, StepFailureKind::Exit(_)) => {
-                let diagnostics = self.diagnose(cage).await;
-                Err(StepFailure { diagnostics, ..failure })
-            }
-            planned => planned,
-        }
-    }
-
-    /// What is wrong with the code, as data, after a plan has failed; nothing if the code is right, and something else was
-    /// wrong. The plan itself could tell, but then the log would lack Terraform's own words.
-    async fn diagnose(&self, cage: &mut Cage) -> Vec<Diagnostic> {
-        #[derive(Deserialize)]
-        struct Validation {
-            diagnostics: Vec<super::events::Diagnostic>,
-        }
-        let mut spec = self.spec(["validate", "-json"].map(OsString::from).into(), DIAGNOSIS);
-        spec.stdout = Sink::Buffer { max: LONGEST_DIAGNOSIS };
-        spec.stderr = Sink::Discard;
-        spec.env.extend(cage.proxy().into_iter().flat_map(egress::variables));
-        let Ok(outcome) = cage.run(spec).await else { return Vec::new() };
-        let Ok(found) = serde_json::from_slice::<Validation>(&outcome.stdout.bytes) else { return Vec::new() };
-        self.without_secrets(found.diagnostics.iter().filter_map(super::events::Diagnostic::kept).collect())
-    }
-
-    fn without_secrets(&self, mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        diagnostics.truncate(MOST_DIAGNOSTICS);
-        for diagnostic in &mut diagnostics {
-            for text in [&mut diagnostic.summary, &mut diagnostic.detail] {
-                *text = self.settings.log.redactor().text(text);
-            }
-        }
-        diagnostics
+        self.diagnosed(cage, planned).await
     }
 
     /// The saved plan as JSON.

@@ -161,6 +161,85 @@ fn a_plan_of_everything_that_terraform_does_reads_well() {
         (r"terraform [0-9.]+", "terraform VERSION"),
         (r"p_[0-9a-f]{8}", "p_ID"),
     ]}, {
-        insta::assert_snapshot!(shown, @"");
+        insta::assert_snapshot!(shown, @r##"
+        <!-- terraplane:live -->
+        ### terraplane · plan ready · `prod/network` · +1 ~5 ±1 −2, 1 imported, 1 moved, 1 forgotten, 2 outputs
+
+        > [!CAUTION]
+        > **2 resources will be destroyed, 1 resource will be replaced**
+        > - `terraform_data.database`
+        > - `terraform_data.legacy`
+        > - `terraform_data.subnet["c"]`
+
+        <details><summary><b><a href="https://terraplane.example.com/runs/00000000000000000000000000000001"><code>prod/network</code></a></b> · +1 ~5 ±1 −2, 1 imported, 1 moved, 1 forgotten, 2 outputs · 18 s · because <code>prod/network/main.tf</code> changed</summary>
+
+        - ⚠️ `check.zones` does not hold: There are fewer than 4 zones (ask &#64;net, see &#35;12).
+
+        ```diff
+        - terraform_data.legacy       destroy (no longer in the code)
+        - terraform_data.subnet["c"]  destroy (its key is no longer in `for_each`)
+        ! terraform_data.database     replace (forced by triggers_replace)
+        ~   id: "UUID" -> (known after apply)
+        ~   input: "pg15" -> "pg16"
+        ~   output: "pg15" -> (known after apply)
+        ~   triggers_replace.engine: "15" -> "16"  # forces replacement
+        ! terraform_data.handed_over  forget, stays, and is no longer managed
+        ~ terraform_data.found        update, import
+        +   input: "was there"
+        +   output: (known after apply)
+        ~ terraform_data.login        update
+        ~   input:
+        ~     password: (sensitive) -> (sensitive)
+        ~     user: "admin" -> "root"
+        ~   output: {"password":"(sensitive)","user":"admin"} -> (known after apply)
+        ~ terraform_data.policy       update
+        -   input.Statement[0].Action[1]: "list"
+        -   output: "{\"Statement\":[{\"Action\":[\"get\",\"list\"],\"Resource\":\"*\",\"Sid\":\"read\"}],\"Version\":\"2012-10-17\"}"
+        +   output: (known after apply)
+        ~ terraform_data.server       update
+        ~   input:
+        ~     boot:
+        @@ line 2 @@
+                set -eu
+                echo one
+        -       echo two
+        -       exec server --port 80
+        +       echo 2
+        +       exec server --port 443
+        ~     disks:
+        ~       [0].size: 100 -> 200
+        +       [2]:
+        +         name: "log"
+        +         size: 5
+        ~     image: "server:1" -> "server:2"
+        ~     tags:
+        +       Cost: "7"
+        ~       Owner: "net" -> "platform"
+        -       Team: "a"
+        -   output: {"boot":"#!/bin/sh\nset -eu\necho one\necho two\nexec server --port 80\n","disks":[{"name":"root","size":10},{"name":"data","size":100}],"image":"server:1","tag… (190 characters)
+        +   output: (known after apply)
+        ~ terraform_data.subnet["b"]  update
+        ~   input.cidr: "10.0.2.0/24" -> "10.9.2.0/24"
+        ~   output: {"cidr":"10.0.2.0/24","zone":"b"} -> (known after apply)
+        + terraform_data.subnet["d"]  create
+        +   id: (known after apply)
+        +   input:
+        +     cidr: "10.0.4.0/24"
+        +     zone: "d"
+        +   output: (known after apply)
+        ~ terraform_data.new_name     moved from terraform_data.old_name
+        + output server               "UUID"
+        ~ output zones                update
+        ~   [2]: "c" -> "d"
+        ```
+
+        <sub>1 unchanged</sub>
+
+        </details>
+
+        Merging this pull request applies the plan. It needs an approval of this head by somebody with write permission.
+
+        <sub>`8f3c1d2` merged onto `main` at `a91e004` · terraform VERSION · plan `p_ID` · commands: `terraplane help` · sandbox: full</sub>
+        "##);
     });
 }

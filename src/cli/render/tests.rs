@@ -56,17 +56,17 @@ fn a_folder_of_plans_is_shown_as_a_pull_request_would_show_it() {
     ```diff
     - terraform_data.gone    destroy (no longer in the code)
     ! terraform_data.rep     replace (forced by triggers_replace)
-    ~   id:                  "4b6f8823-f46a-09f8-31e8-3a24ee75a1ba" -> (known after apply)
-    ~   output:              "x" -> (known after apply)
+    ~   id: "4b6f8823-f46a-09f8-31e8-3a24ee75a1ba" -> (known after apply)
+    ~   output: "x" -> (known after apply)
     ~   triggers_replace[0]: "one" -> "two"  # forces replacement
     ~ terraform_data.nested  update
     ~   input.password: (sensitive) -> (sensitive)
-    ~   output:         {"password":"(sensitive)","user":"u"} -> (known after apply)
+    ~   output: {"password":"(sensitive)","user":"u"} -> (known after apply)
     ~ terraform_data.plain   update
     ~   input.word: "one" -> "two"
-    ~   output:     {"list":["a","b"],"text":"l1\nl2\nl3\n","word":"one"} -> (known after apply)
+    ~   output: {"list":["a","b"],"text":"l1\nl2\nl3\n","word":"one"} -> (known after apply)
     ~ terraform_data.secret  update
-    ~   input:  (sensitive) -> (sensitive)
+    ~   input: (sensitive) -> (sensitive)
     ~   output: (sensitive) -> (known after apply)
     ~ terraform_data.new     moved from terraform_data.old
     ~ output pw              (sensitive) -> (sensitive)

@@ -7,8 +7,6 @@ use crate::domain::plan::{Action, AttributeChange, Shown, steps};
 
 /// `before -> after` on one line up to this many characters, else on two.
 const LINE_LIMIT: usize = 100;
-/// Names of attributes that stand below one another are padded up to this width, so that their values do too.
-const NAMES: usize = 28;
 /// So many attributes that are only known after the apply are named on one line.
 const UNKNOWN_TOGETHER: usize = 3;
 /// Characters of that line.
@@ -92,15 +90,10 @@ impl Tree<'_> {
                 groups.extend(group.iter().map(|leaf| (std::slice::from_ref(leaf), leaf.steps.len())));
             }
         }
-        let widths = groups.iter().filter(|(group, _)| group.len() == 1).map(|(group, end)| {
-            let length = name(&group[0].steps[from.min(*end)..*end]).chars().count();
-            if length <= NAMES { length } else { 0 }
-        });
-        let width = widths.max().unwrap_or(0) + 1;
         for (group, end) in groups {
             let name = format!("{}:", name(&group[0].steps[from.min(end)..end]));
             match group {
-                [leaf] => self.leaf(leaf, &name, width, depth),
+                [leaf] => self.leaf(leaf, &name, depth),
                 _ => {
                     let marker = self.shared_marker(group);
                     self.lines.push(format!("{marker}   {}{name}", indent(depth)));
@@ -110,7 +103,7 @@ impl Tree<'_> {
         }
     }
 
-    fn leaf(&mut self, leaf: &Leaf<'_>, name: &str, width: usize, depth: usize) {
+    fn leaf(&mut self, leaf: &Leaf<'_>, name: &str, depth: usize) {
         let change = leaf.change;
         let marker = self.marker(change);
         let indent = indent(depth);
@@ -123,11 +116,10 @@ impl Tree<'_> {
             }
             return;
         }
-        let padded = format!("{name:width$}");
         let text = match (marker, values(change)) {
-            ('-', (Some(before), None)) => format!("{padded} {before}"),
+            ('-', (Some(before), None)) => format!("{name} {before}"),
             (_, (Some(before), Some(after))) => {
-                let line = format!("{padded} {before} -> {after}");
+                let line = format!("{name} {before} -> {after}");
                 if line.chars().count() > LINE_LIMIT {
                     self.lines.push(format!("-   {indent}{name} {before}"));
                     self.lines.push(format!("+   {indent}{name} {after}{forces}"));
@@ -135,8 +127,8 @@ impl Tree<'_> {
                 }
                 line
             }
-            (_, (None, Some(after))) => format!("{padded} {after}"),
-            (_, (Some(before), None)) => format!("{padded} {before} -> (removed)"),
+            (_, (None, Some(after))) => format!("{name} {after}"),
+            (_, (Some(before), None)) => format!("{name} {before} -> (removed)"),
             (_, (None, None)) => name.to_owned(),
         };
         self.lines.push(format!("{marker}   {indent}{text}{forces}"));

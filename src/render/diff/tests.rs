@@ -162,7 +162,7 @@ fn attributes_that_belong_together_stand_together() {
     replaced.forces_replacement = vec!["ami".into(), "ebs[0]".into()];
     insta::assert_snapshot!(shown(replaced), @r#"
     ! aws_instance.web  replace (forced by ami, ebs[0])
-    ~   ami:       "ami-1" -> "ami-2"  # forces replacement
+    ~   ami: "ami-1" -> "ami-2"  # forces replacement
     ~   ebs:
     ~     [0]:
     ~       size: 10 -> 20  # forces replacement
@@ -183,7 +183,7 @@ fn of_something_new_what_is_not_known_yet_takes_one_line_and_texts_are_written_o
     ];
     insta::assert_snapshot!(shown(resource("aws_instance.web", Action::Create, &attributes)), @r#"
     + aws_instance.web  create
-    +   name:      "web"
+    +   name: "web"
     +   user_data:
     +     #!/bin/sh
     +     echo hi

@@ -6,6 +6,8 @@ use serde_json::Value;
 
 /// Longer values are cut, with their length told.
 const VALUE_LIMIT: usize = 160;
+/// Longer values are cut where the new one is not known.
+const OLD_LIMIT: usize = 60;
 /// Characters that are alike and are shown before the first one that differs.
 const CONTEXT: usize = 30;
 
@@ -19,6 +21,12 @@ pub(super) fn values(attribute: &AttributeChange) -> (Option<String>, Option<Str
         (Shown::Part { json: before, length: one, .. }, Shown::Part { json: after, length: other, .. }) => {
             let (before, after) = cut_pair(before, after);
             (Some(of_length(&before, *one)), Some(of_length(&after, *other)))
+        }
+        // What it was is of little interest when nobody knows what it will be.
+        (Shown::Value(before), Shown::Unknown) if before.chars().count() > OLD_LIMIT => {
+            let length = before.chars().count();
+            let shown = format!("{} ({length} characters)", one_line(before, OLD_LIMIT));
+            (Some(shown), value(&attribute.after))
         }
         (before, after) => (value(before), value(after)),
     }

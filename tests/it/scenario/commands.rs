@@ -195,8 +195,8 @@ async fn on_comment_a_project_is_applied_before_the_merge_and_the_status_waits_f
 
     ```diff
     + terraform_data.web  create
-    +   id:     (known after apply)
-    +   input:  "two"
+    +   id: (known after apply)
+    +   input: "two"
     +   output: (known after apply)
     ```
 
@@ -414,9 +414,9 @@ async fn a_project_is_held_from_its_apply_on_and_others_take_their_turn() {
     The state has changed since it was planned. The plan is now `ID` (+1 −1). Compared with the reviewed plan:
 
     ```diff
-    ! terraform_data.a  destroy  (only in the new plan)
-    -   id:     "UUID"
-    -   input:  "one"
+    ! terraform_data.a  destroy (no longer in the code)  (only in the new plan)
+    -   id: "UUID"
+    -   input: "one"
     -   output: "one"
     - terraform_data.web  create  (only in the reviewed plan)
     ```
@@ -489,12 +489,12 @@ async fn closing_frees_what_was_not_applied_and_keeps_what_was() {
 
     ```diff
     + terraform_data.b    create
-    +   id:     (known after apply)
-    +   input:  "one"
+    +   id: (known after apply)
+    +   input: "one"
     +   output: (known after apply)
     + terraform_data.web  create
-    +   id:     (known after apply)
-    +   input:  "one"
+    +   id: (known after apply)
+    +   input: "one"
     +   output: (known after apply)
     ```
 

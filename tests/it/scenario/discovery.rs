@@ -38,8 +38,8 @@ async fn a_changed_local_module_plans_all_its_users() {
 
     ```diff
     + module.net.terraform_data.subnet  create
-    +   id:     (known after apply)
-    +   input:  "two"
+    +   id: (known after apply)
+    +   input: "two"
     +   output: (known after apply)
     ```
 
@@ -49,8 +49,8 @@ async fn a_changed_local_module_plans_all_its_users() {
 
     ```diff
     + module.net.terraform_data.subnet  create
-    +   id:     (known after apply)
-    +   input:  "two"
+    +   id: (known after apply)
+    +   input: "two"
     +   output: (known after apply)
     ```
 

@@ -55,7 +55,7 @@ async fn a_merge_applies_the_saved_plan_however_it_is_merged() {
 
     ```diff
     ~ terraform_data.web  update
-    ~   input:  "two" -> "three"
+    ~   input: "two" -> "three"
     ~   output: "two" -> (known after apply)
     ```
 
@@ -276,7 +276,7 @@ async fn another_terraform_or_other_variables_mean_a_new_plan() {
 
     ```diff
     + terraform_data.web  update  (only in the new plan)
-    ~   input:  "small" -> "large"
+    ~   input: "small" -> "large"
     ~   output: "small" -> (known after apply)
     ```
 
@@ -312,8 +312,8 @@ async fn what_was_merged_before_its_plan_was_shown_waits_for_approve() {
 
     ```diff
     + terraform_data.web  create
-    +   id:     (known after apply)
-    +   input:  "two"
+    +   id: (known after apply)
+    +   input: "two"
     +   output: (known after apply)
     ```
 

@@ -36,8 +36,8 @@ async fn an_opened_pull_request_is_planned_and_shown() {
 
     ```diff
     + terraform_data.web  create
-    +   id:     (known after apply)
-    +   input:  "two"
+    +   id: (known after apply)
+    +   input: "two"
     +   output: (known after apply)
     ```
 

@@ -132,8 +132,8 @@ async fn without_a_backend_a_project_is_planned_never_applied_and_told_why() {
 
     ```diff
     + terraform_data.web  create
-    +   id:     (known after apply)
-    +   input:  "two"
+    +   id: (known after apply)
+    +   input: "two"
     +   output: (known after apply)
     ```
 
