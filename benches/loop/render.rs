@@ -1,7 +1,7 @@
 //! The live comment of a pull request with five hundred projects: from what the store and the archive gave to Markdown.
 
-use crate::table::{Samples, goal, ms, row, title};
 use crate::Effort;
+use crate::table::{Samples, goal, ms, row, title};
 use anyhow::anyhow;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -113,6 +113,7 @@ fn configuration(
         "listen: {address}\n\
          url: http://{address}\n\
          data_dir: {data}\n\
+         on_stop: finish\n\
          github:\n  \
            api_url: {api}\n  \
            webhook_secret: file:{secret}\n  \

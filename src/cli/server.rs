@@ -15,6 +15,7 @@ use crate::store::Store;
 use crate::telemetry::{self, Metrics};
 use crate::terraform::install::Tools;
 use crate::terraform::providers::Providers;
+use crate::terraform::supervisor::Applies;
 use crate::web::{self, Hook, WebState};
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
@@ -39,6 +40,8 @@ pub struct Server {
     pub address: SocketAddr,
     worker: Worker,
     draining: Arc<AtomicBool>,
+    /// Applies go on without this process.
+    leaves_applies: bool,
     closed: CancellationToken,
     http: JoinHandle<std::io::Result<()>>,
 }
@@ -58,21 +61,23 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         show_level(&sandbox, &config);
+        let leaves_applies = config.on_stop.leaves_applies(std::process::id(), environment);
         let flow = Arc::new(assemble(config, address, environment, sandbox).await?);
-        clear_work(&flow)?;
+        clear_work(&flow).await?;
         let draining = Arc::new(AtomicBool::new(false));
         let closed = CancellationToken::new();
         let router = web::router(web_state(&flow, &draining));
         let http = tokio::spawn(web::serve(listener, router, closed.clone()));
         let worker = Worker::start(&flow);
-        Ok(Self { flow, address, worker, draining, closed, http })
+        Ok(Self { flow, address, worker, draining, leaves_applies, closed, http })
     }
 
-    /// Begins no new work; running work may finish within `grace`. Webhooks are recorded until the end, and managed
-    /// state is kept: running applies write it. Returns whether everything finished by itself.
+    /// Begins no new work; running work may finish within `grace`. Applies are left to their supervisors, if they outlive
+    /// this process. Webhooks are recorded until the end, and managed state is kept: running applies write it. Returns
+    /// whether everything finished by itself.
     pub async fn drain(self, grace: Duration) -> bool {
         self.draining.store(true, Ordering::Relaxed);
-        let finished = self.worker.drain(grace).await;
+        let finished = self.worker.drain(grace, self.leaves_applies).await;
         self.closed.cancel();
         if tokio::time::timeout(LAST_REQUESTS, self.http).await.is_err() {
             tracing::warn!("some requests were cut off");
@@ -141,6 +146,7 @@ async fn assemble(
         renderer: renderer(&config),
         links: Links::new(&config.url, &key),
         tokens: Tokens::new(&key),
+        applies: Applies::open(config.data_dir.join("applies")).context("can't make the directory of applies")?,
         running: Running::default(),
         pace: Pace::default(),
         surveys: Surveys::default(),

@@ -8,7 +8,7 @@ pub use forge::{GithubAuth, GithubConfig};
 pub use policy::{ModulesAccess, Phase, RepoPolicy};
 pub use sandbox::{Confinement, Sandbox};
 
-use super::decode::{Fields, address, checked, duration, list, text};
+use super::decode::{Fields, address, checked, duration, list, one_of, text};
 use super::environment::{Environment, overlay};
 use super::error::{ConfigErrors, Faults, quoted};
 use super::repo::version_constraint;
@@ -45,9 +45,36 @@ pub struct ServerConfig {
     pub terraform: TerraformConfig,
     /// How long running applies may go on after the server was told to stop. Default 10 minutes.
     pub grace_period: Duration,
+    /// What becomes of running applies then.
+    pub on_stop: OnStop,
     pub commands: Commands,
     /// Templates of comments that stand in the place of the built-in ones.
     pub templates: Option<PathBuf>,
+}
+
+/// What becomes of running applies when the server is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStop {
+    /// `leave`, unless what ends the server ends all that it started: it is process 1, as in a container, or runs under
+    /// systemd, whose default is that.
+    #[default]
+    Auto,
+    /// They go on without the server, and the next one takes them up.
+    Leave,
+    /// The server waits for them, for as long as its grace period.
+    Finish,
+}
+
+impl OnStop {
+    /// Whether they go on without a server that is this process, with this environment.
+    #[must_use]
+    pub fn leaves_applies(self, process: u32, environment: &Environment) -> bool {
+        match self {
+            Self::Auto => process != 1 && !environment.contains_key("INVOCATION_ID"),
+            Self::Leave => true,
+            Self::Finish => false,
+        }
+    }
 }
 
 /// Where the facts are kept.
@@ -218,6 +245,8 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
     let terraform = fields.below("terraform", faults).map(|fields| terraform(fields, faults));
     let grace_period = fields.optional("grace_period", faults, duration);
     let templates = fields.optional("templates", faults, absolute_path);
+    let ways = [("auto", OnStop::Auto), ("leave", OnStop::Leave), ("finish", OnStop::Finish)];
+    let on_stop = fields.optional("on_stop", faults, |node, faults| one_of(node, &ways, faults));
     let commands = fields.below("commands", faults).map(|fields| commands(fields, faults));
     fields.finish(faults);
     Some(ServerConfig {
@@ -234,6 +263,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         terraform: terraform.unwrap_or_default(),
         grace_period: grace_period.unwrap_or(Duration::from_secs(10 * 60)),
         templates,
+        on_stop: on_stop.unwrap_or_default(),
         commands: commands.unwrap_or_default(),
     })
 }

@@ -169,6 +169,16 @@ pub struct StateMark {
     pub serial: u64,
 }
 
+impl StateMark {
+    /// Whether a state is still what a plan was made from. Before the first apply there is no lineage yet, and Terraform
+    /// compares the serial alone.
+    #[must_use]
+    pub fn is_still(&self, now: &Self) -> bool {
+        let first = self.lineage.is_empty() && self.serial == 0;
+        self.serial == now.serial && (first || self.lineage == now.lineage)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// What terraform reported as done, by address.

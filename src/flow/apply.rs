@@ -9,9 +9,7 @@
 //! authenticated and bound to the run, so a plan that decrypts is the plan that was kept; no other hash is compared.
 
 use super::bench::{Attempt, Stop, not_prepared};
-use super::cage::Part;
 use super::find::extent;
-use super::plan::same_state;
 use super::survey::LARGEST;
 use super::{Flow, FlowError};
 use crate::archive::RunFile;
@@ -48,7 +46,7 @@ impl Flow {
         let mirror = self.fetch(&run.pull.repo, &wanted(run, &pull)).await?;
         let code = self.code(run, &pull, &mirror).await?;
         let saved = match self.saved_plan(run, order, &code).await? {
-            Ok(saved) => match self.apply_saved(attempt, &mirror, &saved).await? {
+            Ok(saved) => match self.apply_saved(attempt, &mirror, &saved, (code.commit.clone(), true)).await? {
                 Ok(report) => {
                     let outcome = outcome(report, &saved.1.fingerprint, true);
                     return Ok(Done { outcome, commit: code.commit });
@@ -169,6 +167,7 @@ impl Flow {
         attempt: Attempt<'_>,
         mirror: &Mirror,
         (plan, planned): &(RunId, Planned),
+        what: (Option<Sha>, bool),
     ) -> Result<Result<ApplyReport, String>, Stop> {
         let file = match self.load(*plan, RunFile::Plan).await {
             Ok(Some(file)) => file,
@@ -196,22 +195,7 @@ impl Flow {
             return Ok(Err("A module that is fetched from elsewhere has changed since it was planned.".to_owned()));
         }
         bench.restore_plan(&file)?;
-        let steps = bench.steps(Phase::Apply);
-        bench.prepare(&steps)?;
-        let mut caged = bench.cage(Part::Apply).await?;
-        if !same_state(&planned.identity.state, &steps.state_pull(&mut caged.cage).await?) {
-            return Ok(Err("The state has changed since it was planned.".to_owned()));
-        }
-        let report = steps.apply(&mut caged.cage, &bench.plan_path()).await?;
-        // Somebody may have come between the look and the apply; terraform then refuses before it starts anything.
-        if !report.succeeded()
-            && !report.started_something()
-            && !same_state(&planned.identity.state, &steps.state_pull(&mut caged.cage).await?)
-        {
-            return Ok(Err("The state has changed since it was planned.".to_owned()));
-        }
-        caged.close().await;
-        Ok(Ok(report))
+        self.apply_supervised(attempt, &mut bench, (*plan, planned), what).await
     }
 
     /// Plans anew and compares.
@@ -238,7 +222,7 @@ impl Flow {
         bench.say("The new plan is equal to the reviewed one.");
         drop(bench);
         let made = (attempt.run.id, planned);
-        match self.apply_saved(attempt, mirror, &made).await? {
+        match self.apply_saved(attempt, mirror, &made, (code.commit.clone(), false)).await? {
             Ok(report) => Ok(outcome(report, &made.1.fingerprint, false)),
             Err(because) => Err(not_prepared(format!("The new plan could not be applied either. {because}"))),
         }
@@ -250,7 +234,7 @@ fn wanted(run: &Run, pull: &Pull) -> Vec<Want> {
     commits.cloned().map(Want::Commit).chain([Want::Branch(pull.base_branch.clone())]).collect()
 }
 
-fn outcome(mut report: ApplyReport, fingerprint: &Fingerprint, used_saved_plan: bool) -> Outcome {
+pub(super) fn outcome(mut report: ApplyReport, fingerprint: &Fingerprint, used_saved_plan: bool) -> Outcome {
     let done = std::mem::take(&mut report.done);
     match (ApplyReport { done: done.clone(), ..report }).into_failure() {
         None => Outcome::Applied(Applied { done, fingerprint: fingerprint.clone(), used_saved_plan }),

@@ -6,6 +6,7 @@
 
 use super::cage::{Ahead, Blocked, Part};
 use super::tokens::Right;
+use super::worker::Signals;
 use super::{Flow, FlowError};
 use crate::config::Phase;
 use crate::domain::id::TreeId;
@@ -35,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 const LEFT_OUT: &str = "it is terraform's own, or a link that leads out of the repository";
 
 /// A run's log is cut at this many bytes.
-const LONGEST_LOG: u64 = 64 << 20;
+pub(super) const LONGEST_LOG: u64 = 64 << 20;
 
 /// Why a run can't go on.
 #[derive(Debug)]
@@ -44,6 +45,12 @@ pub(super) enum Stop {
     Failed(Failure),
     /// Ours or the forge's: tried again.
     Ours(FlowError),
+    /// Nothing was changed, and it has to begin anew, for this reason.
+    Again(String),
+    /// It goes on without us: whoever claims the run next takes it up.
+    Left,
+    /// An apply was killed: nobody knows how far it came.
+    Interrupted,
 }
 
 impl From<FlowError> for Stop {
@@ -91,7 +98,7 @@ pub(super) fn failure(step: Step, message: impl ToString) -> Failure {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attempt<'a> {
     pub(super) run: &'a Run,
-    pub(super) cancel: &'a CancellationToken,
+    pub(super) signals: &'a Signals,
     pub(super) blocked: &'a Blocked,
 }
 
@@ -103,6 +110,8 @@ pub(super) struct Bench<'a> {
     pub(super) managed: Option<StateId>,
     pub(super) blocked: Blocked,
     pub(super) log: LogWriter,
+    /// What does not stand in it.
+    pub(super) masked: Vec<SecretString>,
     /// Who the run's processes are on this host. Given back after the work tree is gone.
     pub(super) slot: Slot,
     /// The cage of the part that comes next.
@@ -119,17 +128,17 @@ impl Flow {
         mirror: &Mirror,
         tree: &TreeId,
     ) -> Result<Bench<'a>, Stop> {
-        let Attempt { run, cancel, blocked } = attempt;
-        let log = self.open_log(run).await?;
+        let Attempt { run, signals, blocked } = attempt;
+        let (log, masked) = self.open_log(run).await?;
         let default = self.config.terraform.default_version.as_deref();
         let wanted = run.project.terraform_version.as_deref().or(default);
         let tool = self.tools.choose(wanted).await.map_err(not_prepared)?;
         let work = WorkDir::create(&self.work_root(), &format!("{} {}", run.pull, run.project.key))
             .map_err(|error| FlowError::disk(&self.work_root(), error))?;
         let managed = self.managed_state(run).await?;
-        let (blocked, slot, cancel) = (blocked.clone(), self.sandbox.slot().await, cancel.clone());
+        let (blocked, slot, cancel) = (blocked.clone(), self.sandbox.slot().await, signals.stop.clone());
         let ahead = None;
-        let mut bench = Bench { flow: self, run, tool, managed, blocked, log, slot, ahead, work, cancel };
+        let mut bench = Bench { flow: self, run, tool, managed, blocked, log, masked, slot, ahead, work, cancel };
         for dir in [bench.tree(), bench.scratch()] {
             private_dir(&dir).map_err(|error| FlowError::disk(&dir, error))?;
         }
@@ -152,7 +161,7 @@ impl Flow {
     }
 
     /// What the run is granted never stands in its log.
-    async fn open_log(&self, run: &Run) -> Result<LogWriter, Stop> {
+    async fn open_log(&self, run: &Run) -> Result<(LogWriter, Vec<SecretString>), Stop> {
         let granted = [Phase::Init, Phase::Plan, Phase::Apply]
             .into_iter()
             .flat_map(|phase| self.config.env_for(&run.pull.repo, &run.project, phase))
@@ -170,7 +179,7 @@ impl Flow {
         if self.network(run) == Some(Network::Host) {
             log.line("THE RUN HAS THE NETWORK OF THE SERVER'S HOST");
         }
-        Ok(log)
+        Ok((log, granted))
     }
 
     fn private_modules(&self, run: &Run) -> Option<PrivateModules> {
@@ -195,6 +204,16 @@ impl Flow {
 impl Bench<'_> {
     pub(super) fn tree(&self) -> PathBuf {
         self.work.path().join("tree")
+    }
+
+    /// All that is the run's alone.
+    pub(super) fn work(&self) -> &Path {
+        self.work.path()
+    }
+
+    /// Whether the work tree stays when this is gone.
+    pub(super) const fn leave_work(&mut self, left: bool) {
+        self.work.leave(left);
     }
 
     /// The run's own directory outside of the code.
@@ -256,7 +275,9 @@ impl Bench<'_> {
         let steps = self.steps(phase);
         self.prepare(&steps)?;
         let mut caged = self.cage(Part::Init).await?;
-        self.open_ahead(if phase == Phase::Apply { Part::Apply } else { Part::Plan });
+        if phase == Phase::Plan {
+            self.open_ahead(Part::Plan);
+        }
         self.flow.providers.init(&steps, &mut caged.cage, &self.tree(), readonly_lock, &self.fetching()).await?;
         let (root, dir, tool) = (self.tree(), self.dir(), self.tool.clone());
         let workspace = self.run.project.key.workspace.clone();

@@ -5,7 +5,7 @@
 //! | `init` | is written on disk: it runs none of the pull request's code | the registries, hosts of private modules, what is listed |
 //! | `plan` | a layer above it, which is gone afterwards | what is listed for plans |
 //! | `show` | the same, with nothing of the plan's but its file | nothing |
-//! | `apply` | the same | what is listed for applies |
+//! | `apply` | the same; it is its supervisor's | what is listed for applies |
 
 use super::Flow;
 use super::bench::{Bench, Stop, not_prepared};
@@ -73,7 +73,7 @@ impl Drop for WayOut {
 pub(super) struct Blocked(Arc<Mutex<Vec<Refusal>>>);
 
 impl Blocked {
-    fn add(&self, refusal: Refusal) {
+    pub(super) fn add(&self, refusal: Refusal) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |known: &&mut Refusal| {
             (&known.host, known.port, &known.reason) == (&refusal.host, refusal.port, &refusal.reason)
@@ -135,6 +135,20 @@ impl Bench<'_> {
 
     fn opening(&self, part: Part) -> impl Future<Output = Result<Caged, Stop>> + Send + 'static {
         let flow = self.flow;
+        let (policy, rules) = self.confined(part);
+        let (sandbox, slot, outside) = (flow.sandbox.clone(), self.slot.clone(), flow.outside.clone());
+        let (run, blocked, log) = (self.run.id, self.blocked.clone(), self.log.clone());
+        async move {
+            let mut cage = sandbox.open_in(policy, &slot).await.map_err(|error| no_cage(run, &error))?;
+            let egress = Egress::of(&mut cage, rules, outside)
+                .map_err(|error| not_prepared(format!("the way out of the sandbox: {error}")))?;
+            Ok(Caged { cage, way_out: WayOut { egress, blocked, log } })
+        }
+    }
+
+    /// What a part of the run may see, write, reach and use up.
+    pub(super) fn confined(&self, part: Part) -> (Policy, Option<Rules>) {
+        let flow = self.flow;
         let confinement = flow.config.confinement(&self.run.pull.repo);
         let rules = self.rules(part, &confinement.network, |phase| confinement.egress(phase));
         let policy = Policy {
@@ -151,19 +165,7 @@ impl Bench<'_> {
             },
             limits: confinement.limits,
         };
-        let (sandbox, slot, outside) = (flow.sandbox.clone(), self.slot.clone(), flow.outside.clone());
-        let (run, blocked, log) = (self.run.id, self.blocked.clone(), self.log.clone());
-        async move {
-            let mut cage = sandbox.open_in(policy, &slot).await.map_err(|error| no_cage(run, &error))?;
-            let egress = match (cage.take_listener(), rules) {
-                (Some(listener), Some(rules)) => {
-                    let egress = Egress::serve(listener, rules, outside);
-                    Some(egress.map_err(|error| not_prepared(format!("the way out of the sandbox: {error}")))?)
-                }
-                _ => None,
-            };
-            Ok(Caged { cage, way_out: WayOut { egress, blocked, log } })
-        }
+        (policy, rules)
     }
 
     /// What may be reached; `None`: nothing, or all that the host reaches.

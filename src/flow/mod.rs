@@ -21,6 +21,7 @@ mod renew;
 mod run;
 mod running;
 mod start;
+mod supervise;
 mod survey;
 mod tell;
 pub mod tokens;
@@ -46,6 +47,7 @@ use crate::sandbox::egress::Outside;
 use crate::store::Store;
 use crate::terraform::install::Tools;
 use crate::terraform::providers::Providers;
+use crate::terraform::supervisor::Applies;
 use links::Links;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -61,6 +63,8 @@ pub struct Flow {
     pub forges: Vec<Forge>,
     pub mirrors: Mirrors,
     pub tools: Tools,
+    /// Applies, which outlive this process.
+    pub applies: Applies,
     pub providers: Providers,
     pub renderer: Renderer,
     pub links: Links,

@@ -8,9 +8,10 @@ use crate::config::Phase;
 use crate::domain::fingerprint::{FingerprintContext, fingerprint, shape};
 use crate::domain::id::{Fingerprint, RunId, TreeId, Workspace};
 use crate::domain::plan::{self, PlanSummary, PlanView};
-use crate::domain::run::{Outcome, PlanIdentity, Planned, Run, StateMark, Step};
+use crate::domain::run::{Outcome, PlanIdentity, Planned, Run, Step};
 use crate::git::Want;
 use crate::sandbox::redact::Redactor;
+use crate::terraform::plan_state::PlanState;
 use crate::terraform::snapshot::Snapshot;
 use crate::terraform::{integrity, plan_file};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -64,11 +65,12 @@ impl Flow {
             integrity::verify(&file, &snapshot).map_err(refused)?;
             let state = plan_file::state_mark(&file).map_err(unreadable)?;
             let lock = snapshot.lock.take();
-            Ok((file, state, lock, snapshot))
+            let states = PlanState::of(&file).map_err(unreadable)?;
+            Ok((file, state, states, lock, snapshot))
         });
         // All that ran in it is dead already.
         let (verified, ()) = tokio::join!(verified, caged.close());
-        let (file, state, lock, snapshot) = verified?;
+        let (file, state, states, lock, snapshot) = verified?;
         bench.renew()?;
         bench.restore_plan(&file)?;
         bench.prepare(&steps)?;
@@ -85,6 +87,7 @@ impl Flow {
         let shown = async { Ok(steps.show_json(&mut caged.cage, &path).await?) };
         let (json, (), ()) = tokio::try_join!(shown, keep(RunFile::Plan, file), keep_lock)?;
         let made = Made {
+            states,
             json,
             workspace: run.project.key.workspace.clone(),
             backend: backend(bench, &snapshot),
@@ -152,6 +155,7 @@ impl Flow {
 
 /// What terraform has made, and what else its fingerprint depends on.
 struct Made {
+    states: PlanState,
     json: Vec<u8>,
     workspace: Workspace,
     backend: String,
@@ -171,6 +175,7 @@ struct Read {
 
 impl Made {
     fn read(self) -> Result<Read, Stop> {
+        self.states.verify_told(&self.json).map_err(refused)?;
         let mut facts = plan::read(&self.json).map_err(unreadable)?;
         facts.rewrite(&|text| self.redactor.text(text));
         facts.summary.shape = Some(shape(&facts.raw, &self.key));
@@ -201,17 +206,10 @@ async fn off_the_async_threads<T: Send + 'static>(
 }
 
 /// The plan is not what it claims to be: it is neither shown nor kept.
-fn refused(error: integrity::Tampered) -> Stop {
+fn refused(error: impl std::fmt::Display) -> Stop {
     Stop::Failed(failure(Step::Plan, error))
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Stop {
     Stop::Failed(failure(Step::Show, format!("the plan can't be read: {error}")))
-}
-
-/// Whether a state is still what a plan was made from. Before the first apply there is no lineage yet, and Terraform
-/// compares the serial alone.
-pub(super) fn same_state(planned: &StateMark, now: &StateMark) -> bool {
-    let first = planned.lineage.is_empty() && planned.serial == 0;
-    planned.serial == now.serial && (first || planned.lineage == now.lineage)
 }

@@ -4,14 +4,16 @@ use super::apply::Done;
 use super::bench::{Attempt, Stop, failure};
 use super::cage::Blocked;
 use super::perform::Occasion;
+use super::supervise::{Left, forget};
+use super::worker::Signals;
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
 use crate::domain::id::{PullId, RunId, Sha};
 use crate::domain::run::{Failure, Outcome, Run, RunState, Step};
 use crate::domain::secret;
 use crate::store::{Job, Lease, Tx};
+use crate::terraform::supervisor::{About, Place};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 /// A run that failed this often for reasons of ours (the disk, git) is failed for good,
 const MOST_TRIES: u32 = 5;
@@ -24,14 +26,14 @@ impl Flow {
         lease: &Lease,
         pull: &PullId,
         id: RunId,
-        cancel: &CancellationToken,
+        signals: &Signals,
     ) -> Result<(), FlowError> {
-        let Some((mut run, begun)) = self.begin(lease, pull, id).await? else { return Ok(()) };
-        let _running = self.running.begin(id, cancel.clone());
+        let Some(Begun { mut run, noted, taken_up }) = self.begin(lease, pull, id).await? else { return Ok(()) };
+        let _running = self.running.begin(id, signals.cancel.clone());
         let blocked = Blocked::default();
-        let attempt = Attempt { run: &run, cancel, blocked: &blocked };
+        let attempt = Attempt { run: &run, signals, blocked: &blocked };
         let noted = async {
-            begun.commit().await?;
+            noted.commit().await?;
             self.wake.notify_waiters();
             Ok::<_, FlowError>(())
         };
@@ -46,32 +48,48 @@ impl Flow {
             planned.map(|outcome| Done { outcome, commit: None })
         } else {
             noted.await?;
-            self.apply(attempt).await
+            match taken_up {
+                Some((about, place)) => self.resume(attempt, about, place).await,
+                None => self.apply(attempt).await,
+            }
         };
         run.blocked = blocked.all();
-        let done = match done {
-            Ok(done) => done,
+        let end = match done {
+            Ok(done) => End::of(done),
             // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by this.
-            Err(Stop::Failed(failure)) if cancel.is_cancelled() && failure.step != Step::Apply => {
+            Err(Stop::Failed(failure)) if signals.stop.is_cancelled() && failure.step != Step::Apply => {
                 self.put_back(lease, &run).await?;
                 self.store.give_back(lease, now(), "stopped").await?;
                 return Ok(());
             }
-            Err(Stop::Failed(failure)) => Done { outcome: Outcome::Failed(failure), commit: None },
+            Err(Stop::Left) => {
+                self.store.give_back(lease, now(), "it goes on without its server").await?;
+                return Ok(());
+            }
+            Err(Stop::Again(because)) => {
+                self.put_back(lease, &run).await?;
+                forget(&self.applies.place(id));
+                self.store.give_back(lease, now(), &because).await?;
+                return Ok(());
+            }
+            Err(Stop::Interrupted) => End::interrupted(),
+            Err(Stop::Failed(failure)) => End::failed(failure),
             Err(Stop::Ours(error)) if lease.attempts < most_tries(&error) => {
                 self.put_back(lease, &run).await?;
                 return Err(error);
             }
             Err(Stop::Ours(error)) => {
                 tracing::error!(run = %id, error = %error.chain(), "a run failed for a reason of ours");
-                Done { outcome: Outcome::Failed(ours(&error)), commit: None }
+                End::failed(ours(&error))
             }
         };
-        self.end_run(lease, run, done).await
+        self.end_run(lease, run, end).await?;
+        forget(&self.applies.place(id));
+        Ok(())
     }
 
-    /// Notes that the run is under way, in a transaction that is still to be committed; `None` if there is nothing to do.
-    async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Option<(Run, Tx)>, FlowError> {
+    /// Notes that the run is under way; `None` if there is nothing to do.
+    async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Option<Begun>, FlowError> {
         let mut tx = self.store.write(&pull.repo).await?;
         tx.hold(lease).await?;
         let run = tx.run(id).await?.filter(|run| matches!(run.state, RunState::Queued | RunState::Running));
@@ -80,29 +98,35 @@ impl Flow {
             tx.commit().await?;
             return Ok(None);
         };
-        // What was begun under an earlier lease lost its server. Nobody knows how far an apply came, so it is never
-        // repeated; a plan that costs the server its life again and again is not either.
+        // What was begun under an earlier lease lost its server.
         let lost = run.state == RunState::Running;
-        if lost && (!run.is_plan() || lease.attempts > MOST_PATIENT_TRIES) {
+        let left = if lost && !run.is_plan() { self.left(&run)? } else { Left::NotBegun };
+        let (end, taken_up) = match left {
+            Left::Supervised(about, place) => (None, Some((about, place))),
+            // Never repeated.
+            Left::Lost => (Some(End::interrupted()), None),
+            Left::NotBegun => ((lost && lease.attempts > MOST_PATIENT_TRIES).then(|| End::hopeless(&run)), None),
+        };
+        if let Some(end) = end {
             tracing::error!(run = %id, attempts = lease.attempts, "a run lost its server");
-            let end = if run.is_plan() {
-                let message = "the server did not survive it, again and again";
-                End { state: RunState::Failed, outcome: Outcome::Failed(failure(Step::Plan, message)), commit: None }
-            } else {
-                End { state: RunState::Interrupted, outcome: Outcome::Failed(interrupted()), commit: None }
-            };
             self.finish_run(&mut tx, lease, run, end).await?;
             tx.commit().await?;
             self.wake.notify_waiters();
             return Ok(None);
         }
+        if !run.is_plan() && taken_up.is_none() {
+            let place = self.applies.place(id);
+            place.prepare().map_err(|error| FlowError::disk(&self.config.data_dir, error))?;
+        }
         run.state = RunState::Running;
-        run.started_at = Some(now());
+        if taken_up.is_none() {
+            run.started_at = Some(now());
+        }
         run.level = Some(self.server.level);
         run.network = self.network(&run);
         tx.update_run(&run).await?;
         tx.enqueue(&Job::Tell { pull: run.pull.clone() }, now()).await?;
-        Ok(Some((run, tx)))
+        Ok(Some(Begun { run, noted: tx, taken_up }))
     }
 
     /// The run is queued again, for nothing was changed yet: from here on it counts as never begun.
@@ -121,7 +145,7 @@ impl Flow {
         Ok(())
     }
 
-    async fn end_run(&self, lease: &Lease, run: Run, done: Done) -> Result<(), FlowError> {
+    async fn end_run(&self, lease: &Lease, run: Run, end: End) -> Result<(), FlowError> {
         let kind = run.work.kind();
         let mut tx = self.store.write(&run.pull.repo).await?;
         tx.hold(lease).await?;
@@ -133,7 +157,6 @@ impl Flow {
             return Ok(());
         }
         let started = run.started_at;
-        let end = End { state: state_of(&done.outcome), outcome: done.outcome, commit: done.commit };
         let state = end.state;
         self.finish_run(&mut tx, lease, run, end).await?;
         tx.commit().await?;
@@ -201,6 +224,14 @@ const fn most_tries(error: &FlowError) -> u32 {
     if error.may_heal() { MOST_PATIENT_TRIES } else { MOST_TRIES }
 }
 
+/// A run that is under way, as is noted in a transaction that is still to be committed.
+struct Begun {
+    run: Run,
+    noted: Tx,
+    /// An apply that went on without its server.
+    taken_up: Option<(About, Place)>,
+}
+
 /// How a run ended, as it is written.
 struct End {
     state: RunState,
@@ -209,11 +240,30 @@ struct End {
     commit: Option<Sha>,
 }
 
-const fn state_of(outcome: &Outcome) -> RunState {
-    match outcome {
-        Outcome::Planned(_) | Outcome::Applied(_) => RunState::Succeeded,
-        Outcome::Differs(_) => RunState::Differs,
-        Outcome::Failed(_) => RunState::Failed,
+impl End {
+    fn of(Done { outcome, commit }: Done) -> Self {
+        let state = match outcome {
+            Outcome::Planned(_) | Outcome::Applied(_) => RunState::Succeeded,
+            Outcome::Differs(_) => RunState::Differs,
+            Outcome::Failed(_) => RunState::Failed,
+        };
+        Self { state, outcome, commit }
+    }
+
+    fn failed(failure: Failure) -> Self {
+        Self::of(Done { outcome: Outcome::Failed(failure), commit: None })
+    }
+
+    fn interrupted() -> Self {
+        let message = "this apply was killed: nobody knows how far it came";
+        let failure = Failure { changed_something: true, ..failure(Step::Apply, message) };
+        Self { state: RunState::Interrupted, outcome: Outcome::Failed(failure), commit: None }
+    }
+
+    /// Of what costs the server its life again and again.
+    fn hopeless(run: &Run) -> Self {
+        let step = if run.is_plan() { Step::Plan } else { Step::Prepare };
+        Self::failed(failure(step, "the server did not survive it, again and again"))
     }
 }
 
@@ -231,11 +281,6 @@ fn without_secrets(outcome: Outcome) -> Outcome {
         }
         outcome => outcome,
     }
-}
-
-fn interrupted() -> Failure {
-    let message = "the server stopped while this apply was running: nobody knows how far it came";
-    Failure { changed_something: true, ..failure(Step::Apply, message) }
 }
 
 /// A failure of ours as people read it. The log has the rest; causes may hold paths and addresses of the server.

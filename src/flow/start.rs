@@ -1,6 +1,7 @@
 //! What has to be in order before the first piece of work: the key that the plans were encrypted with, and no remains
 //! of a process that died.
 
+use super::supervise::in_use;
 use super::{Flow, FlowError};
 use crate::archive::{Archive, ArchiveKey, KeyError};
 use crate::config::ServerConfig;
@@ -49,11 +50,19 @@ pub async fn open_archive(config: &ServerConfig, store: &Store) -> Result<Archiv
     Archive::open(&config.data_dir, &key).map_err(|error| FlowError::from(error).into())
 }
 
-/// Removes the work trees that a dead process left. One server per data directory: whatever lies there is nobody's.
+/// Removes the work trees that a dead process left, and what is left of applies that are over. One server per data
+/// directory: whatever lies there is nobody's, but of applies that went on without a server.
 ///
 /// # Errors
 /// When something can't be removed.
-pub fn clear_work(flow: &Flow) -> Result<(), FlowError> {
+pub async fn clear_work(flow: &Flow) -> Result<(), FlowError> {
     let work = flow.work_root();
-    WorkDir::clear(&work).map_err(|error| FlowError::disk(&work, error))
+    let failed = |error| FlowError::disk(&flow.config.data_dir, error);
+    for (run, place) in flow.applies.all().map_err(failed)? {
+        let is_over = flow.store.run(run).await?.is_none_or(|run| run.state.is_over());
+        if is_over && !place.is_attended().map_err(failed)? {
+            place.remove().map_err(failed)?;
+        }
+    }
+    WorkDir::clear(&work, &in_use(flow).map_err(failed)?).map_err(failed)
 }

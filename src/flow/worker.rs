@@ -26,29 +26,58 @@ const LAST_WORDS: Duration = Duration::from_secs(30);
 /// Deliveries and tells that go on at once.
 const LIGHT: usize = 8;
 
+/// What may come to a run from outside.
+#[derive(Debug, Clone)]
+pub(super) struct Signals {
+    /// It shall end: said by a person, by a newer push, or by a server whose patience is over.
+    pub(super) cancel: CancellationToken,
+    /// The lease is lost: the run is no longer this process's to carry out.
+    pub(super) lost: CancellationToken,
+    /// The server goes, and what can go on without it shall.
+    pub(super) leave: CancellationToken,
+    /// One of the first two: the present step ends.
+    pub(super) stop: CancellationToken,
+}
+
+impl Signals {
+    fn new(cancel: CancellationToken, leave: CancellationToken) -> Self {
+        Self { stop: cancel.child_token(), lost: CancellationToken::new(), cancel, leave }
+    }
+
+    fn lose(&self) {
+        self.lost.cancel();
+        self.stop.cancel();
+    }
+}
+
 /// The running worker of one process.
 #[derive(Debug)]
 pub struct Worker {
     stop: CancellationToken,
     /// Ends everything that is under way, applies too.
     abort: CancellationToken,
+    leave: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Worker {
     #[must_use]
     pub fn start(flow: &Arc<Flow>) -> Self {
-        let worker =
-            Self { stop: CancellationToken::new(), abort: CancellationToken::new(), tasks: TaskTracker::new() };
+        let [stop, abort, leave] = std::array::from_fn(|_| CancellationToken::new());
+        let worker = Self { stop, abort, leave, tasks: TaskTracker::new() };
         worker.spawn_pool(flow, &[JobKind::Ingest, JobKind::Tell], LIGHT);
         worker.spawn_pool(flow, &[JobKind::Run], flow.config.concurrency.runs.get());
         worker
     }
 
     /// Takes no new work; what is under way may finish within `grace`, then it is stopped as by its deadline.
-    /// Queued work stays queued. Returns whether everything finished by itself.
-    pub async fn drain(&self, grace: Duration) -> bool {
+    /// Queued work stays queued. With `leave_applies` they go on in the care of their supervisors. Returns whether
+    /// everything finished by itself.
+    pub async fn drain(&self, grace: Duration, leave_applies: bool) -> bool {
         self.stop.cancel();
+        if leave_applies {
+            self.leave.cancel();
+        }
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_ok() {
             return true;
@@ -63,6 +92,7 @@ impl Worker {
 
     fn spawn_pool(&self, flow: &Arc<Flow>, kinds: &'static [JobKind], size: usize) {
         let (flow, stop, abort) = (Arc::clone(flow), self.stop.clone(), self.abort.clone());
+        let leave = self.leave.clone();
         let tasks = self.tasks.clone();
         self.tasks.spawn(async move {
             let slots = Arc::new(Semaphore::new(size));
@@ -80,9 +110,9 @@ impl Worker {
                 }
                 match flow.store.claim(kinds, now(), LEASE_MS).await {
                     Ok(Some(lease)) => {
-                        let (flow, abort) = (Arc::clone(&flow), abort.child_token());
+                        let (flow, signals) = (Arc::clone(&flow), Signals::new(abort.child_token(), leave.clone()));
                         tasks.spawn(async move {
-                            work(&flow, lease, abort).await;
+                            work(&flow, lease, signals).await;
                             drop(slot);
                             // The lane that this held may have more to do.
                             flow.wake.notify_waiters();
@@ -119,15 +149,15 @@ async fn until_due(flow: &Flow, kinds: &[JobKind]) -> Duration {
 }
 
 /// One piece of work under its lease.
-async fn work(flow: &Flow, lease: Lease, cancel: CancellationToken) {
+async fn work(flow: &Flow, lease: Lease, signals: Signals) {
     let done = {
         // A panic is an error as any other: otherwise the work would come back when the lease runs out, for ever.
-        let working = AssertUnwindSafe(carry_out(flow, &lease, &cancel)).catch_unwind();
+        let working = AssertUnwindSafe(carry_out(flow, &lease, &signals)).catch_unwind();
         tokio::pin!(working);
         loop {
             tokio::select! {
                 done = &mut working => break done.unwrap_or_else(|_| Err(FlowError::Broken("it panicked".to_owned()))),
-                () = tokio::time::sleep(HEARTBEAT) => heartbeat(flow, &lease, &cancel).await,
+                () = tokio::time::sleep(HEARTBEAT) => heartbeat(flow, &lease, &signals).await,
             }
         }
     };
@@ -146,10 +176,10 @@ async fn work(flow: &Flow, lease: Lease, cancel: CancellationToken) {
     }
 }
 
-async fn heartbeat(flow: &Flow, lease: &Lease, cancel: &CancellationToken) {
+async fn heartbeat(flow: &Flow, lease: &Lease, signals: &Signals) {
     match flow.store.renew(lease, now(), LEASE_MS).await {
         Ok(true) => {}
-        Ok(false) => cancel.cancel(),
+        Ok(false) => signals.lose(),
         // The lease may still be good; if it is not, the next write finds out.
         Err(error) => tracing::warn!(error = %error, "a lease could not be renewed"),
     }
@@ -157,15 +187,15 @@ async fn heartbeat(flow: &Flow, lease: &Lease, cancel: &CancellationToken) {
         && let Ok(Some(run)) = flow.store.run(*run).await
         && run.state.is_over()
     {
-        cancel.cancel();
+        signals.cancel.cancel();
     }
 }
 
-async fn carry_out(flow: &Flow, lease: &Lease, cancel: &CancellationToken) -> Result<(), FlowError> {
+async fn carry_out(flow: &Flow, lease: &Lease, signals: &Signals) -> Result<(), FlowError> {
     let started: Timestamp = now();
     let result = match &lease.job {
         Job::Ingest { forge, delivery } => flow.ingest(lease, *forge, delivery).await,
-        Job::Run { run, pull, .. } => flow.run(lease, pull, *run, cancel).await,
+        Job::Run { run, pull, .. } => flow.run(lease, pull, *run, signals).await,
         Job::Tell { pull } => flow.tell(lease, pull).await,
     };
     metrics::histogram!("terraplane_job_seconds", "kind" => lease.job.kind().as_str())

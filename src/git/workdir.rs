@@ -20,6 +20,7 @@ pub struct WorkDir {
     path: PathBuf,
     /// Kept open, so that its inode is not given to another directory while we compare by it.
     held: fs::File,
+    left: bool,
 }
 
 /// A run may have a user of its own, who must get to what is the run's below. Nobody can list it, and what is not for
@@ -40,18 +41,43 @@ impl WorkDir {
         for dir in [root, &path] {
             fs::set_permissions(dir, Permissions::from_mode(PASSABLE))?;
         }
-        Ok(Self { held: fs::File::open(&path)?, path })
+        Ok(Self { held: fs::File::open(&path)?, path, left: false })
     }
 
-    /// Removes what earlier processes left under `root`. To be called before the first run.
+    /// One that another process has left; it is gone when this value is.
+    ///
+    /// # Errors
+    /// When it can't be opened; `Ok(None)`: it is not there.
+    pub fn adopt(path: &Path) -> io::Result<Option<Self>> {
+        match fs::File::open(path) {
+            Ok(held) => Ok(Some(Self { held, path: path.to_owned(), left: false })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the directory stays when this value is gone: somebody else works in it then.
+    pub const fn leave(&mut self, left: bool) {
+        self.left = left;
+    }
+
+    /// Removes what earlier processes left under `root`, but those directories. To be called before the first run.
     ///
     /// # Errors
     /// When something cannot be removed.
-    pub fn clear(root: &Path) -> io::Result<()> {
-        match fs::remove_dir_all(root) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
+    pub fn clear(root: &Path, but: &[PathBuf]) -> io::Result<()> {
+        let entries = match fs::read_dir(root) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        let kept: Vec<_> = but.iter().filter_map(|path| path.file_name()).collect();
+        for entry in entries {
+            let entry = entry?;
+            if !kept.contains(&entry.file_name().as_os_str()) {
+                fs::remove_dir_all(entry.path())?;
+            }
         }
+        Ok(())
     }
 
     #[must_use]
@@ -71,7 +97,8 @@ impl WorkDir {
 
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        if self.is_in_its_place()
+        if !self.left
+            && self.is_in_its_place()
             && let Err(error) = discard(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %error, "git.workdir.left: could not be removed");
@@ -138,8 +165,8 @@ mod tests {
         let second = WorkDir::create(root.path(), "a").unwrap();
         assert_eq!(fs::read_dir(second.path()).unwrap().count(), 0);
         std::mem::forget(second);
-        WorkDir::clear(root.path()).unwrap();
-        assert!(!root.path().exists());
+        WorkDir::clear(root.path(), &[]).unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -2,19 +2,21 @@
 
 use super::cage::Cage;
 use super::level::Level;
-use super::policy::Policy;
+use super::policy::{HostUser, Policy};
 use super::probe;
 use super::process::{self, Feed, Outcome, SpawnError, Spec, Stdin, Streams};
 use super::session::{self, Session};
+use super::spare::Spare;
 use super::users::{Lease, Users};
 use super::wire::{self, Ask, Plan, Say, Step};
 use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
 use std::ops::Range;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -27,6 +29,7 @@ pub struct Sandbox {
 #[derive(Debug)]
 struct Inner {
     setup: Setup,
+    spare: Arc<Spare>,
     level: Level,
     findings: Vec<Finding>,
     /// Only where the server is root.
@@ -63,6 +66,31 @@ pub struct Slot {
     user: Option<Arc<Lease>>,
 }
 
+/// What another process of this server needs to open cages just as this one does, without finding out again what holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foundation {
+    helper: PathBuf,
+    level: Level,
+    cgroups: Vec<PathBuf>,
+}
+
+impl Slot {
+    /// The user, and the lock by which nobody else on this host takes it, to be handed to another process.
+    #[must_use]
+    pub fn user(&self) -> (Option<HostUser>, Option<BorrowedFd<'_>>) {
+        match &self.user {
+            Some(lease) => (Some(lease.user), lease.lock()),
+            None => (None, None),
+        }
+    }
+
+    /// What another process handed over.
+    #[must_use]
+    pub fn handed(user: Option<HostUser>, lock: Option<OwnedFd>) -> Self {
+        Self { user: user.map(|user| Arc::new(Lease::handed(user, lock))) }
+    }
+}
+
 /// Why a level does not hold on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -87,8 +115,10 @@ impl Sandbox {
     pub async fn probe(setup: Setup) -> Self {
         let users = rustix::process::geteuid().is_root().then(|| Users::new(setup.users.clone()));
         let cgroups = probe::cgroups();
+        let spare = Arc::new(Spare::of(setup.helper.clone()));
         let inner = |level, findings| Inner {
             setup: setup.clone(),
+            spare: Arc::clone(&spare),
             level,
             findings,
             users: users.clone(),
@@ -103,8 +133,31 @@ impl Sandbox {
     #[must_use]
     pub fn off() -> Self {
         let setup = Setup { helper: PathBuf::new(), work: PathBuf::new(), at_most: Level::Off, users: 0..0 };
+        let spare = Arc::new(Spare::of(PathBuf::new()));
         let (findings, cgroups) = (Vec::new(), Vec::new());
-        Self { inner: Arc::new(Inner { setup, level: Level::Off, findings, users: None, cgroups }) }
+        Self { inner: Arc::new(Inner { setup, spare, level: Level::Off, findings, users: None, cgroups }) }
+    }
+
+    /// What another process needs to go on from here.
+    #[must_use]
+    pub fn foundation(&self) -> Foundation {
+        let Inner { setup, level, cgroups, .. } = &*self.inner;
+        Foundation { helper: setup.helper.clone(), level: *level, cgroups: cgroups.clone() }
+    }
+
+    /// What another process found out. It has no users of its own: slots are handed over too.
+    #[must_use]
+    pub fn on(foundation: Foundation) -> Self {
+        let Foundation { helper, level, cgroups } = foundation;
+        let spare = Arc::new(Spare::of(helper.clone()));
+        let setup = Setup { helper, work: PathBuf::new(), at_most: level, users: 0..0 };
+        Self { inner: Arc::new(Inner { setup, spare, level, findings: Vec::new(), users: None, cgroups }) }
+    }
+
+    /// The program that is its own helper, and whatever else must be started anew.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.inner.setup.helper
     }
 
     /// The best level that holds.
@@ -153,7 +206,7 @@ impl Sandbox {
         let user = slot.user.clone();
         let plan = self.plan(policy, user.as_deref(), false);
         let failed = |(doing, source)| CageError::Setup { doing, source };
-        let (session, listener) = Session::open(&inner.setup.helper, &plan, user).await.map_err(failed)?;
+        let (session, listener) = Session::open(&inner.spare, &plan, user).await.map_err(failed)?;
         Ok(Cage::new(have, roots, Some(session), listener.map(TcpListener::from)))
     }
 

@@ -133,6 +133,8 @@ impl End {
 #[derive(Debug)]
 pub struct Outcome {
     pub end: End,
+    /// Its exit code, also if it was told to end and did so in order; `None`: it was killed, or never started.
+    pub code: Option<i32>,
     pub stdout: Captured,
     pub stderr: Captured,
     pub elapsed: Duration,
@@ -145,7 +147,7 @@ pub struct Outcome {
 impl Outcome {
     pub(super) fn not_started(end: End, level: Level) -> Self {
         let (stdout, stderr) = (Captured::default(), Captured::default());
-        Self { end, stdout, stderr, elapsed: Duration::ZERO, level, refused: Vec::new() }
+        Self { end, code: None, stdout, stderr, elapsed: Duration::ZERO, level, refused: Vec::new() }
     }
 }
 
@@ -214,7 +216,7 @@ pub(super) async fn attend(
     let started = Instant::now();
     let group = Group::led_by(&child);
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let end = {
+    let (end, code) = {
         let mut pipes = pin!(async {
             let (out, err) = (out.expect("stdout is piped"), err.expect("stderr is piped"));
             streams.drain(out, err).await;
@@ -236,23 +238,34 @@ pub(super) async fn attend(
         end
     };
     let (stdout, stderr) = streams.finish();
-    Outcome { end, stdout, stderr, elapsed: started.elapsed(), level, refused: Vec::new() }
+    Outcome { end, code, stdout, stderr, elapsed: started.elapsed(), level, refused: Vec::new() }
 }
 
-/// Waits for the leader; stops the group when it must. When the leader is gone, so is the group.
-async fn live(child: &mut Child, group: Group, deadline: Duration, grace: Duration, cancel: &CancellationToken) -> End {
+/// Waits for the leader; stops the group when it must. When the leader is gone, so is the group. With its exit code.
+async fn live(
+    child: &mut Child,
+    group: Group,
+    deadline: Duration,
+    grace: Duration,
+    cancel: &CancellationToken,
+) -> (End, Option<i32>) {
+    let code = |status: io::Result<ExitStatus>| status.ok().and_then(|status| status.code());
     let end = tokio::select! {
         biased;
-        status = child.wait() => return ended(status),
+        status = child.wait() => {
+            let end = ended(status);
+            return (end, if let End::Exit(code) = end { Some(code) } else { None });
+        }
         () = cancel.cancelled() => End::Cancelled,
         () = tokio::time::sleep(deadline) => End::TimedOut,
     };
     group.signal(Signal::INT);
-    if tokio::time::timeout(grace, child.wait()).await.is_err() {
-        group.signal(Signal::KILL);
-        let _ = tokio::time::timeout(DEATH, child.wait()).await;
+    if let Ok(status) = tokio::time::timeout(grace, child.wait()).await {
+        return (end, code(status));
     }
-    end
+    group.signal(Signal::KILL);
+    let _ = tokio::time::timeout(DEATH, child.wait()).await;
+    (end, None)
 }
 
 fn ended(status: io::Result<ExitStatus>) -> End {

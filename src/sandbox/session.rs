@@ -2,6 +2,8 @@
 
 use super::level::Level;
 use super::process::{End, Feed, Outcome, SpawnError, Spec, Stdin, Streams};
+use super::sink::Sink;
+use super::spare::Spare;
 use super::users::Lease;
 use super::wire::{self, Ask, Inbox, Plan, Say, Status, Step};
 use secrecy::ExposeSecret as _;
@@ -14,7 +16,7 @@ use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::Interest;
+use tokio::io::{AsyncRead, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -44,6 +46,8 @@ struct Keeper {
     cgroups: Vec<PathBuf>,
     /// Given back when this is dropped.
     _user: Option<Arc<Lease>>,
+    /// Where the next helper is started, once there is nothing more urgent.
+    spare: Arc<Spare>,
 }
 
 /// The socket.
@@ -62,12 +66,23 @@ pub(super) fn start_helper(
     stderr: Stdio,
     kill_on_drop: bool,
 ) -> io::Result<(Child, Channel)> {
+    start(helper, super::helper::EXEC, stdout, stderr, kill_on_drop)
+}
+
+/// Starts this binary anew, with a command of its own.
+pub(super) fn start(
+    program: &Path,
+    command_name: &str,
+    stdout: Stdio,
+    stderr: Stdio,
+    kill_on_drop: bool,
+) -> io::Result<(Child, Channel)> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     #[expect(clippy::disallowed_methods, reason = "the helper is part of the one place; its environment is empty")]
-    let mut command = Command::new(helper);
+    let mut command = Command::new(program);
     command
-        .arg(super::helper::EXEC)
+        .arg(command_name)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -82,16 +97,17 @@ pub(super) fn start_helper(
 impl Session {
     /// Builds the cage, and returns when it stands; with the listener that its proxy has to serve.
     pub(super) async fn open(
-        helper: &Path,
+        spare: &Arc<Spare>,
         plan: &Plan,
         user: Option<Arc<Lease>>,
     ) -> Result<(Self, Option<OwnedFd>), (String, io::Error)> {
         let starting = |error| ("starting its helper".to_owned(), error);
-        let (child, channel) = start_helper(helper, Stdio::null(), Stdio::null(), false).map_err(starting)?;
+        let (child, channel) = spare.take().map_err(starting)?;
         let keeper = Keeper {
             helper: child,
             cgroups: plan.cgroups.iter().map(|parent| parent.join(&plan.name)).collect(),
             _user: user,
+            spare: Arc::clone(spare),
         };
         let mut session = Self { channel, keeper: Some(keeper), number: 0 };
         session.channel.send(plan, &[]).await.map_err(starting)?;
@@ -122,6 +138,7 @@ impl Session {
         if cancel.is_cancelled() {
             return Ok(Outcome::not_started(End::Cancelled, level));
         }
+        let answers_us = matches!(stdout, Sink::Each(_));
         let mut streams = Streams::open(stdout, stderr).map_err(failed)?;
         let plain = env.iter().map(|(name, value)| variable(name, value));
         let secret = secret_env.iter().map(|(name, value)| variable(name, value.expose_secret()));
@@ -136,7 +153,7 @@ impl Session {
             stdin: !matches!(stdin, Stdin::Closed),
         };
         let (feed, theirs) = Feed::open(stdin).map_err(failed)?;
-        let (out, their_out) = outlet().map_err(failed)?;
+        let (out, their_out) = if answers_us { own_outlet() } else { outlet() }.map_err(failed)?;
         let (err, their_err) = outlet().map_err(failed)?;
         let theirs: Vec<OwnedFd> = theirs.into_iter().chain([their_out, their_err]).collect();
         let borrowed: Vec<BorrowedFd<'_>> = theirs.iter().map(OwnedFd::as_fd).collect();
@@ -161,14 +178,17 @@ impl Session {
             }
             answer
         };
-        let (end, refused) = match said {
+        let (end, code, refused) = match said {
             Say::NotStarted { error, doing, .. } => return Err(failed(wire::not_started(error, doing))),
-            Say::Ended { status, limit, refused, .. } => (ending.unwrap_or_else(|| ended(status, limit)), refused),
+            Say::Ended { status, limit, refused, .. } => {
+                let code = if let Status::Exit(code) = status { Some(code) } else { None };
+                (ending.unwrap_or_else(|| ended(status, limit)), code, refused)
+            }
             Say::Failed { doing, why } => return Err(failed(not_built(&doing, &why))),
             other => return Err(lost(unexpected(&other))),
         };
         let (stdout, stderr) = streams.finish();
-        Ok(Outcome { end, stdout, stderr, elapsed: started.elapsed(), level, refused })
+        Ok(Outcome { end, code, stdout, stderr, elapsed: started.elapsed(), level, refused })
     }
 
     /// Opens a file in the work tree (0) or in the scratch directory (1).
@@ -215,6 +235,7 @@ impl Keeper {
         if !self.helper.wait().await.is_ok_and(|status| status.success()) {
             self.clear_up().await;
         }
+        self.spare.refill();
     }
 }
 
@@ -335,10 +356,21 @@ impl Channel {
     }
 }
 
-/// A pipe that we read.
-fn outlet() -> io::Result<(pipe::Receiver, OwnedFd)> {
+/// What we read, and what the program writes to.
+type Outlet = (Box<dyn AsyncRead + Send + Unpin>, OwnedFd);
+
+/// A pipe, as programs expect it.
+fn outlet() -> io::Result<Outlet> {
     let (ours, theirs) = io::pipe()?;
-    Ok((pipe::Receiver::from_owned_fd(ours.into())?, theirs.into()))
+    Ok((Box::new(pipe::Receiver::from_owned_fd(ours.into())?), theirs.into()))
+}
+
+/// For what the program alone shall say: a pipe can be opened again by every process of its user, through
+/// `/proc/PID/fd`, to write into it or to read what we should; a socket can't.
+fn own_outlet() -> io::Result<Outlet> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((Box::new(UnixStream::from_std(ours)?), theirs.into()))
 }
 
 pub(super) fn variable(name: &str, value: &str) -> OsString {

@@ -30,7 +30,8 @@ pub enum Sink {
         log: LogWriter,
         tail: usize,
     },
-    /// Each chunk is given to a function, as it comes and unmasked.
+    /// Each chunk is given to a function, as it comes and unmasked. In a cage nobody but the program, and whoever inherits
+    /// it from it, can write to this stream or read from it.
     Each(OnChunk),
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,12 +48,12 @@ impl Users {
     fn take(&self) -> Option<Lease> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let (uid, lock) = free.iter().find_map(|uid| match lock(&self.locks, *uid) {
-            Ok(file) => Some((*uid, Some(file))),
+            Ok(file) => Some((*uid, Some(OwnedFd::from(file)))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(_) => Some((*uid, None)),
         })?;
         free.remove(&uid);
-        Some(Lease { user: HostUser { uid, gid: uid }, users: self.clone(), _lock: lock })
+        Some(Lease { user: HostUser { uid, gid: uid }, users: self.clone(), lock })
     }
 }
 
@@ -68,7 +69,19 @@ fn lock(dir: &Path, uid: u32) -> io::Result<File> {
 pub(super) struct Lease {
     pub(super) user: HostUser,
     users: Users,
-    _lock: Option<File>,
+    lock: Option<OwnedFd>,
+}
+
+impl Lease {
+    /// One that another process has taken and handed over with its lock.
+    pub(super) fn handed(user: HostUser, lock: Option<OwnedFd>) -> Self {
+        Self { user, users: Users::new(0..0), lock }
+    }
+
+    /// Shared with whoever it is handed to: it is free when both have let go of it.
+    pub(super) fn lock(&self) -> Option<BorrowedFd<'_>> {
+        self.lock.as_ref().map(AsFd::as_fd)
+    }
 }
 
 impl Drop for Lease {

@@ -5,13 +5,14 @@ use super::untrusted;
 use crate::domain::grant::refusal;
 use crate::domain::id::Workspace;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where Terraform takes providers from: what its own configuration file (the CLI configuration) says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Installation {
     /// Our mirror at this path, and nothing else. Without a `provider_installation` of ours, Terraform would also take
     /// providers from `terraform.d/plugins` in the work tree, that is, execute a binary that a pull request brought

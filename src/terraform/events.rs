@@ -7,6 +7,7 @@
 use super::words::{plain, tail};
 use crate::domain::run::{self, ResourceOutcome};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -27,9 +28,8 @@ struct Event {
     message: String,
     #[serde(rename = "type")]
     kind: String,
-    change: Option<Change>,
-    hook: Option<Change>,
-    changes: Option<Summary>,
+    change: Option<Value>,
+    hook: Option<Value>,
     diagnostic: Option<Diagnostic>,
 }
 
@@ -43,11 +43,6 @@ struct Change {
 #[derive(Debug, Deserialize)]
 struct Resource {
     addr: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Summary {
-    operation: String,
 }
 
 /// As Terraform prints it; `validate -json` prints the same.
@@ -92,7 +87,10 @@ pub(super) struct Events {
     planned: Vec<Operation>,
     started: Vec<Operation>,
     completed: BTreeMap<Operation, usize>,
-    summary: bool,
+    /// Something was begun, be it a change of a resource or not.
+    begun: bool,
+    /// Not everything that was said could be read.
+    garbled: bool,
     errors: String,
     diagnostics: Vec<run::Diagnostic>,
 }
@@ -104,6 +102,8 @@ pub(super) struct Tally {
     pub(super) not_done: Vec<ResourceOutcome>,
     /// Of what is not done, that which was begun: it may be there by half.
     pub(super) uncertain: Vec<ResourceOutcome>,
+    /// More may have begun than the lists say: an action without a resource, or what stood in a line that is not readable.
+    pub(super) unclear: bool,
     /// The errors in terraform's words, without control characters.
     pub(super) errors: String,
     /// The same as data.
@@ -146,6 +146,7 @@ impl Events {
         let line = std::mem::take(&mut self.line);
         let skipped = std::mem::take(&mut self.skipped);
         if skipped > 0 {
+            self.garbled = true;
             let _ = writeln!(log, "[A line of {skipped} bytes is left out.]");
             return;
         }
@@ -153,13 +154,14 @@ impl Events {
             Ok(event) => self.event(event, log),
             // Not an event: a crash, for example. People shall see it.
             Err(_) => {
+                self.garbled = true;
                 let _ = writeln!(log, "{}", String::from_utf8_lossy(&line));
             }
         }
     }
 
     fn event(&mut self, event: Event, log: &mut String) {
-        let Event { message, kind, change, hook, changes, diagnostic } = event;
+        let Event { message, kind, change, hook, diagnostic } = event;
         if let Some(diagnostic) = diagnostic {
             let text = diagnostic.to_string();
             let _ = writeln!(log, "{text}");
@@ -174,21 +176,17 @@ impl Events {
         }
         let _ = writeln!(log, "{message}");
         match kind.as_str() {
-            "planned_change" => self.planned.extend(change.and_then(Change::operation)),
-            "apply_start" => self.started.extend(hook.and_then(Change::operation)),
+            "planned_change" => self.planned.extend(change.and_then(operation)),
+            "apply_start" => self.started.extend(hook.and_then(operation)),
             "apply_complete" => {
-                if let Some(operation) = hook.and_then(Change::operation) {
+                if let Some(operation) = hook.and_then(operation) {
                     *self.completed.entry(operation).or_default() += 1;
                 }
             }
-            "change_summary" => self.summary |= changes.is_some_and(|changes| changes.operation == "apply"),
+            // Of actions (Terraform 1.14) and provisioners.
+            "action_start" | "provision_start" => self.begun = true,
             _ => {}
         }
-    }
-
-    /// Terraform said that the whole apply is done.
-    pub(super) const fn said_complete(&self) -> bool {
-        self.summary
     }
 
     /// Compares what was planned with what was reported; `complete`: the whole apply is done.
@@ -200,6 +198,7 @@ impl Events {
             done: Vec::new(),
             not_done: Vec::new(),
             uncertain: Vec::new(),
+            unclear: !complete && (self.begun || self.garbled),
             errors: self.errors.trim().to_owned(),
             diagnostics: std::mem::take(&mut self.diagnostics),
         };
@@ -263,12 +262,11 @@ impl Diagnostic {
     }
 }
 
-impl Change {
-    /// `None` for what changes nothing.
-    fn operation(self) -> Option<Operation> {
-        let action = self.action?;
-        (!matches!(action.as_str(), "read" | "noop")).then_some((self.resource.addr, action))
-    }
+/// `None` for what changes nothing.
+fn operation(of: Value) -> Option<Operation> {
+    let Change { resource, action } = serde_json::from_value(of).ok()?;
+    let action = action?;
+    (!matches!(action.as_str(), "read" | "noop")).then_some((resource.addr, action))
 }
 
 fn outcome((address, action): Operation) -> ResourceOutcome {

@@ -5,9 +5,10 @@ use super::words::{plain, tail};
 use crate::domain::run::{Diagnostic, Failure, Step};
 use crate::sandbox::policy::Limit;
 use crate::sandbox::process::{End, Outcome, SpawnError};
+use serde::{Deserialize, Serialize};
 
 /// Why a step did not do its work.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct StepFailure {
     pub step: Step,
@@ -20,7 +21,7 @@ pub struct StepFailure {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepFailureKind {
     /// It could not be started, or its files not be made: the server's fault.
     NotStarted,

@@ -6,7 +6,7 @@ use super::version::{Constraints, InvalidConstraint};
 use crate::sandbox::process::{self, Spec};
 use crate::sandbox::sink::Sink;
 use semver::Version;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 #[cfg(test)]
 mod tests;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Product {
     Terraform,
     OpenTofu,

@@ -19,6 +19,11 @@ mod tests;
 const OVERRIDE_FILE: &str = "terraplane_override.tf.json";
 const OVERRIDE: &str = r#"{"terraform": {"backend": {"http": {}}}}"#;
 
+/// How an apply reaches the state while the server is restarted: for about five minutes. Without this Terraform gives up
+/// after two tries, and the new state is nowhere.
+pub(super) const PATIENCE: [(&str, &str); 3] =
+    [("TF_HTTP_RETRY_MAX", "60"), ("TF_HTTP_RETRY_WAIT_MIN", "1"), ("TF_HTTP_RETRY_WAIT_MAX", "5")];
+
 /// Why the state cannot be kept for a project.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagedError {

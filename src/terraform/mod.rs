@@ -8,7 +8,7 @@
 //! install (version) ──▶ Tool ─┐
 //! managed, private_modules ───┴──▶ steps ──▶ sandbox::process ──▶ events, words, plan_file
 //!                             init ─┴─▶ snapshot ──▶ integrity ◀── plan ┘
-//! providers: what `init` installs ──┘
+//! providers: what `init` installs ──┘   supervisor: an apply that outlives the server
 //! ```
 
 pub mod environment;
@@ -19,12 +19,14 @@ pub mod integrity;
 pub mod managed;
 mod plan_backend;
 pub mod plan_file;
+pub mod plan_state;
 mod plan_zip;
 pub mod private_modules;
 pub mod providers;
 pub mod snapshot;
 pub mod source;
 pub mod steps;
+pub mod supervisor;
 #[cfg(test)]
 mod testing;
 pub mod untrusted;

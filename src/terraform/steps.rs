@@ -2,12 +2,13 @@
 //! says whether it worked, and its output goes to the run's log.
 
 use super::environment::{Environment, Installation, permitted};
-use super::events::Events;
+use super::events::{Events, Tally};
 pub use super::failure::{StepFailure, StepFailureKind};
 use super::failure::{not_started, unusable};
 use super::install::Tool;
-use super::managed::ManagedState;
+use super::managed::{ManagedState, PATIENCE};
 use super::plan_file::read_mark;
+use super::plan_state::Objects;
 use super::private_modules::{self, PrivateModules};
 use super::untrusted::{self, UntrustedFile};
 use crate::domain::id::Workspace;
@@ -17,7 +18,7 @@ use crate::sandbox::process::{End, Outcome, Spec};
 use crate::sandbox::sink::Sink;
 use crate::sandbox::{Cage, egress};
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -70,7 +71,7 @@ pub struct StepSettings {
 }
 
 /// What a step may take.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Limits {
     /// Time for `init`, and for each of the small steps (`show`, `state pull`).
     pub init: Duration,
@@ -103,7 +104,7 @@ impl Default for Limits {
 }
 
 /// What an apply did. The lists come from terraform's events: whatever they do not say is done is not done.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ApplyReport {
     /// `None`: it succeeded.
     pub failure: Option<StepFailure>,
@@ -111,6 +112,8 @@ pub struct ApplyReport {
     pub not_done: Vec<ResourceOutcome>,
     /// Of what is not done, that which was begun: it may be there by half.
     pub uncertain: Vec<ResourceOutcome>,
+    /// It failed, and more may have begun than the lists say.
+    pub unclear: bool,
 }
 
 impl ApplyReport {
@@ -123,7 +126,7 @@ impl ApplyReport {
     #[must_use]
     pub fn started_something(&self) -> bool {
         let lost = self.failure.as_ref().is_some_and(|failure| failure.kind == StepFailureKind::Lost);
-        lost || !self.done.is_empty() || !self.uncertain.is_empty()
+        lost || self.unclear || !self.done.is_empty() || !self.uncertain.is_empty()
     }
 
     /// The failure with the resources' fates; `None` if it succeeded.
@@ -148,7 +151,7 @@ impl Steps {
     /// Granted variables that would change what the steps mean (such as `TF_DATA_DIR`) are left out, and the log says so.
     #[must_use]
     pub fn new(mut settings: StepSettings) -> Self {
-        let granted = std::mem::take(&mut settings.env);
+        let granted = settings.env.clone();
         let environment = Environment::new(&settings.scratch, &settings.path, &settings.installation, granted)
             .own(settings.state.as_ref().map(ManagedState::environment).unwrap_or_default())
             .workspace(&settings.workspace);
@@ -231,6 +234,25 @@ impl Steps {
         .await
     }
 
+    /// The same, with the objects that the state has.
+    ///
+    /// # Errors
+    /// As for [`Steps::state_pull`].
+    pub async fn state(&self, cage: &mut Cage) -> Result<(StateMark, Objects), StepFailure> {
+        let args = ["state", "pull"].map(OsString::from).into();
+        self.result(cage, Step::State, args, "state.json", self.settings.limits.state, |path| {
+            let open = || untrusted::open(path).map_err(io::Error::other);
+            match open()? {
+                Some(state) if state.metadata()?.len() > 0 => {
+                    let objects = open()?.map(Objects::read).transpose()?.unwrap_or_default();
+                    Ok((read_mark(state)?, objects))
+                }
+                _ => Ok::<_, io::Error>((StateMark { lineage: String::new(), serial: 0 }, Objects::default())),
+            }
+        })
+        .await
+    }
+
     /// The addresses of the providers that the state's resources were made with, as the state has them. Works after an
     /// `init` that failed for want of a provider.
     ///
@@ -268,6 +290,9 @@ impl Steps {
         let listener = Arc::new(Mutex::new((Events::default(), self.settings.log.stream())));
         let mut spec = self.spec(args.collect(), limits.apply);
         spec.grace = limits.apply_grace;
+        if self.settings.state.is_some() {
+            spec.env.extend(PATIENCE.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
         spec.stdout = Sink::Each({
             let listener = Arc::clone(&listener);
             Box::new(move |chunk| {
@@ -287,14 +312,13 @@ impl Steps {
             // Never to be taken for an apply that did nothing.
             Err(failure) if failure.kind == StepFailureKind::Lost => {
                 let tally = events.tally(false);
-                let (done, not_done, uncertain) = (tally.done, tally.not_done, tally.uncertain);
-                return Ok(ApplyReport { failure: Some(failure), done, not_done, uncertain });
+                let Tally { done, not_done, uncertain, unclear, .. } = tally;
+                return Ok(ApplyReport { failure: Some(failure), done, not_done, uncertain, unclear });
             }
             Err(failure) => return Err(failure),
         };
-        // Stopped too late: it had already said that all is done.
-        let too_late = matches!(outcome.end, End::Cancelled | End::TimedOut) && events.said_complete();
-        let complete = outcome.end.success() || too_late;
+        // Also when it was stopped too late. The exit code alone says so: what is printed may be anybody's.
+        let complete = outcome.code == Some(0) && !matches!(outcome.end, End::Limit(_));
         let tally = events.tally(complete);
         let failure = (!complete).then(|| {
             let mut failure = self.failure(Step::Apply, &outcome);
@@ -304,7 +328,8 @@ impl Steps {
             failure.diagnostics = self.without_secrets(tally.diagnostics);
             failure
         });
-        Ok(ApplyReport { failure, done: tally.done, not_done: tally.not_done, uncertain: tally.uncertain })
+        let Tally { done, not_done, uncertain, unclear, .. } = tally;
+        Ok(ApplyReport { failure, done, not_done, uncertain, unclear })
     }
 
     /// A step whose output is for people.
@@ -397,6 +422,11 @@ impl Steps {
 
     pub(super) const fn settings(&self) -> &StepSettings {
         &self.settings
+    }
+
+    /// What the operator grants, as it was given.
+    pub(super) fn granted(&self) -> &[(String, SecretString)] {
+        &self.settings.env
     }
 
     pub(super) const fn environment(&self) -> &Environment {

@@ -37,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) require: Option<Level>,
     /// The sandbox is no better than this; `None`: as good as this host has it.
     pub(crate) at_most: Option<Level>,
+    /// Applies go on when it is told to stop; otherwise it waits for them.
+    pub(crate) leaves_applies: bool,
     /// Its programs come before those of the real `PATH`.
     pub(crate) programs: Option<PathBuf>,
 }
@@ -179,10 +181,11 @@ pub(crate) fn server_yaml(world: &World, data: &Path, address: &str, setup: &Set
     let require = setup.require.map(|level| format!(", require: \"{level}\"")).unwrap_or_default();
     let writable: Vec<String> = setup.writable.iter().map(|path| format!("\"{}\"", path.display())).collect();
     let sandbox = format!("sandbox: {{network: {network}, writable: [{}]{require}}}\n", writable.join(", "));
+    let on_stop = if setup.leaves_applies { "leave" } else { "finish" };
     let matches = setup.matches.clone().unwrap_or_else(|| world.repo_name());
     format!(
         "listen: {address}\nurl: http://{address}\ndata_dir: {}\ngithub:\n  api_url: {}\n  webhook_secret: \
-         file:{secret}\n{auth}repos:\n  - match: \"{matches}\"\n{}{sandbox}{}",
+         file:{secret}\n{auth}repos:\n  - match: \"{matches}\"\n{}{sandbox}on_stop: {on_stop}\n{}",
         data.join("data").display(),
         world.api_url(),
         setup.repo,

@@ -32,8 +32,9 @@ mod tests;
 pub use ledger::Traffic;
 pub use outside::{Limits, Outside, Resolver};
 pub use rules::Rules;
-pub use upstream::{InvalidUpstream, Upstream};
+pub use upstream::{InvalidUpstream, OpenUpstream, Upstream};
 
+use super::Cage;
 use crate::domain::egress::Refusal;
 use connection::{Gate, serve};
 use ledger::Ledger;
@@ -89,6 +90,18 @@ impl Egress {
         let shared = Arc::new(Shared { outside, ledger: Arc::default(), phase, stop: stop.clone() });
         tokio::spawn(stop.clone().run_until_cancelled_owned(accept(listener, shared.clone())));
         Ok(Self { shared, _stop: stop.drop_guard() })
+    }
+
+    /// Serves the way out of a cage that has one, by these rules; `None`: nothing is to be reached, or the cage has the
+    /// host's network.
+    ///
+    /// # Errors
+    /// As for [`Egress::serve`].
+    pub fn of(cage: &mut Cage, rules: Option<Rules>, outside: Outside) -> io::Result<Option<Self>> {
+        match (cage.take_listener(), rules) {
+            (Some(listener), Some(rules)) => Self::serve(listener, rules, outside).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Puts other rules in place, for the next phase. Connections that were made under the former ones are cut: none of

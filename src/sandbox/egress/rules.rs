@@ -1,10 +1,11 @@
 //! What one cage may reach now.
 
 use crate::domain::egress::{HostName, Reason, Rule};
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// The rules of a cage in one phase. By default nothing is reachable.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Rules {
     listed: Vec<Rule>,
     offered: Vec<Rule>,
@@ -12,7 +13,7 @@ pub struct Rules {
 }
 
 /// A name that is known in the cage only, and means a service of the server's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Route {
     host: HostName,
     port: u16,

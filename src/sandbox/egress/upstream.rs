@@ -4,6 +4,7 @@ use crate::domain::egress::HostName;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -19,6 +20,27 @@ pub struct Upstream {
     port: u16,
     /// The value of `Proxy-Authorization`.
     authorization: Option<SecretString>,
+}
+
+/// An upstream as it travels to another process of this server. No `Debug`: it may hold a password.
+#[derive(Serialize, Deserialize)]
+pub struct OpenUpstream {
+    host: String,
+    port: u16,
+    authorization: Option<String>,
+}
+
+impl From<&Upstream> for OpenUpstream {
+    fn from(upstream: &Upstream) -> Self {
+        let authorization = upstream.authorization.as_ref().map(|secret| secret.expose_secret().to_owned());
+        Self { host: upstream.host.clone(), port: upstream.port, authorization }
+    }
+}
+
+impl From<OpenUpstream> for Upstream {
+    fn from(OpenUpstream { host, port, authorization }: OpenUpstream) -> Self {
+        Self { host, port, authorization: authorization.map(SecretString::from) }
+    }
 }
 
 /// The address of a proxy is not understood. It is not shown, for it may hold a password.

@@ -36,6 +36,9 @@ const NO: &[u8] = b"n";
 /// How often memory and disk are looked at, where there is no cgroup and no overlay to bound them.
 const INTERVAL: Duration = Duration::from_millis(200);
 
+/// And how seldom at most, for a look at a large tree takes long.
+const MAX_INTERVAL: Duration = Duration::from_secs(1);
+
 pub(super) fn main() -> ExitCode {
     sys::close_from(3);
     let Ok(control) = take_control() else { return FAILED.into() };
@@ -238,8 +241,8 @@ impl Disk {
             return false;
         }
         let used = used(&self.dirs);
-        // A large tree is looked at more seldom: never for more than a twentieth of the time.
-        self.next = Instant::now() + INTERVAL.max(now.elapsed() * 20);
+        // A large tree is looked at more seldom.
+        self.next = Instant::now() + (now.elapsed() * 20).clamp(INTERVAL, MAX_INTERVAL);
         used.saturating_sub(self.before) > limit
     }
 }

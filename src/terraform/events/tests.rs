@@ -78,15 +78,24 @@ fn what_was_not_announced_is_told_all_the_same() {
 }
 
 #[test]
-fn only_an_applys_summary_says_that_all_is_done() {
-    let summary = |operation: &str| {
+fn what_can_t_be_read_and_what_is_no_resource_leave_it_unclear_what_was_begun() {
+    let action = json!({"@message": "m", "type": "action_start", "hook": {"action": {"addr": "action.a.b"}}});
+    let provisioner = json!({"@message": "m", "type": "provision_start", "hook": {"resource": {"addr": "a.b"}}});
+    let noise = json!({"@message": "m", "type": "refresh_start", "hook": {"resource": {"addr": "a.b"}, "action": {}}});
+    for (lines, unclear) in [
+        (action.to_string(), true),
+        (provisioner.to_string(), true),
+        (noise.to_string(), false),
+        ("{\"@message\": \"m\", \"type\": \"apply_sta".into(), true),
+        ("x".repeat(2 << 20), true),
+    ] {
         let mut events = Events::default();
-        let line = json!({"@message": "m", "type": "change_summary", "changes": {"add": 1, "operation": operation}});
-        events.push(format!("{line}\n").as_bytes());
-        events.said_complete()
-    };
-    assert!(summary("apply"));
-    assert!(!summary("plan"));
+        events.push(format!("{lines}\n").as_bytes());
+        assert_eq!(events.tally(false).unclear, unclear, "{}", lines.chars().take(80).collect::<String>());
+    }
+    let mut events = Events::default();
+    events.push(b"no event\n");
+    assert!(!events.tally(true).unclear, "its exit code says that all is done");
 }
 
 #[test]

@@ -141,10 +141,7 @@ async fn start(mut spec: Spec, fetching: &Fetching, dir: &Path, log: &LogWriter)
         limits,
     };
     let mut cage = sandbox.open(policy).await.map_err(|error| Trouble::Disk(io::Error::other(error)))?;
-    let egress = match (cage.take_listener(), rules) {
-        (Some(listener), Some(rules)) => Some(Egress::serve(listener, rules, outside).map_err(Trouble::Disk)?),
-        _ => None,
-    };
+    let egress = Egress::of(&mut cage, rules, outside).map_err(Trouble::Disk)?;
     if let Some(proxy) = cage.proxy() {
         let variables = egress::variables(proxy);
         spec.env

@@ -29,7 +29,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         &[
             python("import signal\nfor i in range(150):\n    if os.fork() == 0: signal.pause()\nprint(E['WORD'])")
                 .within(few_processes),
-            python("import threading\nfor i in range(150): threading.Thread(target=time.sleep, args=(1,)).start()\nprint(E['WORD'])")
+            python("import threading\nfor i in range(150): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\nprint(E['WORD'])")
                 .within(few_processes),
         ],
     ),
@@ -37,17 +37,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         32,
         "a memory bomb",
         &[
-            python("held = b'x' * (200 << 20); time.sleep(1); print(E['WORD'])").within(little_memory),
+            python("held = b'x' * (200 << 20); time.sleep(float(E['LINGER'])); print(E['WORD'])").within(little_memory),
             // Each process has little.
             python(
-                "import threading\n\
+                "import signal\n\
                  children = []\n\
                  for i in range(4):\n    \
                      out, into = os.pipe()\n    \
                      if os.fork() == 0:\n        \
-                         held = b'x' * (60 << 20); os.write(into, b'.'); time.sleep(2); os._exit(0)\n    \
+                         held = b'x' * (60 << 20); os.write(into, b'.'); signal.pause()\n    \
                      children.append(out); os.close(into)\n\
-                 if all(os.read(out, 1) for out in children): time.sleep(1); print(E['WORD'])",
+                 if all(os.read(out, 1) for out in children): time.sleep(float(E['LINGER'])); print(E['WORD'])",
             )
             .within(little_memory),
         ],
@@ -71,9 +71,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         "filling the disk",
         &[
             // Below `full` this is seen a moment later, and then the job is at its end: it may have written more by then.
-            python("for i in range(60):\n    open('f%d' % i, 'wb').write(bytes(1 << 20))\ntime.sleep(2); print(E['WORD'])")
+            python("for i in range(60):\n    open('f%d' % i, 'wb').write(bytes(1 << 20))\ntime.sleep(float(E['LINGER'])); print(E['WORD'])")
                 .within(small_disk),
-            python("open(E['SCRATCH'] + '/big', 'wb').write(bytes(50 << 20)); time.sleep(2); print(E['WORD'])").within(small_disk),
+            python("open(E['SCRATCH'] + '/big', 'wb').write(bytes(50 << 20)); time.sleep(float(E['LINGER'])); print(E['WORD'])").within(small_disk),
             python("open('big', 'wb').write(bytes(2 << 20)); print(E['WORD'])").within(small_files),
         ],
     ),
@@ -83,11 +83,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         &[
             python(
                 "for i in range(6000):\n    os.close(os.open('f%d' % i, os.O_CREAT | os.O_WRONLY))\n\
-                 time.sleep(2); print(E['WORD'])",
+                 time.sleep(float(E['LINGER'])); print(E['WORD'])",
             )
             .within(small_disk),
             python(
-                "os.mkdir('d')\nfor i in range(6000):\n    os.symlink('x', 'd/%d' % i)\ntime.sleep(2); print(E['WORD'])",
+                "os.mkdir('d')\nfor i in range(6000):\n    os.symlink('x', 'd/%d' % i)\ntime.sleep(float(E['LINGER'])); print(E['WORD'])",
             )
             .within(small_disk),
         ],

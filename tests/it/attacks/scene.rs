@@ -15,6 +15,7 @@
 //! | `UDP`, `ABSTRACT` | a datagram socket's port on loopback; the name of an abstract unix socket |
 //! | `VICTIM`, `ADDRESS` | a process of the server's, and where in its memory its environment is |
 //! | `WORD`, `NAP` | a word to plant or to tell; an argument for `sleep` that nothing else has |
+//! | `LINGER` | seconds for which one who took too much stays: none without a cage, and in one until it is surely noticed |
 
 use super::attack::{Proof, Script, Way};
 use crate::sandbox::long_sleep;
@@ -197,7 +198,7 @@ impl Scene {
         });
     }
 
-    /// The program, as it is run bare. `names` are those of the proxy, where there is one.
+    /// The program, as it is run bare. `names` are those that differ in a cage.
     pub(super) fn spec(&self, way: &Way, names: &[(&str, String)]) -> Spec {
         let (program, args) = match way.script {
             Script::Shell(script) => ("/bin/sh", vec!["-c".to_owned(), script.to_owned()]),
@@ -225,6 +226,7 @@ impl Scene {
             ("ADDRESS", environment_of(self.victim.id()).to_string()),
             ("WORD", self.word()),
             ("NAP", self.nap.clone()),
+            ("LINGER", "0".to_owned()),
         ];
         env.retain(|(name, _)| !names.iter().any(|(known, _)| known == name));
         env.extend_from_slice(names);

@@ -17,6 +17,9 @@ const NAME: &str = "rebound.example.com";
 /// Managed state, as `flow` names it in a cage.
 const STATE: &str = "state.terraplane.internal";
 
+/// Seconds. What is taken is not always seen at once, least of all on a busy machine.
+const LINGER: &str = "15";
+
 /// So many ways at once: much of the time is waiting.
 const AT_ONCE: usize = 4;
 
@@ -79,7 +82,8 @@ async fn caged(way: &Way, level: Level) -> (bool, String) {
     let sandbox = sandbox(Some(level)).await;
     assert_eq!(sandbox.level(), level, "{:?}", sandbox.findings());
     let mut cage = sandbox.open(policy).await.unwrap();
-    let (egress, names) = serve_proxy(&mut cage, &mut scene).await;
+    let (egress, mut names) = serve_proxy(&mut cage, &mut scene).await;
+    names.push(("LINGER", LINGER.to_owned()));
     let mut spec = scene.spec(way, &names);
     spec.env.extend(cage.proxy().into_iter().flat_map(variables));
     let outcome = cage.run(spec).await;

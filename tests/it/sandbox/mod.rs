@@ -117,8 +117,13 @@ pub(crate) fn processes_with(word: &str) -> usize {
 
 /// Waits until no process has this word as an argument.
 pub(crate) async fn all_gone(word: &str) {
+    all_but(word, 0).await;
+}
+
+/// Waits until exactly so many processes have this word as an argument.
+pub(crate) async fn all_but(word: &str, number: usize) {
     for _ in 0..500 {
-        if processes_with(word) == 0 {
+        if processes_with(word) == number {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -8,10 +8,12 @@ use crate::passable::passable;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sendto, socketpair};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terraplane::sandbox::Level;
 use terraplane::sandbox::policy::Network;
 use terraplane::sandbox::process::{End, Outcome, Spec};
+use terraplane::sandbox::sink::Sink;
 
 /// This test binary, running one of the tests below. It sees `TARGET`.
 fn attack(yard: &Yard, name: &str, target: &std::path::Path) -> (Spec, PathBuf) {
@@ -174,5 +176,32 @@ async fn the_system_is_read_only_with_all_that_is_mounted_in_it() {
             || [&yard.tree, &yard.scratch].iter().any(|dir| place == dir.to_str().unwrap());
         assert!(ours || flags.split(',').any(|flag| flag == "ro"), "{line}");
         assert!(flags.contains("nosuid") || place.starts_with("/dev/"), "{line}");
+    }
+}
+
+/// Terraform's events say what an apply did, and what it starts has its user.
+#[tokio::test]
+async fn what_a_program_says_to_us_is_neither_forged_nor_stolen_by_what_it_starts() {
+    let forge = "sh -c 'echo forged > /proc/$PPID/fd/1' > seen 2>&1; echo said";
+    let steal = "sh -c 'head -c 5 < /proc/$PPID/fd/1' > seen 2>&1; echo said";
+    for level in CAGED {
+        let yard = Yard::at(level).await;
+        let mut cage = yard.cage().await;
+        let outcome = cage.run(yard.script(forge)).await.unwrap();
+        // A pipe belongs to whoever made it: to another user than the program's, if the server is root.
+        let shown = if rustix::process::geteuid().is_root() { "said\n" } else { "forged\nsaid\n" };
+        assert_eq!(out(&outcome), shown, "{level}: where it is only shown");
+
+        for script in [forge, steal] {
+            let heard = Arc::new(Mutex::new(Vec::new()));
+            let mut spec = yard.script(script);
+            spec.stdout = Sink::Each({
+                let heard = Arc::clone(&heard);
+                Box::new(move |chunk| heard.lock().unwrap().extend_from_slice(chunk))
+            });
+            let outcome = cage.run(spec).await.unwrap();
+            assert_eq!((outcome.end, outcome.code), (End::Exit(0), Some(0)), "{level}");
+            assert_eq!(String::from_utf8(heard.lock().unwrap().clone()).unwrap(), "said\n", "{level}");
+        }
     }
 }

@@ -90,6 +90,16 @@ impl Serving {
         kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
     }
 
+    /// Those of its applies, as whoever kills a whole tree does.
+    fn kill_supervisors(&self) {
+        let places: Vec<_> = std::fs::read_dir(self.data.path().join("data/applies")).unwrap().flatten().collect();
+        assert!(!places.is_empty());
+        for place in places {
+            let pid = std::fs::read_to_string(place.path().join("begun")).unwrap().trim().parse().unwrap();
+            kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+        }
+    }
+
     async fn ended(&mut self) -> ExitStatus {
         let mut process = self.process.take().unwrap();
         tokio::time::timeout(PATIENCE, process.wait()).await.expect("it never ended").unwrap()
@@ -161,7 +171,7 @@ async fn told_to_stop_it_finishes_what_it_applies_and_the_rest_waits_for_the_nex
 }
 
 #[tokio::test]
-async fn killed_it_plans_again_and_never_repeats_an_apply() {
+async fn killed_with_all_that_it_started_it_plans_again_and_never_repeats_an_apply() {
     const TWO: &str = "version: 1\nprojects:\n  - {dir: dev, state: managed}\n  - {dir: prod, state: managed}\n";
     let dir = open_dir();
     let notes = dir.path().join("notes");
@@ -178,6 +188,7 @@ async fn killed_it_plans_again_and_never_repeats_an_apply() {
 
     serving.signal(Signal::KILL);
     assert_eq!(serving.ended().await.code(), None);
+    serving.kill_supervisors();
     terraform.release("dev");
     serving.start(None).await;
     // Until the leases of the dead process are over, nothing is claimed; then the truth is told.
@@ -193,12 +204,75 @@ async fn killed_it_plans_again_and_never_repeats_an_apply() {
     assert_eq!(terraform.count("begin apply prod"), 1);
 
     // Only if somebody asks for it, it is applied again, and by a new plan.
-    assert_eq!(lines(&notes), ["begun"], "it ended with its server");
+    assert_eq!(lines(&notes), ["begun"], "it ended with its supervisor");
     applied.comment("sam", "terraplane apply");
     let result = applied.next_comment().await;
     assert!(result.contains("1 created · planned anew, equal to the reviewed plan"), "{result}");
     serving.world.await_status(&merged, "terraplane/apply", "success").await;
     assert_eq!((terraform.count("begin apply prod"), lines(&notes).len()), (2, 3));
+    serving.finish().await;
+}
+
+#[tokio::test]
+async fn an_apply_goes_on_without_its_server_and_the_next_one_tells_what_came_of_it() {
+    let dir = open_dir();
+    let notes = dir.path().join("notes");
+    let terraform = StandIn::terraform();
+    let files = [("terraplane.yaml", MANAGED), ("prod/README.md", "Prod\n")];
+    let setup = Setup { leaves_applies: true, ..terraform.setup(2) };
+    let mut serving = Serving::of(&files, setup.and_writable(dir.path())).await;
+    let pull = serving.world.open_pull("Slow").changing("prod/main.tf", &slow(&notes, 2)).await;
+    pull.await_status("terraplane/plan", "success").await;
+    let merged = pull.merge("ana").await;
+    until("an apply that runs", || lines(&notes) == ["begun"]).await;
+
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.ended().await.code(), Some(0), "{}", serving.log());
+    assert_eq!(lines(&notes), ["begun"], "the server did not wait for it");
+    // The state has to be written while there is no server.
+    until("an apply that goes on", || lines(&notes) == ["begun", "ended"]).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    serving.start(None).await;
+    let result = pull.next_comment().await;
+    assert!(result.contains("1 created · the reviewed plan"), "{result}");
+    serving.world.await_status(&merged, "terraplane/apply", "success").await;
+    assert_eq!((terraform.count("begin apply prod"), lines(&notes).len()), (1, 2));
+    let left = || std::fs::read_dir(serving.data.path().join("data/applies")).unwrap().count();
+    until("nothing that is left", || left() == 0).await;
+    // The state is there: what was applied is not planned again.
+    let next = serving.world.open_pull("More").changing("prod/more.tf", &resource("more", "one")).await;
+    let text = next.live_comment().await_containing("terraform_data.more").await;
+    assert!(!text.contains("terraform_data.slow"), "{text}");
+    serving.finish().await;
+}
+
+#[tokio::test]
+async fn an_apply_whose_server_was_killed_is_taken_up_and_can_still_be_stopped() {
+    let dir = open_dir();
+    let notes = dir.path().join("notes");
+    let terraform = StandIn::terraform();
+    let files = [("terraplane.yaml", MANAGED), ("prod/README.md", "Prod\n")];
+    let mut setup = terraform.setup(2).and_writable(dir.path());
+    setup.yaml.push_str("grace_period: 1s\n");
+    let mut serving = Serving::of(&files, setup).await;
+    let pull = serving.world.open_pull("Slow").changing("prod/main.tf", &slow(&notes, 300)).await;
+    pull.await_status("terraplane/plan", "success").await;
+    let merged = pull.merge("ana").await;
+    until("an apply that runs", || lines(&notes) == ["begun"]).await;
+
+    serving.signal(Signal::KILL);
+    assert_eq!(serving.ended().await.code(), None);
+    serving.start(None).await;
+    until("an apply that is taken up", || serving.log().contains("is taken up again")).await;
+    assert_eq!(lines(&notes), ["begun"]);
+    // Told to stop, and with no patience: terraform is interrupted, and what it says is told.
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.ended().await.code(), Some(0), "{}", serving.log());
+    serving.start(None).await;
+    let result = pull.next_comment().await;
+    assert!(result.contains("`terraform apply` was cancelled."), "{result}");
+    serving.world.await_status(&merged, "terraplane/apply", "failure").await;
+    assert_eq!((terraform.count("begin apply prod"), lines(&notes).len()), (1, 1));
     serving.finish().await;
 }
 
