@@ -5,9 +5,10 @@ TOOLS := $(CURDIR)/target/tools
 
 .PHONY: demo test check bench prerequisites
 
-## The server and a small local forge in one process, with an open pull request to click through.
+## The server and a small local forge in one process, with an open pull request to click through; FORGE says which.
+FORGE := github
 demo:
-	$(CARGO) run --quiet --locked -- demo
+	$(CARGO) run --quiet --locked -- demo --forge $(FORGE)
 
 ## Everything the tests need, then the tests.
 test: prerequisites

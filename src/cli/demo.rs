@@ -1,12 +1,12 @@
-//! `terraplane demo`: the server and a small local forge in one process. The server does what it does for GitHub, through
-//! the very same adapter and signed webhooks.
+//! `terraplane demo`: the server and a small local forge in one process. The server does what it does for a real forge,
+//! through the very same adapter and signed webhooks.
 
 use super::serve::asked_to_stop;
 use super::{Server, find_sandbox};
 use crate::config::{Environment, ServerConfig, process_environment};
 use crate::demo::script::ScriptError;
 use crate::demo::world::{Hook, World};
-use crate::demo::{Settings, scenario, script};
+use crate::demo::{Face, Settings, scenario, script};
 use crate::sandbox::process::find_program;
 use crate::telemetry::{self, LogFormat};
 use anyhow::Context as _;
@@ -24,24 +24,24 @@ const STEP: Duration = Duration::from_secs(120);
 /// How long a running apply may go on when the demo is ended.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// With `script`, plays the whole story: 0 if everything happened as it should, 1 if not. Otherwise 0 when it is ended.
+/// With a forge of this kind. With `script`, plays the whole story: 0 if everything happened as it should, 1 if not. Otherwise 0 when it is ended.
 ///
 /// # Errors
 /// When git or terraform is missing, or the demo can't start.
-pub async fn demo(script: bool, out: &mut (dyn Write + Send)) -> anyhow::Result<u8> {
+pub async fn demo(face: Face, script: bool, out: &mut (dyn Write + Send)) -> anyhow::Result<u8> {
     let environment = process_environment();
     telemetry::init(LogFormat::Auto);
     let path = environment.get("PATH").map_or("", String::as_str);
     let git = find_program(Path::new("git"), OsStr::new(path)).context("there is no `git` on the PATH: install it")?;
     let data = TempDir::with_prefix("terraplane-demo-")?;
-    let world = World::start(Settings::new(git)).await?;
+    let world = World::start(Settings { face, ..Settings::new(git) }).await?;
     let secret = new_secret();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let config = configuration(&world, listener.local_addr()?, &secret, data.path())?;
     let sandbox = find_sandbox(&config, None).await?;
     let server = Server::start(config, listener, &environment, sandbox).await?;
     server.flow.tools.choose(None::<&str>).await.context("the demo needs terraform or tofu on the PATH")?;
-    let url = format!("http://{}/webhooks/github", server.address).parse()?;
+    let url = format!("http://{}/webhooks/{face}", server.address).parse()?;
     world.set_hook(Hook { url, secret });
     scenario::found(&world).await?;
     let code = if script { play(&world, out).await? } else { invite(&world, out).await? };
@@ -114,14 +114,13 @@ fn configuration(
          url: http://{address}\n\
          data_dir: {data}\n\
          on_stop: finish\n\
-         github:\n  \
-           api_url: {api}\n  \
+         {forge}  \
            webhook_secret: file:{secret}\n  \
            token: file:{token}\n\
          repos:\n  \
            - match: \"{host}/*/*\"\n",
         data = data.join("data").display(),
-        api = world.api_url(),
+        forge = world.server_part(),
         secret = secret.display(),
         token = token.display(),
         host = world.host(),

@@ -2,9 +2,9 @@
 //!
 //! Each thing is looked at as the server itself would use it, so that what is fine here is fine there.
 
-use super::find_sandbox;
-use crate::config::{Environment, GithubAuth as Auth, GithubConfig, ServerConfig};
-use crate::forge::{Finding, Forge, Github, GithubAuth, GithubSettings, SetupError};
+use super::{find_sandbox, forges};
+use crate::config::{Environment, ServerConfig};
+use crate::forge::Finding;
 use crate::git::Git;
 use crate::sandbox::process::find_program;
 use crate::sandbox::{Level, Sandbox};
@@ -237,32 +237,27 @@ async fn sandbox(config: &ServerConfig, helper: Option<PathBuf>) -> Vec<Finding>
     findings
 }
 
+/// Each forge is asked about itself, and about those of its repositories that the configuration names.
 async fn forge(config: &ServerConfig) -> Vec<Finding> {
-    let forge = match connect(&config.github) {
-        Ok(forge) => forge,
-        Err(error) => return vec![bad("GitHub: the settings can be used", error.to_string())],
-    };
-    let repos: Vec<_> = config.repos.iter().filter_map(|policy| policy.exactly()).collect();
-    if repos.is_empty() {
-        return forge.doctor(None).await;
-    }
     let mut findings = Vec::new();
-    for repo in repos {
-        findings.extend(forge.doctor(Some(repo)).await);
+    for (kind, forge) in forges::connect(&config.forges) {
+        let forge = match forge {
+            Ok(forge) => forge,
+            Err(error) => {
+                findings.push(bad(format!("{}: the settings can be used", kind.name()), error.to_string()));
+                continue;
+            }
+        };
+        let named = config.repos.iter().filter_map(|policy| policy.exactly());
+        let repos: Vec<_> = named.filter(|repo| repo.host() == forge.host()).collect();
+        if repos.is_empty() {
+            findings.extend(forge.doctor(None).await);
+        }
+        for repo in repos {
+            findings.extend(forge.doctor(Some(repo)).await);
+        }
     }
     findings
-}
-
-/// The forge that a configuration describes. Nothing is sent yet.
-///
-/// # Errors
-/// When the settings cannot be used, such as a key that is none.
-pub fn connect(config: &GithubConfig) -> Result<Forge, SetupError> {
-    let auth = match &config.auth {
-        Auth::App { app_id, private_key } => GithubAuth::App { app_id: *app_id, private_key: private_key.clone() },
-        Auth::Token(token) => GithubAuth::Token(token.clone()),
-    };
-    Ok(Forge::Github(Github::new(&GithubSettings { api_url: config.api_url.clone(), auth })?))
 }
 
 /// What can be seen from here; the forge may still stand behind another firewall.

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod doctor;
+mod forges;
 pub mod render;
 pub mod serve;
 mod server;
@@ -10,6 +11,7 @@ mod server;
 pub use server::{Server, find_sandbox};
 
 use crate::config::process_environment;
+use crate::demo::Face;
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -33,6 +35,9 @@ enum Command {
     },
     /// Run the server together with a small local forge that has an open pull request; needs no accounts.
     Demo {
+        /// Which forge it looks like.
+        #[arg(long, value_name = "FORGE", default_value_t)]
+        forge: Face,
         /// Play the whole story and exit: 0 if everything happened as it should.
         #[arg(long)]
         script: bool,
@@ -74,7 +79,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Serve { config } => serve::serve(config.as_deref(), &mut out).await,
-            Command::Demo { script } => demo::demo(script, &mut out).await,
+            Command::Demo { forge, script } => demo::demo(forge, script, &mut out).await,
             Command::Check { path } => check::check(&path, &mut out),
             Command::Render { dir, templates, limit } => render::render(&dir, templates.as_deref(), limit, &mut out),
             Command::Doctor { config } => {

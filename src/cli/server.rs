@@ -1,8 +1,7 @@
 //! Puts the parts of the server together: for `serve`, for `demo`, and for the tests, which run the same thing.
 
-use super::doctor::connect;
+use super::forges;
 use crate::config::{Environment, ServerConfig};
-use crate::domain::id::ForgeKind;
 use crate::domain::report;
 use crate::flow::links::Links;
 use crate::flow::tokens::Tokens;
@@ -16,7 +15,7 @@ use crate::telemetry::{self, Metrics};
 use crate::terraform::install::Tools;
 use crate::terraform::providers::Providers;
 use crate::terraform::supervisor::Applies;
-use crate::web::{self, Hook, WebState};
+use crate::web::{self, WebState};
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use std::ffi::OsStr;
@@ -137,8 +136,9 @@ async fn assemble(
     let tools_scratch = scratch.join("terraform");
     std::fs::create_dir_all(&tools_scratch)?;
     let key = archive.hmac_key();
+    let forges = forges::connect(&config.forges).into_iter().map(|(_, forge)| forge).collect::<Result<_, _>>()?;
     Ok(Flow {
-        forges: vec![connect(&config.github)?],
+        forges,
         mirrors: Mirrors::new(git, config.data_dir.join("mirrors")),
         providers: Providers::open(&config.data_dir.join("providers"), network)
             .context("can't make the provider mirror")?,
@@ -196,15 +196,10 @@ fn loopback(address: SocketAddr) -> SocketAddr {
 }
 
 fn web_state(flow: &Arc<Flow>, draining: &Arc<AtomicBool>) -> WebState {
-    let hook = Hook {
-        forge: ForgeKind::Github,
-        host: flow.config.github.host(),
-        secret: flow.config.github.webhook_secret.clone(),
-    };
     WebState {
         store: flow.store.clone(),
         archive: flow.archive.clone(),
-        hooks: vec![hook],
+        hooks: forges::hooks(&flow.config.forges),
         links: flow.links.clone(),
         tokens: flow.tokens.clone(),
         metrics: Metrics::install(),

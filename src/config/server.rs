@@ -4,7 +4,7 @@ mod forge;
 mod policy;
 mod sandbox;
 
-pub use forge::{GithubAuth, GithubConfig};
+pub use forge::{Forges, GiteaConfig, GithubAuth, GithubConfig, GitlabConfig};
 pub use policy::{ModulesAccess, Phase, RepoPolicy};
 pub use sandbox::{Confinement, Sandbox};
 
@@ -37,7 +37,7 @@ pub struct ServerConfig {
     pub database: Database,
     /// What plans are encrypted with; `None`: a key in [`ServerConfig::encryption_key_path`], made at the first start.
     pub encryption_key: Option<SecretString>,
-    pub github: GithubConfig,
+    pub forges: Forges,
     /// Which repositories are served, and how, in the order of the file.
     pub repos: Vec<RepoPolicy>,
     pub sandbox: Sandbox,
@@ -174,7 +174,7 @@ impl ServerConfig {
     /// What the server itself must keep to itself; what runs are granted is not among it.
     #[must_use]
     pub fn own_secrets(&self) -> Vec<SecretString> {
-        let mut secrets = self.github.secrets();
+        let mut secrets = self.forges.secrets();
         secrets.extend(self.encryption_key.clone());
         if let Database::Postgres(url) = &self.database {
             secrets.push(url.clone());
@@ -226,11 +226,11 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         }
         Some(key)
     });
-    let github = forge::github(&mut fields, secrets, faults);
-    let host = github.as_ref().map(GithubConfig::host);
+    let forges = forge::forges(&mut fields, secrets, faults);
+    let hosts = forges.as_ref().map(Forges::hosts).unwrap_or_default();
     let path = fields.path_of("repos");
     let repos = fields.optional("repos", faults, |node, faults| {
-        list(node, faults, |item, f| policy::repo(item, &path, host.as_deref(), secrets, f))
+        list(node, faults, |item, f| policy::repo(item, &path, &hosts, secrets, f))
     });
     let sandbox = fields.below("sandbox", faults).map(|fields| sandbox::sandbox(fields, faults));
     let concurrency = fields.below("concurrency", faults).and_then(|fields| concurrency(fields, faults));
@@ -256,7 +256,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         data_dir,
         database: database?,
         encryption_key,
-        github: github?,
+        forges: forges?,
         repos: repos.unwrap_or_default(),
         sandbox,
         concurrency,

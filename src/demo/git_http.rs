@@ -29,7 +29,6 @@ pub(super) fn router() -> Router<World> {
 enum Refusal {
     Unauthorized,
     NotFound,
-    Trouble(StatusCode),
     Failed(String),
 }
 
@@ -47,20 +46,21 @@ async fn answer(
     let trouble = world.change(|state| state.trouble(method.as_str(), uri.path(), |how| !how.is_about_webhooks()));
     match trouble {
         Some(How::Answer(code)) => {
-            return Refusal::Trouble(StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY)).into_response();
+            return (StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY), "trouble").into_response();
         }
         Some(How::RetryAfter(_) | How::RateLimited { .. }) => {
-            return Refusal::Trouble(StatusCode::TOO_MANY_REQUESTS).into_response();
+            return (StatusCode::TOO_MANY_REQUESTS, "trouble").into_response();
         }
         Some(How::Slow(time)) => tokio::time::sleep(time).await,
         _ => {}
     }
     let path = format!("{owner}/{}", repo.strip_suffix(".git").unwrap_or(&repo));
+    let realm = world.face().realm();
     let answered = serve(&world, &path, &service, &query, &method, &headers, body).await;
     if trouble == Some(How::LoseAnswer) {
         wire.cut();
     }
-    answered.unwrap_or_else(Refusal::into_response)
+    answered.unwrap_or_else(|refusal| refusal.into_response(realm))
 }
 
 async fn serve(
@@ -74,7 +74,7 @@ async fn serve(
 ) -> Result<Response, Refusal> {
     let writes = service == "git-receive-pack" || query.contains("git-receive-pack");
     let login = caller(world, headers).ok_or(Refusal::Unauthorized)?;
-    // What somebody may not see does not exist, as on GitHub.
+    // What somebody may not see does not exist, as on every forge.
     let path = world.read(|state| state.repo(path).map(|r| r.path.clone())).ok_or(Refusal::NotFound)?;
     if !world.may(&path, &login, if writes { Role::Write } else { Role::Read }) {
         return Err(Refusal::NotFound);
@@ -105,7 +105,7 @@ async fn serve(
     Ok(response)
 }
 
-/// The account of the token in `Authorization: Basic`; the user name may be anything, as on GitHub.
+/// The account of the token in `Authorization: Basic`; the user name may be anything, as on every forge.
 fn caller(world: &World, headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let decoded = STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
@@ -136,14 +136,13 @@ fn cgi(output: &[u8]) -> Option<Response> {
 }
 
 impl Refusal {
-    fn into_response(self) -> Response {
+    fn into_response(self, realm: &str) -> Response {
         match self {
             Self::Unauthorized => {
-                let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"GitHub\"")];
+                let ask = [(header::WWW_AUTHENTICATE, format!("Basic realm=\"{realm}\""))];
                 (StatusCode::UNAUTHORIZED, ask, "Authentication required.").into_response()
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "Repository not found.").into_response(),
-            Self::Trouble(code) => (code, "trouble").into_response(),
             Self::Failed(why) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
         }
     }

@@ -91,7 +91,7 @@ impl Story<'_> {
         let pull = self.pull()?;
         self.say(&format!("{AUTHOR} opens pull request #{} “{}”", pull.number, pull.title));
         let answered = |state: &State| {
-            let sent = state.deliveries.iter().rev().find(|d| d.event == "pull_request")?;
+            let sent = state.deliveries.iter().rev().find(|d| d.kind == "pull_request")?;
             (sent.answer != Answer::None).then(|| (sent.id.clone(), sent.answer.clone()))
         };
         let (id, answer) = self.wait("answer to the webhook `pull_request`", answered).await?;

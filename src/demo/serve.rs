@@ -2,7 +2,7 @@
 //! without a word, which no ordinary handler can do.
 
 use super::world::World;
-use super::{git_http, github, pages};
+use super::{git_http, pages};
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
@@ -17,9 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub(super) async fn serve(world: World, listener: TcpListener) {
     let app = Router::new()
-        .nest("/api/v3", github::router(&world))
+        .merge(world.face().router(&world))
         .merge(git_http::router())
-        .merge(pages::router())
+        .merge(pages::router(world.face()))
         .with_state(world)
         .into_make_service_with_connect_info::<Wire>();
     if let Err(error) = axum::serve(Cuttable(listener), app).await {

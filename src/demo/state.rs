@@ -2,7 +2,8 @@
 
 use crate::domain::id::{Sha, Timestamp};
 use crate::domain::pull::Role;
-use std::collections::{BTreeMap, VecDeque};
+use axum::http::StatusCode;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub struct State {
     pub repos: BTreeMap<String, Repo>,
     /// Where the App is installed: the number of the installation by owner.
     pub installations: BTreeMap<String, u64>,
+    /// By `organisation/name`.
+    pub teams: BTreeMap<String, Team>,
     /// What goes wrong, oldest first. One that was used up is gone.
     pub troubles: Vec<Trouble>,
     /// Every webhook that was due, in order.
@@ -31,9 +34,29 @@ pub struct User {
 }
 
 #[derive(Debug, Clone)]
+pub struct Team {
+    pub id: u64,
+    pub org: String,
+    pub name: String,
+    pub members: BTreeSet<String>,
+}
+
+/// A webhook of a repository, as it was made through the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstalledHook {
+    pub id: u64,
+    pub url: String,
+    pub content_type: String,
+    pub secret: String,
+    pub events: Vec<String>,
+    pub active: bool,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone)]
 pub struct Repo {
     pub id: u64,
-    /// `owner/name`.
+    /// `owner/name`, the owner of several levels where groups nest.
     pub path: String,
     pub default_branch: String,
     /// `owner/name` of the repository that this is a fork of.
@@ -46,6 +69,7 @@ pub struct Repo {
     pub statuses: Vec<Status>,
     /// Contexts that must be a success before GitHub allows the merge.
     pub required_statuses: Vec<String>,
+    pub hooks: Vec<InstalledHook>,
 }
 
 #[derive(Debug, Clone)]
@@ -205,23 +229,31 @@ pub struct Trouble {
 pub enum How {
     /// Answers this status (`502`, `500`, `401`, …) and does nothing.
     Answer(u16),
-    /// GitHub's secondary rate limit: 403 with `Retry-After`.
+    /// Too many requests, with `Retry-After`: on GitHub the secondary rate limit (403), elsewhere 429.
     RetryAfter(Duration),
-    /// GitHub's primary rate limit: 403 with `x-ratelimit-remaining: 0` and the moment of its reset.
+    /// GitHub's primary rate limit: 403 with `x-ratelimit-remaining: 0` and the moment of its reset; elsewhere 429.
     RateLimited { reset_in: Duration },
     /// Performs the request, then drops the connection without an answer.
     LoseAnswer,
     /// Performs and answers the request after this time.
     Slow(Duration),
-    /// Never asks the server's webhook, as if the delivery was lost. The path is the event's name (`pull_request`).
+    /// Never asks the server's webhook, as if the delivery was lost. The path is its kind (`pull_request`).
     LoseWebhook,
-    /// Sends the webhook twice, with the same delivery id. The path is the event's name.
+    /// Sends the webhook twice, with the same delivery id. The path is its kind.
     RepeatWebhook,
 }
 
 impl How {
     pub(super) const fn is_about_webhooks(self) -> bool {
         matches!(self, Self::LoseWebhook | Self::RepeatWebhook)
+    }
+
+    /// What it answers instead, if no more than a status.
+    pub(super) fn status(self) -> Option<StatusCode> {
+        match self {
+            Self::Answer(code) => StatusCode::from_u16(code).ok(),
+            _ => None,
+        }
     }
 }
 
@@ -237,8 +269,11 @@ pub struct Request {
 /// A webhook: what was sent, and what the server answered.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// `X-GitHub-Delivery`.
+    /// The forge's id of it.
     pub id: String,
+    /// `push`, `pull_request`, `comment` or `review`: on every forge the same words.
+    pub kind: &'static str,
+    /// The forge's own name of the event.
     pub event: String,
     pub body: String,
     pub answer: Answer,
@@ -314,12 +349,12 @@ impl State {
 impl Repo {
     #[must_use]
     pub fn owner(&self) -> &str {
-        self.path.split_once('/').map_or("", |(owner, _)| owner)
+        self.path.rsplit_once('/').map_or("", |(owner, _)| owner)
     }
 
     #[must_use]
     pub fn name(&self) -> &str {
-        self.path.split_once('/').map_or("", |(_, name)| name)
+        self.path.rsplit_once('/').map_or("", |(_, name)| name)
     }
 
     #[must_use]
@@ -343,6 +378,22 @@ impl Repo {
             }
         }
         contexts.into_iter().filter_map(|context| self.status(sha, context)).collect()
+    }
+
+    /// GitHub's word for whether it would merge now: `dirty`, `draft`, `blocked`, `unstable` or `clean`.
+    pub(super) fn mergeable_state(&self, pull: &Pull) -> &'static str {
+        let state_of = |context: &str| self.status(&pull.head, context).map_or("pending", |s| s.state.as_str());
+        if !pull.mergeable {
+            "dirty"
+        } else if pull.draft {
+            "draft"
+        } else if self.required_statuses.iter().any(|context| state_of(context) != "success") {
+            "blocked"
+        } else if self.latest_statuses(&pull.head).iter().any(|s| s.state != "success") {
+            "unstable"
+        } else {
+            "clean"
+        }
     }
 
     pub(super) fn comment(&self, id: u64) -> Option<(u64, &Comment)> {

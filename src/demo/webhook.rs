@@ -1,8 +1,10 @@
-//! Webhooks as GitHub sends them: signed, in order, each tried once and never again by itself.
-//! Source: "Webhook events and payloads", "Validating webhook deliveries".
+//! Webhooks on their way: signed, in order, each tried once and never again by itself. What they say, and by which
+//! headers, is the face's.
 
+use super::news::News;
 use super::state::{Answer, Delivery, How};
 use super::world::World;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use url::Url;
 
-/// GitHub ends a delivery that is not answered within ten seconds.
+/// Forges end a delivery that is not answered within some ten seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where webhooks go.
@@ -30,17 +32,33 @@ pub(super) struct Outgoing {
 }
 
 impl World {
-    /// Notes a delivery and sends it in its turn.
-    pub(super) fn emit(&self, event: &str, payload: &Value) {
-        let delivery = Delivery {
+    /// Sends the webhooks that follow from what happened.
+    pub(super) fn tell(&self, news: News<'_>) {
+        self.emit(self.webhooks(news));
+    }
+
+    /// The webhooks that follow from what happened, as the world is now.
+    pub(super) fn webhooks(&self, news: News<'_>) -> Vec<Delivery> {
+        let made = self.face().webhooks(self, news);
+        let delivery = |(event, payload): (&str, Value)| Delivery {
             id: uuid::Uuid::now_v7().to_string(),
+            kind: news.kind(),
             event: event.into(),
             body: payload.to_string(),
             answer: Answer::None,
         };
+        made.into_iter().map(delivery).collect()
+    }
+
+    /// Notes deliveries and sends each in its turn.
+    pub(super) fn emit(&self, deliveries: Vec<Delivery>) {
+        deliveries.into_iter().for_each(|delivery| self.emit_one(&delivery));
+    }
+
+    fn emit_one(&self, delivery: &Delivery) {
         let again = self.change(|state| {
             state.deliveries.push(delivery.clone());
-            match state.trouble("POST", event, How::is_about_webhooks) {
+            match state.trouble("POST", delivery.kind, How::is_about_webhooks) {
                 Some(How::LoseWebhook) => 0,
                 Some(_) => 2,
                 None => 1,
@@ -50,7 +68,7 @@ impl World {
             self.answered(&delivery.id, Answer::Lost);
         }
         for _ in 0..again {
-            self.send(&delivery);
+            self.send(delivery);
         }
     }
 
@@ -81,37 +99,36 @@ impl World {
 pub(super) async fn deliver(world: World, mut due: mpsc::UnboundedReceiver<Outgoing>) {
     // The server is on this machine: a proxy of the environment must not see its secrets.
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
-    while let Some(Outgoing { hook, id, event, body }) = due.recv().await {
+    while let Some(delivery) = due.recv().await {
+        let id = delivery.id.clone();
         let answer = match &client {
             Err(error) => Answer::Failed(error.to_string()),
-            Ok(client) => post(client, &hook, &id, &event, body).await,
+            Ok(client) => post(client, world.face().headers(&delivery), delivery).await,
         };
         world.answered(&id, answer);
     }
 }
 
-async fn post(client: &reqwest::Client, hook: &Hook, id: &str, event: &str, body: String) -> Answer {
-    let sent = client
-        .post(hook.url.clone())
-        .header("content-type", "application/json")
-        .header("user-agent", "GitHub-Hookshot/demo")
-        .header("x-github-event", event)
-        .header("x-github-delivery", id)
-        .header("x-github-hook-id", "1")
-        .header("x-hub-signature-256", signature(&hook.secret, body.as_bytes()))
-        .body(body)
-        .send()
-        .await;
-    match sent {
+async fn post(client: &reqwest::Client, headers: HeaderMap, delivery: Outgoing) -> Answer {
+    let request = client.post(delivery.hook.url).headers(headers).header("content-type", "application/json");
+    match request.body(delivery.body).send().await {
         Ok(response) => Answer::Status(response.status().as_u16()),
         Err(error) => Answer::Failed(error.to_string()),
     }
 }
 
-/// `X-Hub-Signature-256`: HMAC-SHA256 of the raw body.
-pub(super) fn signature(secret: &SecretString, body: &[u8]) -> String {
+/// Headers of names and values that are sound.
+pub(super) fn header_map(headers: &[(&'static str, &str)]) -> HeaderMap {
+    let named = |(name, value): &(&'static str, &str)| {
+        Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
+    };
+    headers.iter().filter_map(named).collect()
+}
+
+/// The HMAC-SHA256 of a body, in hexadecimal digits.
+pub(super) fn signature(secret: &SecretString, body: &str) -> String {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).expect("HMAC takes a key of any length");
-    mac.update(body);
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+    mac.update(body.as_bytes());
+    hex::encode(mac.finalize().into_bytes())
 }

@@ -1,16 +1,16 @@
 //! The world and its handle: state, repositories, the HTTP server in front of them and the webhooks out.
 //!
-//! The verbs of pull requests are in `pulls`, those of talking in `talk`. Every verb does what GitHub would do,
-//! refuses what GitHub would refuse, and sends the webhooks that GitHub would send.
+//! The verbs of pull requests are in `pulls`, those of talking in `talk`. Every verb does what the forge would do,
+//! refuses what the forge would refuse, and sends the webhooks that the forge would send.
 
 pub(super) mod accounts;
 mod pulls;
 mod talk;
 
+use super::face::Face;
 use super::git::{GitFailed, Meta, Repositories};
-use super::payload::Shapes;
 use super::serve;
-use super::state::{Change, Repo, State};
+use super::state::{Change, InstalledHook, Repo, State, Team};
 use super::webhook::{self, Outgoing};
 use crate::domain::id::{Sha, Timestamp};
 use crate::domain::pull::Role;
@@ -23,7 +23,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
-pub use talk::LONGEST_COMMENT;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -42,13 +41,21 @@ pub struct Settings {
     pub viewer: String,
     /// The account of the server's token. As an app, the server is `{bot}[bot]`.
     pub bot: String,
+    /// Which forge it looks like.
+    pub face: Face,
 }
 
 impl Settings {
-    /// On a free port of the loopback interface; people act as `ana`, the server as `terraplane`.
+    /// GitHub on a free port of the loopback interface; people act as `ana`, the server as `terraplane`.
     #[must_use]
     pub fn new(git: PathBuf) -> Self {
-        Self { git, listen: ([127, 0, 0, 1], 0).into(), viewer: "ana".into(), bot: "terraplane".into() }
+        Self {
+            git,
+            listen: ([127, 0, 0, 1], 0).into(),
+            viewer: "ana".into(),
+            bot: "terraplane".into(),
+            face: Face::default(),
+        }
     }
 }
 
@@ -60,7 +67,7 @@ pub enum WorldError {
     Io(#[from] io::Error),
     #[error("there is no {0}")]
     NoSuch(String),
-    /// What GitHub would not allow.
+    /// What the forge would not allow.
     #[error("{0}")]
     Refused(String),
 }
@@ -76,7 +83,7 @@ pub struct World {
 struct Inner {
     settings: Settings,
     url: Url,
-    shapes: Shapes,
+    origin: String,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
     git: Repositories,
@@ -104,7 +111,7 @@ impl World {
         let accounts = Accounts::default();
         let inner = Inner {
             url,
-            shapes: Shapes { url: origin },
+            origin,
             state: Mutex::default(),
             changed: watch::Sender::new(0),
             git,
@@ -135,22 +142,52 @@ impl World {
         &self.inner.url
     }
 
-    /// What the server's `github.api_url` must be, as on GitHub Enterprise Server.
+    #[must_use]
+    pub fn face(&self) -> Face {
+        self.inner.settings.face
+    }
+
+    /// Where the API is.
     #[must_use]
     pub fn api_url(&self) -> Url {
-        self.inner.url.join("api/v3").expect("a relative path joins")
+        let (_, path) = self.face().address();
+        self.inner.url.join(path).expect("a relative path joins")
+    }
+
+    /// The beginning of the forge's part in the server's configuration: its name and where it is. The secrets have to
+    /// follow, indented by two spaces.
+    #[must_use]
+    pub fn server_part(&self) -> String {
+        let (key, _) = self.face().address();
+        format!("{}:\n  {key}: {}\n", self.face(), self.server_address())
+    }
+
+    fn server_address(&self) -> Url {
+        match self.face().address() {
+            ("api_url", _) => self.api_url(),
+            _ => self.inner.url.clone(),
+        }
+    }
+
+    /// The address without a `/` at the end.
+    pub(super) fn origin(&self) -> &str {
+        &self.inner.origin
     }
 
     /// The host of its repositories' names, with the port.
     #[must_use]
     pub fn host(&self) -> String {
-        self.inner.shapes.url.trim_start_matches("http://").to_owned()
+        self.inner.origin.trim_start_matches("http://").to_owned()
     }
 
     /// The address of a pull request's page.
     #[must_use]
     pub fn pull_page(&self, repo: &str, number: u64) -> String {
-        format!("{}/{repo}/pull/{number}", self.inner.shapes.url)
+        format!("{}{}", self.inner.origin, self.pull_path(repo, number))
+    }
+
+    pub(super) fn pull_path(&self, repo: &str, number: u64) -> String {
+        format!("/{repo}/{}/{number}", self.face().pull_segment())
     }
 
     #[must_use]
@@ -161,6 +198,28 @@ impl World {
     /// From now on webhooks go there. Until then they are lost.
     pub fn set_hook(&self, hook: Hook) {
         *lock(&self.inner.hook) = Some(hook);
+    }
+
+    /// Makes or changes a webhook of a repository, as the API does. From now on webhooks go there.
+    pub(super) fn put_hook(&self, repo: &str, hook: InstalledHook) {
+        if let (true, Ok(url)) = (hook.active, hook.url.parse()) {
+            self.set_hook(Hook { url, secret: hook.secret.clone().into() });
+        }
+        self.change(|state| {
+            if let Some(repo) = state.repo_mut(repo) {
+                repo.hooks.retain(|there| there.id != hook.id);
+                repo.hooks.push(hook);
+            }
+        });
+    }
+
+    /// A team of an organisation, with these members.
+    pub fn add_team(&self, org: &str, name: &str, members: &[&str]) {
+        self.change(|state| {
+            let members = members.iter().map(|login| (*login).to_owned()).collect();
+            let team = Team { id: state.next_id(), org: org.into(), name: name.into(), members };
+            state.teams.insert(format!("{org}/{name}"), team);
+        });
     }
 
     pub(super) fn hook(&self) -> Option<Hook> {
@@ -185,10 +244,6 @@ impl World {
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changed.subscribe()
-    }
-
-    pub(super) fn shapes(&self) -> &Shapes {
-        &self.inner.shapes
     }
 
     pub(super) fn git(&self) -> &Repositories {
@@ -251,7 +306,8 @@ impl World {
         let roles = if fork_of.is_some() {
             BTreeMap::new()
         } else {
-            BTreeMap::from([(bot.clone(), Role::Write), (format!("{bot}[bot]"), Role::Write)])
+            let role = self.face().server_role();
+            BTreeMap::from([(bot.clone(), role), (format!("{bot}[bot]"), role)])
         };
         self.change(|state| {
             let owner = path.split('/').next().unwrap_or_default();
@@ -269,6 +325,7 @@ impl World {
                 pulls: BTreeMap::new(),
                 statuses: Vec::new(),
                 required_statuses: Vec::new(),
+                hooks: Vec::new(),
             };
             state.repos.insert(path.into(), repo);
         });

@@ -40,3 +40,13 @@ pub struct Comment {
     pub body: String,
     pub created_at: Timestamp,
 }
+
+/// How a comment is acknowledged. Each forge has a word of its own for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reaction {
+    /// It was read, and something comes of it.
+    Seen,
+    Done,
+    Failed,
+}

@@ -45,6 +45,9 @@ impl Timestamp {
 #[serde(rename_all = "lowercase")]
 pub enum ForgeKind {
     Github,
+    Gitlab,
+    /// Gitea and Forgejo.
+    Gitea,
 }
 
 impl ForgeKind {
@@ -52,6 +55,18 @@ impl ForgeKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Github => "github",
+            Self::Gitlab => "gitlab",
+            Self::Gitea => "gitea",
+        }
+    }
+
+    /// As people write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Github => "GitHub",
+            Self::Gitlab => "GitLab",
+            Self::Gitea => "Gitea",
         }
     }
 }
@@ -294,6 +309,22 @@ impl Login {
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+checked_text!(
+    /// A team (on GitLab a group) as it stands in addresses: `sre`, or with its organisation `acme/sre`. Without one it is
+    /// of the organisation that the repository belongs to.
+    TeamName,
+    "the name of a team",
+    |text| short_text(text).filter(|t| t.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains(' ')))
+);
+
+impl TeamName {
+    /// The organisation and the name in it; `owner`: that of the repository.
+    #[must_use]
+    pub fn within<'a>(&'a self, owner: &'a str) -> (&'a str, &'a str) {
+        self.0.rsplit_once('/').unwrap_or((owner, &self.0))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::domain::lock::Lock;
 use crate::domain::project::{Project, Target};
 use crate::domain::pull::Pull;
 use crate::domain::run::{ApplyOrder, Run, RunState, Work};
-use crate::render::{COMMENT_LIMIT, SayInput};
+use crate::render::SayInput;
 use crate::store::{Job, Tx};
 use serde_json::json;
 use uuid::Uuid;
@@ -232,7 +232,8 @@ impl Performing<'_> {
     }
 
     fn reply(&self, say: &Say, key: &str) -> Result<String, FlowError> {
-        let (pull, server, limit) = (self.state.pull(), &self.flow.server, COMMENT_LIMIT);
+        let (pull, server) = (self.state.pull(), &self.flow.server);
+        let limit = self.flow.comment_limit(&pull.id.repo);
         let input = SayInput { pull, key, server, limit };
         self.flow.renderer.say(say, &input).ok_or_else(|| FlowError::Broken(format!("no reply says {say:?}")))
     }

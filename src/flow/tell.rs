@@ -6,7 +6,7 @@
 
 use super::{Flow, FlowError, now};
 use crate::domain::decide::PullState;
-use crate::domain::id::{CommentId, PullId, RunId, Timestamp};
+use crate::domain::id::{CommentId, PullId, RepoName, RunId, Timestamp};
 use crate::domain::pull::Pull;
 use crate::domain::report::{self, LiveInput, ResultInput, StatusState, Views};
 use crate::domain::run::Run;
@@ -111,7 +111,7 @@ impl Flow {
             None => forge.find_comment(pull, marker).await?,
         };
         if let Some(number) = existing {
-            match forge.edit_comment(&pull.repo, number, body).await {
+            match forge.edit_comment(pull, number, body).await {
                 Ok(()) => return Ok(number),
                 // Somebody deleted it: it is posted again.
                 Err(error) if error.kind == ForgeErrorKind::NotFound => {}
@@ -138,7 +138,7 @@ impl Flow {
             }
             let (context, description) = (sent.context.clone(), sent.description.clone());
             let shown = Status { context, state: status.state, description, url: None };
-            match forge.set_status(&id.repo, &sent.sha, &shown).await.map_err(FlowError::from) {
+            match forge.set_status(id, &sent.sha, &shown).await.map_err(FlowError::from) {
                 Ok(()) => {}
                 // A head that was force-pushed away: there is nothing left to show it on.
                 Err(error) if error.is_final() => {
@@ -161,7 +161,7 @@ impl Flow {
             views: &views,
             server: &self.server,
             run_url: &run_url,
-            limit: COMMENT_LIMIT,
+            limit: self.comment_limit(&state.pull().id.repo),
         })
     }
 
@@ -178,8 +178,13 @@ impl Flow {
         let run_url = |run: RunId| self.links.run_url(run);
         let (runs, views) = (&runs, &views);
         let server = &self.server;
-        let limit = COMMENT_LIMIT;
+        let limit = self.comment_limit(&pull.id.repo);
         Ok(self.renderer.result(&ResultInput { pull, batch, runs, views, server, run_url: &run_url, limit }))
+    }
+
+    /// Characters of a comment.
+    pub(super) fn comment_limit(&self, repo: &RepoName) -> usize {
+        self.forge(repo).map_or(COMMENT_LIMIT, Forge::comment_limit)
     }
 
     async fn views(&self, runs: Vec<RunId>) -> Views {

@@ -64,9 +64,9 @@ pub struct Malformed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
     #[error("`{url}` can't be a forge's API address: {why}")]
-    Address { url: String, why: &'static str },
-    #[error("the GitHub token is {0}")]
-    Token(&'static str),
+    Address { url: String, why: String },
+    #[error("the {forge} token is {why}")]
+    Token { forge: &'static str, why: &'static str },
     #[error(
         "the GitHub App's private key can't be read: {0}; it must be the RSA key in PEM form that GitHub offered for download"
     )]

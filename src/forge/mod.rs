@@ -4,20 +4,24 @@
 //! A forge's own types stop here, and so do its quirks: how it pages, limits, redirects, fails and authenticates. An
 //! enum and not a trait object: the forges are few, all known, and every one answers the same questions.
 
+mod address;
 mod error;
-pub mod github;
+mod gitea;
+mod github;
 mod retry;
 pub mod webhook;
 
 pub use error::{ForgeError, ForgeErrorKind, Malformed, SetupError};
+pub use gitea::{Gitea, GiteaSettings};
 pub use github::{Github, GithubAuth, GithubSettings};
 
-use crate::domain::event::{Comment, Event};
-use crate::domain::id::{Branch, CommentId, ForgeKind, Login, PullId, RepoName, Sha};
+use crate::domain::event::{Comment, Event, Reaction};
+use crate::domain::id::{Branch, CommentId, ForgeKind, Login, PullId, RepoName, Sha, TeamName};
 use crate::domain::pull::{Approval, Pull, Role};
 pub use crate::domain::report::StatusState;
 use secrecy::SecretString;
 use url::Url;
+use webhook::Proof;
 
 /// The forge-neutral meaning of a recorded delivery. `host` is the configured forge's, never one that the body names.
 ///
@@ -27,6 +31,11 @@ use url::Url;
 pub fn event(kind: ForgeKind, event_name: &str, body: &str, host: &str) -> Result<Event, Malformed> {
     match kind {
         ForgeKind::Github => github::event::event(event_name, body, host),
+        ForgeKind::Gitea => gitea::event::event(event_name, body, host),
+        // The configuration refuses it, so no delivery of its can have been recorded.
+        ForgeKind::Gitlab => {
+            Err(Malformed { event: event_name.to_owned(), what: "this version does not speak with GitLab".to_owned() })
+        }
     }
 }
 
@@ -34,6 +43,8 @@ pub fn event(kind: ForgeKind, event_name: &str, body: &str, host: &str) -> Resul
 #[derive(Debug, Clone)]
 pub enum Forge {
     Github(Github),
+    /// Gitea or Forgejo.
+    Gitea(Gitea),
 }
 
 /// What git needs to fetch from a repository. The address is made from the configuration, never from a payload.
@@ -57,6 +68,15 @@ pub struct Status {
     pub url: Option<Url>,
 }
 
+/// What was done so that a repository's webhook is as we need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Installed {
+    /// There was none that leads to us.
+    Created,
+    /// There was one; its events, its secret and the rest were set again.
+    Repaired,
+}
+
 /// One thing that `doctor` looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -66,20 +86,38 @@ pub struct Finding {
     pub advice: String,
 }
 
+/// Asks whichever forge it is.
+macro_rules! of {
+    ($self:expr, $forge:ident => $ask:expr) => {
+        match $self {
+            Self::Github($forge) => $ask,
+            Self::Gitea($forge) => $ask,
+        }
+    };
+}
+
 /// Every method that asks the forge fails with a [`ForgeError`], sorted by what can be done about it.
 impl Forge {
     #[must_use]
     pub const fn kind(&self) -> ForgeKind {
         match self {
             Self::Github(_) => ForgeKind::Github,
+            Self::Gitea(_) => ForgeKind::Gitea,
         }
     }
 
     /// The host in the names of this forge's repositories, for example `github.com`.
     #[must_use]
     pub fn host(&self) -> &str {
+        of!(self, forge => forge.host())
+    }
+
+    /// How many characters a comment may have.
+    #[must_use]
+    pub const fn comment_limit(&self) -> usize {
         match self {
-            Self::Github(github) => github.host(),
+            Self::Github(_) => github::COMMENT_MAX,
+            Self::Gitea(_) => gitea::COMMENT_MAX,
         }
     }
 
@@ -88,27 +126,22 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn me(&self) -> Result<Login, ForgeError> {
-        match self {
-            Self::Github(github) => github.me().await,
-        }
+        of!(self, forge => forge.me().await)
     }
 
     /// # Errors
     /// See [`ForgeError`].
     pub async fn pull(&self, pull: &PullId) -> Result<Pull, ForgeError> {
-        match self {
-            Self::Github(github) => github.pull(pull).await,
-        }
+        of!(self, forge => forge.pull(pull).await)
     }
 
-    /// Whether the forge could merge it now: no conflict, and no draft. `None` while the forge is still computing.
+    /// Whether the forge could merge it now: no conflict, and no draft. What waits for our own statuses never counts
+    /// against it. `None` while the forge is still computing.
     ///
     /// # Errors
     /// See [`ForgeError`].
     pub async fn mergeable(&self, pull: &PullId) -> Result<Option<bool>, ForgeError> {
-        match self {
-            Self::Github(github) => github.mergeable(pull).await,
-        }
+        of!(self, forge => forge.mergeable(pull).await)
     }
 
     /// The approvals that stand: those that their author has not replaced and nobody has dismissed.
@@ -116,17 +149,13 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn approvals(&self, pull: &PullId) -> Result<Vec<Approval>, ForgeError> {
-        match self {
-            Self::Github(github) => github.approvals(pull).await,
-        }
+        of!(self, forge => forge.approvals(pull).await)
     }
 
     /// # Errors
     /// See [`ForgeError`].
     pub async fn default_branch(&self, repo: &RepoName) -> Result<Branch, ForgeError> {
-        match self {
-            Self::Github(github) => github.default_branch(repo).await,
-        }
+        of!(self, forge => forge.default_branch(repo).await)
     }
 
     /// What somebody may do in a repository; [`Role::None`] for whoever the forge does not know there.
@@ -134,9 +163,15 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn role(&self, repo: &RepoName, who: &Login) -> Result<Role, ForgeError> {
-        match self {
-            Self::Github(github) => github.role(repo, who).await,
-        }
+        of!(self, forge => forge.role(repo, who).await)
+    }
+
+    /// Whether somebody belongs to a team. Nobody belongs to a team that is not there, or that we may not see.
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub async fn in_team(&self, repo: &RepoName, team: &TeamName, who: &Login) -> Result<bool, ForgeError> {
+        of!(self, forge => forge.in_team(repo, team, who).await)
     }
 
     /// Writes a comment under a pull request. Sent once: after [`ForgeErrorKind::Lost`] ask [`Forge::find_comment`].
@@ -144,17 +179,13 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`]; a text that is too long for the forge is `Invalid`.
     pub async fn create_comment(&self, pull: &PullId, body: &str) -> Result<CommentId, ForgeError> {
-        match self {
-            Self::Github(github) => github.create_comment(pull, body).await,
-        }
+        of!(self, forge => forge.create_comment(pull, body).await)
     }
 
     /// # Errors
     /// See [`ForgeError`]; `NotFound` when somebody deleted the comment.
-    pub async fn edit_comment(&self, repo: &RepoName, comment: CommentId, body: &str) -> Result<(), ForgeError> {
-        match self {
-            Self::Github(github) => github.edit_comment(repo, comment, body).await,
-        }
+    pub async fn edit_comment(&self, pull: &PullId, comment: CommentId, body: &str) -> Result<(), ForgeError> {
+        of!(self, forge => forge.edit_comment(pull, comment, body).await)
     }
 
     /// Our own oldest comment whose first line is `marker`. What others write is never taken for ours.
@@ -162,51 +193,56 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn find_comment(&self, pull: &PullId, marker: &str) -> Result<Option<CommentId>, ForgeError> {
-        match self {
-            Self::Github(github) => github.find_comment(pull, marker).await,
-        }
+        of!(self, forge => forge.find_comment(pull, marker).await)
     }
 
     /// A comment as it is now; `None` if it is gone.
     ///
     /// # Errors
     /// See [`ForgeError`].
-    pub async fn comment(&self, repo: &RepoName, comment: CommentId) -> Result<Option<Comment>, ForgeError> {
-        match self {
-            Self::Github(github) => github.comment(repo, comment).await,
-        }
+    pub async fn comment(&self, pull: &PullId, comment: CommentId) -> Result<Option<Comment>, ForgeError> {
+        of!(self, forge => forge.comment(pull, comment).await)
     }
 
-    /// Sets a status on a commit. Sent once, but setting the same status again does no harm.
+    /// Acknowledges a comment. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// See [`ForgeError`]; `NotFound` when somebody deleted the comment.
+    pub async fn react(&self, pull: &PullId, comment: CommentId, reaction: Reaction) -> Result<(), ForgeError> {
+        of!(self, forge => forge.react(pull, comment, reaction).await)
+    }
+
+    /// Sets a status on a commit of a pull request: its head, or the commit that it was merged as. Sent once, but setting
+    /// the same status again does no harm.
     ///
     /// # Errors
     /// See [`ForgeError`].
-    pub async fn set_status(&self, repo: &RepoName, sha: &Sha, status: &Status) -> Result<(), ForgeError> {
-        match self {
-            Self::Github(github) => github.set_status(repo, sha, status).await,
-        }
+    pub async fn set_status(&self, pull: &PullId, sha: &Sha, status: &Status) -> Result<(), ForgeError> {
+        of!(self, forge => forge.set_status(pull, sha, status).await)
     }
 
     /// # Errors
     /// See [`ForgeError`].
     pub async fn clone_access(&self, repo: &RepoName) -> Result<CloneAccess, ForgeError> {
-        match self {
-            Self::Github(github) => github.clone_access(repo).await,
-        }
+        of!(self, forge => forge.clone_access(repo).await)
     }
 
     /// Git was refused with what [`Forge::clone_access`] gave: the next call gets a new token.
     pub async fn clone_refused(&self, repo: &RepoName) {
-        match self {
-            Self::Github(github) => github.clone_refused(repo).await,
-        }
+        of!(self, forge => forge.clone_refused(repo).await);
+    }
+
+    /// Makes or mends the webhook of a repository that leads to `url`, proven by `proof`.
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub async fn install_webhook(&self, repo: &RepoName, url: &Url, proof: &Proof) -> Result<Installed, ForgeError> {
+        of!(self, forge => forge.install_webhook(repo, url, proof).await)
     }
 
     /// Looks whether the forge is there and lets us do our work, in general and in one repository.
     pub async fn doctor(&self, repo: Option<&RepoName>) -> Vec<Finding> {
-        match self {
-            Self::Github(github) => github.doctor(repo).await,
-        }
+        of!(self, forge => forge.doctor(repo).await)
     }
 }
 

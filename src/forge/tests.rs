@@ -56,6 +56,9 @@ fn everything_that_is_asked_of_a_forge_can_wait_in_a_task() {
         who: Login,
         sha: Sha,
         status: Status,
+        team: TeamName,
+        url: Url,
+        proof: Proof,
     }
     fn sendable<T: Send>(_: impl FnOnce(&'static Forge, &'static Asked) -> T) {}
     fn repo(asked: &Asked) -> &RepoName {
@@ -68,11 +71,14 @@ fn everything_that_is_asked_of_a_forge_can_wait_in_a_task() {
     sendable(|forge, asked| forge.approvals(&asked.pull));
     sendable(|forge, asked| forge.default_branch(repo(asked)));
     sendable(|forge, asked| forge.role(repo(asked), &asked.who));
-    sendable(|forge, asked| forge.set_status(repo(asked), &asked.sha, &asked.status));
+    sendable(|forge, asked| forge.set_status(&asked.pull, &asked.sha, &asked.status));
     sendable(|forge, asked| forge.create_comment(&asked.pull, ""));
-    sendable(|forge, asked| forge.edit_comment(repo(asked), CommentId(1), ""));
+    sendable(|forge, asked| forge.edit_comment(&asked.pull, CommentId(1), ""));
     sendable(|forge, asked| forge.find_comment(&asked.pull, ""));
-    sendable(|forge, asked| forge.comment(repo(asked), CommentId(1)));
+    sendable(|forge, asked| forge.comment(&asked.pull, CommentId(1)));
+    sendable(|forge, asked| forge.react(&asked.pull, CommentId(1), Reaction::Seen));
+    sendable(|forge, asked| forge.in_team(repo(asked), &asked.team, &asked.who));
+    sendable(|forge, asked| forge.install_webhook(repo(asked), &asked.url, &asked.proof));
     sendable(|forge, asked| forge.clone_access(repo(asked)));
     sendable(|forge, asked| forge.clone_refused(repo(asked)));
     sendable(|forge, asked| forge.doctor(Some(repo(asked))));

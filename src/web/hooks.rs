@@ -16,6 +16,16 @@ pub(super) async fn github(State(web): Shared, headers: HeaderMap, body: Body) -
     receive(&web, Some(ForgeKind::Github), &headers, body).await
 }
 
+/// `POST /webhooks/gitlab`
+pub(super) async fn gitlab(State(web): Shared, headers: HeaderMap, body: Body) -> Response {
+    receive(&web, Some(ForgeKind::Gitlab), &headers, body).await
+}
+
+/// `POST /webhooks/gitea`, for Gitea and Forgejo
+pub(super) async fn gitea(State(web): Shared, headers: HeaderMap, body: Body) -> Response {
+    receive(&web, Some(ForgeKind::Gitea), &headers, body).await
+}
+
 /// `POST /events`: the forge is recognised by its headers.
 pub(super) async fn any_forge(State(web): Shared, headers: HeaderMap, body: Body) -> Response {
     receive(&web, webhook::recognise(&headers), &headers, body).await
@@ -34,7 +44,7 @@ async fn receive(web: &Web, forge: Option<ForgeKind>, headers: &HeaderMap, body:
 /// The answer, and the word for it in the metrics.
 async fn record(web: &Web, forge: Option<ForgeKind>, headers: &HeaderMap, body: &[u8]) -> (&'static str, Response) {
     let Some(forge) = forge else {
-        let why = "the headers of no known forge are there: GitHub sends `X-GitHub-Event`\n";
+        let why = "the headers of no known forge are there, such as `X-GitHub-Event` or `X-Gitea-Event`\n";
         return ("unknown_forge", (StatusCode::BAD_REQUEST, why).into_response());
     };
     let delivery = match verify(web, forge, headers, body) {
@@ -80,8 +90,8 @@ async fn record(web: &Web, forge: Option<ForgeKind>, headers: &HeaderMap, body: 
 /// There may be several forges of a kind, each with a secret of its own. `Err(None)`: there is none.
 fn verify(web: &Web, kind: ForgeKind, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Option<WebhookRefused>> {
     let mut refused = None;
-    for hook in web.given.hooks.iter().filter(|hook| hook.forge == kind) {
-        match webhook::verify(kind, &hook.secret, headers, body, &hook.host) {
+    for hook in web.given.hooks.iter().filter(|hook| hook.proof.kind() == kind) {
+        match webhook::verify(&hook.proof, headers, body, &hook.host) {
             Ok(verified) => return Ok(verified.into_inner()),
             Err(WebhookRefused::BadSignature) => refused = Some(WebhookRefused::BadSignature),
             // The signature was right, so no other forge's secret would fit.

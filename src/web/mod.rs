@@ -2,7 +2,7 @@
 //!
 //! | route | who may |
 //! | --- | --- |
-//! | `POST /webhooks/github`, `POST /events` | whoever knows the webhook's secret (`hooks`) |
+//! | `POST /webhooks/{github,gitlab,gitea}`, `POST /events` | whoever knows the webhook's secret (`hooks`) |
 //! | `/state/{id}` | a running run with its token (`state`) |
 //! | `GET /runs/{id}` | whoever has the signed link (`pages`) |
 //! | `GET /`, `/healthz`, `/readyz`, `/metrics` | everybody (`pages`, `health`) |
@@ -20,9 +20,9 @@ mod state;
 mod upload;
 
 use crate::archive::Archive;
-use crate::domain::id::ForgeKind;
 use crate::flow::links::Links;
 use crate::flow::tokens::Tokens;
+use crate::forge::webhook::Proof;
 use crate::render::page::Pages;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -30,7 +30,6 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{any, get, post};
-use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -73,10 +72,9 @@ pub struct WebState {
 /// A forge whose webhooks are taken.
 #[derive(Debug, Clone)]
 pub struct Hook {
-    pub forge: ForgeKind,
     /// The configured host: what a payload says of its origin is not believed.
     pub host: String,
-    pub secret: SecretString,
+    pub proof: Proof,
 }
 
 /// [`WebState`] and what is made once from it.
@@ -110,6 +108,8 @@ pub fn router(state: WebState) -> Router {
     // These wait for a body, and know themselves how long.
     let uploads = Router::new()
         .route("/webhooks/github", post(hooks::github))
+        .route("/webhooks/gitlab", post(hooks::gitlab))
+        .route("/webhooks/gitea", post(hooks::gitea))
         .route("/events", post(hooks::any_forge))
         .route("/state/{id}", any(state::serve));
     layers::around(quick.merge(uploads).fallback(pages::nothing_here).with_state(web))

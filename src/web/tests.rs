@@ -10,11 +10,10 @@ mod terraform;
 use super::*;
 use crate::archive::ArchiveKey;
 use crate::domain::decide::PullRecord;
-use crate::domain::id::{RepoName, RunId, Timestamp};
+use crate::domain::id::{ForgeKind, RepoName, RunId, Timestamp};
 use crate::domain::run::{Run, RunState};
 use axum::body::Body;
 use axum::http::{Request, Response};
-use secrecy::SecretString;
 use serde_json::json;
 use tower::ServiceExt as _;
 
@@ -41,11 +40,7 @@ impl Server {
         let links = Links::new(&url::Url::parse("https://terraplane.example.com").unwrap(), &archive.hmac_key());
         let tokens = Tokens::new(&archive.hmac_key());
         let (wake, draining) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
-        let hook = |host: &str, secret: &str| Hook {
-            forge: ForgeKind::Github,
-            host: host.into(),
-            secret: SecretString::from(secret),
-        };
+        let hook = |host: &str, secret: &str| Hook { host: host.into(), proof: Proof::Github(secret.into()) };
         let router = router(WebState {
             store: store.clone(),
             archive: archive.clone(),

@@ -184,10 +184,10 @@ pub(crate) fn server_yaml(world: &World, data: &Path, address: &str, setup: &Set
     let on_stop = if setup.leaves_applies { "leave" } else { "finish" };
     let matches = setup.matches.clone().unwrap_or_else(|| world.repo_name());
     format!(
-        "listen: {address}\nurl: http://{address}\ndata_dir: {}\ngithub:\n  api_url: {}\n  webhook_secret: \
+        "listen: {address}\nurl: http://{address}\ndata_dir: {}\n{}  webhook_secret: \
          file:{secret}\n{auth}repos:\n  - match: \"{matches}\"\n{}{sandbox}on_stop: {on_stop}\n{}",
         data.join("data").display(),
-        world.api_url(),
+        world.forge.server_part(),
         setup.repo,
         setup.yaml,
     )

@@ -22,7 +22,7 @@ const PATTERN: [char; 4] = ['*', '?', '[', '{'];
 /// What holds for the repositories that `match` names.
 #[derive(Debug, Clone)]
 pub struct RepoPolicy {
-    /// Host, owner and name, lower case: GitHub does not tell case apart.
+    /// Host, owner and name, lower case: forges do not tell case apart.
     matches: GlobMatcher,
     /// The one repository that `match` names, if it is no pattern.
     exactly: Option<RepoName>,
@@ -125,13 +125,13 @@ impl ServerConfig {
 pub(super) fn repo(
     node: &Node,
     path: &[String],
-    host: Option<&str>,
+    hosts: &[String],
     secrets: &Secrets<'_>,
     faults: &mut Faults,
 ) -> Option<RepoPolicy> {
     let mut fields = Fields::item(node, path, faults)?;
     let advice = "it names repositories by host, owner and name, as a glob: `github.com/acme/infra-*`";
-    let matches = fields.required("match", advice, faults, |node, faults| repo_glob(node, host, faults));
+    let matches = fields.required("match", advice, faults, |node, faults| repo_glob(node, hosts, faults));
     let mut layer = |key, faults: &mut Faults| {
         let path = fields.path_of(key);
         fields.get(key).map(|node| RepoConfig::decode(node, &path, faults)).unwrap_or_default()
@@ -164,19 +164,20 @@ fn module_host(node: &Node, faults: &mut Faults) -> Option<String> {
     })
 }
 
-fn repo_glob(node: &Node, host: Option<&str>, faults: &mut Faults) -> Option<(GlobMatcher, Option<RepoName>)> {
+fn repo_glob(node: &Node, hosts: &[String], faults: &mut Faults) -> Option<(GlobMatcher, Option<RepoName>)> {
     let wanted = "a glob over host/owner/name, such as `github.com/acme/infra-*`";
     let text = crate::config::decode::text(node, faults)?;
     let named = text.split('/').next().unwrap_or_default();
     let is_name = !named.contains(PATTERN);
-    if let Some(host) = host
-        && is_name
-        && !named.eq_ignore_ascii_case(host)
-    {
-        let meant =
-            if text.matches('/').count() == 1 { format!("{host}/{text}") } else { text.replacen(named, host, 1) };
-        let message = format!("{} is not on `{host}`, which this server speaks with", quoted(text));
-        faults.add_help(&node.place, message, format!("did you mean `{meant}`?"));
+    if !hosts.is_empty() && is_name && !hosts.iter().any(|host| named.eq_ignore_ascii_case(host)) {
+        let meant = |host: &String| match text.matches('/').count() {
+            1 => format!("`{host}/{text}`"),
+            _ => format!("`{}`", text.replacen(named, host, 1)),
+        };
+        let spoken_with = hosts.iter().map(|host| format!("`{host}`")).collect::<Vec<_>>().join(" or ");
+        let message = format!("{} is not on {spoken_with}, which this server speaks with", quoted(text));
+        let meant = hosts.iter().map(meant).collect::<Vec<_>>().join(" or ");
+        faults.add_help(&node.place, message, format!("did you mean {meant}?"));
         return None;
     }
     checked(node, wanted, faults, |text| {

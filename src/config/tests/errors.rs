@@ -166,7 +166,7 @@ fn a_server_without_a_forge_is_told_what_to_set() {
 
     error: `github` is missing
      --> the environment
-      = set TERRAPLANE_GITHUB__WEBHOOK_SECRET, and TERRAPLANE_GITHUB__TOKEN or ..__APP_ID and ..__PRIVATE_KEY; or the same below `github:` in the file
+      = set TERRAPLANE_GITHUB__WEBHOOK_SECRET, and TERRAPLANE_GITHUB__TOKEN or ..__APP_ID and ..__PRIVATE_KEY; or the same below `github:` in the file. Other forges are `gitlab` and `gitea` (Forgejo too), with `url`, `webhook_secret` and `token`
 
     2 errors
     "#);

@@ -37,8 +37,8 @@ fn a_short_file_gets_the_documented_defaults() {
     assert_eq!(config.data_dir, Path::new("/var/lib/terraplane"));
     assert_eq!(config.database.url().expose_secret(), "sqlite:/var/lib/terraplane/terraplane.db");
     assert_eq!(config.encryption_key_path(), Path::new("/var/lib/terraplane/key"));
-    assert_eq!(config.github.api_url.as_str(), "https://api.github.com/");
-    assert_eq!(config.github.host(), "github.com");
+    assert_eq!(config.forges.github.as_ref().unwrap().api_url.as_str(), "https://api.github.com/");
+    assert_eq!(config.forges.github.as_ref().unwrap().host(), "github.com");
     assert_eq!(config.sandbox.require, Level::Reduced);
     assert_eq!(config.sandbox.users, 900_000..900_064);
     assert_eq!(config.concurrency.runs.get(), 4);
@@ -54,7 +54,7 @@ fn the_documentation_names_every_key() {
     let documentation = include_str!("../../../docs/configuration.md");
     let level = "nokeyofours: 1";
     let below = |key: &str| format!("{key}: {{{level}}}\n");
-    let levels: String = ["github", "sandbox", "concurrency", "terraform", "commands"].map(below).concat();
+    let levels: String = ["github", "gitea", "sandbox", "concurrency", "terraform", "commands"].map(below).concat();
     let layer = format!("{{{level}, projects: [{{{level}}}], rules: [{{{level}}}]}}");
     let repos = format!("repos: [{{{level}, env: [{{{level}}}], modules: {{{level}}}, enforce: {layer}}}]\n");
     let errors = Server::file(&format!("{level}\n{levels}{repos}")).errors();
@@ -77,7 +77,7 @@ fn the_example_files_are_valid() {
         .variable("TERRAPLANE_ENCRYPTION_KEY", &"k".repeat(32))
         .variable("TERRAPLANE_GITHUB__PRIVATE_KEY", PEM);
     let config = server.load();
-    assert!(matches!(config.github.auth, GithubAuth::App { app_id: 12345, .. }));
+    assert!(matches!(config.forges.github.as_ref().unwrap().auth, GithubAuth::App { app_id: 12345, .. }));
     assert!(config.policy(&repo_name("github.com/acme/infra-prod")).is_some());
     repo(include_str!("../../../examples/terraplane.yaml"));
 }
@@ -117,8 +117,8 @@ fn every_key_can_be_set_by_environment_alone() {
     assert_eq!(config.link("/runs/1"), "http://localhost:4141/base/runs/1");
     assert_eq!(config.name, "tp-staging");
     assert!(matches!(config.database, Database::Postgres(_)));
-    assert!(matches!(config.github.auth, GithubAuth::App { app_id: 7, .. }));
-    assert_eq!(config.github.host(), "127.0.0.1:8080");
+    assert!(matches!(config.forges.github.as_ref().unwrap().auth, GithubAuth::App { app_id: 7, .. }));
+    assert_eq!(config.forges.github.as_ref().unwrap().host(), "127.0.0.1:8080");
     assert_eq!(config.sandbox.require, Level::Off);
     assert_eq!(config.concurrency.runs.get(), 2);
     assert_eq!(config.terraform.binaries, [Path::new("/opt/terraform"), Path::new("/opt/tofu")]);
@@ -240,8 +240,8 @@ repos:
     std::fs::create_dir(server.directory.path().join("secrets")).unwrap();
     let server = server.beside("secrets/hook", "hook-hunter2\n").variable("TOKEN", "token-hunter2");
     let config = server.load();
-    assert_eq!(config.github.webhook_secret.expose_secret(), "hook-hunter2");
-    let GithubAuth::Token(token) = &config.github.auth else { panic!("an App") };
+    assert_eq!(config.forges.github.as_ref().unwrap().webhook_secret.expose_secret(), "hook-hunter2");
+    let GithubAuth::Token(token) = &config.forges.github.as_ref().unwrap().auth else { panic!("an App") };
     assert_eq!(token.expose_secret(), "token-hunter2");
     let printed = format!("{config:?}");
     assert!(!printed.contains("hunter2") && !printed.contains("literal-value"), "{printed}");
@@ -310,6 +310,66 @@ repos:
 
     6 errors
     "#);
+}
+
+#[test]
+fn several_forges_are_served_side_by_side_and_named_by_their_hosts() {
+    let gitea = "gitea: {url: https://git.acme.example/forge, webhook_secret: env:HOOK, token: env:TOKEN}\n";
+    let repos = "repos: [{match: github.com/acme/infra}, {match: git.acme.example/acme/infra}]\n";
+    let config = Server::with(&format!("{gitea}{repos}")).load();
+    assert_eq!(config.forges.hosts(), ["github.com", "git.acme.example"]);
+    for repo in ["github.com/acme/infra", "git.acme.example/acme/infra"] {
+        assert!(config.policy(&repo_name(repo)).is_some(), "{repo}");
+    }
+    let elsewhere = Server::with(&format!("{gitea}repos: [{{match: git.other.example/acme/infra}}]\n"));
+    assert!(
+        elsewhere.errors().contains("did you mean `github.com/acme/infra` or `git.acme.example/acme/infra`?"),
+        "{}",
+        elsewhere.errors()
+    );
+}
+
+#[test]
+fn a_forge_alone_is_enough_and_may_come_from_the_environment() {
+    let config = Server::file("url: https://t.example\n")
+        .variable("TERRAPLANE_GITEA__URL", "http://127.0.0.1:3000")
+        .variable("TERRAPLANE_GITEA__WEBHOOK_SECRET", "hook")
+        .variable("TERRAPLANE_GITEA__TOKEN", "token")
+        .load();
+    assert!(config.forges.github.is_none());
+    let gitea = config.forges.gitea.as_ref().unwrap();
+    assert_eq!((gitea.host().as_str(), gitea.token.expose_secret()), ("127.0.0.1:3000", "token"));
+}
+
+#[test]
+fn what_a_forge_lacks_is_named_and_two_on_one_host_are_refused() {
+    let bare = Server::file("url: https://t.example\ngitea: {tokn: env:T}\n").variable("T", "t");
+    insta::assert_snapshot!(bare.errors(), @r"
+    error: `url` is missing in `gitea`
+     --> server.yaml:2:1
+      |
+    2 | gitea: {tokn: [hidden]}
+      | ^^^^^
+      = it is the address of its pages: `https://git.example.com`
+
+    error: `webhook_secret` is missing in `gitea`
+     --> server.yaml:2:1
+      |
+    2 | gitea: {tokn: [hidden]}
+      | ^^^^^
+      = it is the secret that the forge signs webhooks with: `env:NAME` or `file:PATH`
+
+    error: unknown key `tokn` in `gitea`
+     --> server.yaml:2:9
+      |
+    2 | gitea: {tokn: [hidden]}
+      |         ^^^^
+      = did you mean `token`?
+
+    3 errors
+    ");
+    let twice = Server::with("gitea: {url: https://github.com, webhook_secret: env:HOOK, token: env:TOKEN}\n");
+    assert!(twice.errors().contains("two forges are on `github.com`"), "{}", twice.errors());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The App and its installations. Only a JWT opens these.
 
 use super::error::{ApiError, object};
-use crate::demo::payload::time;
+use super::payload::time;
 use crate::demo::state::Repo;
 use crate::demo::world::{
     World,

@@ -1,8 +1,8 @@
 //! Comments and reactions. On GitHub they belong to the issue that every pull request is.
 
 use super::error::{ApiError, object, required};
-use super::{Paging, visible};
-use crate::demo::world::{LONGEST_COMMENT, World, accounts::Caller};
+use super::{LONGEST_COMMENT, Paging, shapes, visible};
+use crate::demo::world::{World, accounts::Caller};
 use crate::domain::pull::Role;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
@@ -24,7 +24,7 @@ pub(super) async fn list(
     let all = world.read(|state| {
         let repo = visible(state, &caller, &owner, &name)?;
         let pull = repo.pulls.get(&number).ok_or_else(ApiError::not_found)?;
-        Ok::<_, ApiError>(pull.comments.iter().map(|c| world.shapes().comment(state, repo, number, c)).collect())
+        Ok::<_, ApiError>(pull.comments.iter().map(|c| shapes(&world).comment(state, repo, number, c)).collect())
     })?;
     Ok(paging.page(&world, &uri, all))
 }
@@ -89,7 +89,7 @@ pub(super) async fn react(
         return Err(ApiError::invalid("Reaction", "content", "invalid", "content is not a reaction"));
     }
     let (reaction, new) = world.react(&path, id, caller.login(), content)?;
-    let shape = world.read(|state| world.shapes().reaction(state, &reaction));
+    let shape = world.read(|state| shapes(&world).reaction(state, &reaction));
     Ok((if new { StatusCode::CREATED } else { StatusCode::OK }, Json(shape)).into_response())
 }
 
@@ -110,6 +110,6 @@ fn shape(world: &World, path: &str, id: u64) -> Result<Value, ApiError> {
     world.read(|state| {
         let repo = state.repo(path).ok_or_else(ApiError::not_found)?;
         let (number, comment) = repo.comment(id).ok_or_else(ApiError::not_found)?;
-        Ok(world.shapes().comment(state, repo, number, comment))
+        Ok(shapes(world).comment(state, repo, number, comment))
     })
 }

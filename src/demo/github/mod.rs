@@ -7,12 +7,15 @@
 mod apps;
 mod comments;
 mod error;
+pub(super) mod news;
+mod payload;
 mod pulls;
 mod repos;
 mod statuses;
-mod troubles;
+pub(super) mod troubles;
 
 use super::state::{Repo, State as WorldState};
+use super::troubles::meet;
 use super::world::{World, accounts::Caller};
 use crate::domain::pull::Role;
 use axum::Router;
@@ -22,8 +25,19 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, patch, post};
 use error::ApiError;
+use payload::Shapes;
 use serde::Deserialize;
 use serde_json::Value;
+
+/// Where the API is, as on GitHub Enterprise Server.
+pub(super) const API: &str = "/api/v3";
+
+/// GitHub's limit for the text of a comment, in characters.
+pub(super) const LONGEST_COMMENT: usize = 65_536;
+
+fn shapes(world: &World) -> Shapes {
+    Shapes { url: world.origin().to_owned() }
+}
 
 pub(super) fn router(world: &World) -> Router<World> {
     Router::new()
@@ -44,7 +58,7 @@ pub(super) fn router(world: &World) -> Router<World> {
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::not_found())
         .layer(middleware::from_fn_with_state(world.own(), authenticate))
-        .layer(middleware::from_fn_with_state(world.own(), troubles::meet))
+        .layer(middleware::from_fn_with_state(world.own(), meet))
 }
 
 /// Finds out who calls, or refuses.

@@ -1,7 +1,7 @@
 //! Pull requests and their reviews.
 
 use super::error::ApiError;
-use super::{Paging, visible};
+use super::{Paging, shapes, visible};
 use crate::demo::world::{World, accounts::Caller};
 use axum::extract::{Path, Query, State};
 use axum::http::Uri;
@@ -31,7 +31,7 @@ pub(super) async fn list(
         let pulls = repo.pulls.values().rev();
         let pulls = pulls.filter(|p| wanted == "all" || p.is_open() == (wanted == "open"));
         let pulls = pulls.filter(|p| filter.base.as_ref().is_none_or(|base| base == &p.base_branch));
-        let shapes = pulls.map(|pull| world.shapes().short_pull(state, repo, pull));
+        let shapes = pulls.map(|pull| shapes(&world).short_pull(state, repo, pull));
         Ok::<_, ApiError>(shapes.collect())
     })?;
     Ok(paging.page(&world, &uri, all))
@@ -46,7 +46,7 @@ pub(super) async fn pull(
     world.change(|state| {
         let repo = visible(state, &caller, &owner, &name)?;
         let pull = repo.pulls.get(&number).ok_or_else(ApiError::not_found)?;
-        let shape = world.shapes().pull(state, repo, pull);
+        let shape = shapes(&world).pull(state, repo, pull);
         let path = repo.path.clone();
         // Asking is what makes GitHub compute it.
         if let Some(pull) = state.pull_mut(&path, number) {
@@ -67,7 +67,7 @@ pub(super) async fn reviews(
     let all = world.read(|state| {
         let repo = visible(state, &caller, &owner, &name)?;
         let pull = repo.pulls.get(&number).ok_or_else(ApiError::not_found)?;
-        Ok::<_, ApiError>(pull.reviews.iter().map(|r| world.shapes().review(state, repo, number, r)).collect())
+        Ok::<_, ApiError>(pull.reviews.iter().map(|r| shapes(&world).review(state, repo, number, r)).collect())
     })?;
     Ok(paging.page(&world, &uri, all))
 }

@@ -1,8 +1,8 @@
 //! Accounts, repositories, and what somebody may do in them.
 
 use super::error::ApiError;
-use super::{visible, writable};
-use crate::demo::payload::permission as coarse;
+use super::payload::permission as coarse;
+use super::{shapes, visible, writable};
 use crate::demo::world::{World, accounts::Caller};
 use crate::domain::pull::Role;
 use axum::extract::{Path, State};
@@ -17,7 +17,7 @@ pub(super) async fn user(
     let Caller::User { login } = caller else {
         return Err(ApiError::forbidden("Resource not accessible by integration"));
     };
-    Ok(Json(world.read(|state| world.shapes().login(state, &login))))
+    Ok(Json(world.read(|state| shapes(&world).login(state, &login))))
 }
 
 /// `GET /repos/{owner}/{repo}`
@@ -28,7 +28,7 @@ pub(super) async fn repo(
 ) -> Result<Json<Value>, ApiError> {
     world.read(|state| {
         let repo = visible(state, &caller, &owner, &name)?;
-        let mut shape = world.shapes().repo(repo);
+        let mut shape = shapes(&world).repo(repo);
         let role = repo.role(caller.login());
         shape["permissions"] = json!({
             "admin": role >= Role::Admin,
@@ -56,7 +56,7 @@ pub(super) async fn permission(
         Ok(Json(json!({
             "permission": coarse(role),
             "role_name": role.as_str(),
-            "user": world.shapes().user(user),
+            "user": shapes(&world).user(user),
         })))
     })
 }

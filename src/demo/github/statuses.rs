@@ -1,7 +1,7 @@
 //! Commit statuses.
 
 use super::error::{ApiError, object, optional, required};
-use super::{visible, writable};
+use super::{shapes, visible, writable};
 use crate::demo::world::{World, accounts::Caller};
 use crate::domain::id::Sha;
 use axum::body::Bytes;
@@ -59,7 +59,7 @@ pub(super) async fn create(
     }
     let new = (context.to_owned(), state.to_owned(), description.map(str::to_owned), target_url.map(str::to_owned));
     let status = world.put_status(&path, &commit, new, caller.login()).ok_or_else(ApiError::not_found)?;
-    let shape = world.read(|state| world.shapes().status(state, &status));
+    let shape = world.read(|state| shapes(&world).status(state, &status));
     Ok((StatusCode::CREATED, Json(shape)).into_response())
 }
 
@@ -87,8 +87,8 @@ pub(super) async fn combined(
             "state": whole,
             "sha": sha,
             "total_count": statuses.len(),
-            "statuses": statuses.iter().map(|s| world.shapes().status(state, s)).collect::<Vec<_>>(),
-            "repository": world.shapes().repo(repo),
+            "statuses": statuses.iter().map(|s| shapes(&world).status(state, s)).collect::<Vec<_>>(),
+            "repository": shapes(&world).repo(repo),
         })))
     })
 }

@@ -37,7 +37,7 @@ pub(super) async fn act(
         _ => Err(WorldError::NoSuch(format!("action `{action}`"))),
     };
     match done {
-        Ok(()) => Redirect::to(&format!("/{repo}/pull/{number}#talk")).into_response(),
+        Ok(()) => Redirect::to(&format!("{}#talk", world.pull_path(&repo, number))).into_response(),
         Err(WorldError::Refused(why)) => message(StatusCode::UNPROCESSABLE_ENTITY, &why),
         Err(error @ WorldError::NoSuch(_)) => message(StatusCode::NOT_FOUND, &error.to_string()),
         Err(error) => {

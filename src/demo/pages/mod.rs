@@ -7,6 +7,7 @@ mod actions;
 mod changes;
 mod pull;
 
+use super::face::Face;
 use super::world::World;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -35,13 +36,14 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine
 });
 
-pub(super) fn router() -> Router<World> {
+pub(super) fn router(face: Face) -> Router<World> {
+    let pull = format!("/{{owner}}/{{repo}}/{}/{{number}}", face.pull_segment());
     Router::new()
         .route("/", get(list))
         .route("/{owner}/{repo}", get(list))
-        .route("/{owner}/{repo}/pull/{number}", get(pull::whole))
-        .route("/{owner}/{repo}/pull/{number}/now", get(pull::now))
-        .route("/{owner}/{repo}/pull/{number}/{action}", post(actions::act))
+        .route(&pull, get(pull::whole))
+        .route(&format!("{pull}/now"), get(pull::now))
+        .route(&format!("{pull}/{{action}}"), post(actions::act))
         .route("/-/demo.css", get(async || asset("text/css", include_str!("../../../templates/demo/demo.css"))))
         .route("/-/demo.js", get(async || asset("text/javascript", include_str!("../../../templates/demo/demo.js"))))
         .fallback(async || message(StatusCode::NOT_FOUND, "There is nothing here."))

@@ -3,7 +3,6 @@
 use super::changes::{self, ChangedFile};
 use super::{message, page};
 use crate::demo::markdown;
-use crate::demo::payload::mergeable_state;
 use crate::demo::state::{Phase, Pull, Repo, ReviewState, State as WorldState, Status};
 use crate::demo::world::{World, now as clock};
 use crate::domain::id::{Sha, Timestamp};
@@ -155,7 +154,7 @@ fn view(world: &World, state: &WorldState, repo: &Repo, pull: &Pull) -> Value {
         viewer_writes => repo.role(&viewer) >= Role::Write,
         viewer_wrote => pull.author == viewer,
         repo => repo.path.clone(),
-        action => format!("/{}/pull/{}", repo.path, pull.number),
+        action => world.pull_path(&repo.path, pull.number),
         number => pull.number,
         title => pull.title.clone(),
         author => pull.author.clone(),
@@ -171,7 +170,7 @@ fn view(world: &World, state: &WorldState, repo: &Repo, pull: &Pull) -> Value {
         checks => checks(repo, &pull.head),
         merge_checks => merged.map(|commit| checks(repo, commit)),
         merge_commit => merged.map(Sha::short),
-        mergeable => mergeable_state(repo, pull),
+        mergeable => repo.mergeable_state(pull),
         approved => pull.reviews.iter().any(|r| r.state == ReviewState::Approved && r.commit == pull.head),
         ready => pull.ready.front().map(|c| context! { author => c.author.clone(), message => c.message.clone() }),
         troubles => state.troubles.len(),

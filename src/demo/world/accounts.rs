@@ -101,7 +101,7 @@ impl Accounts {
     fn grant(&self, prefix: &str, caller: Caller, expires: Option<Timestamp>) -> SecretString {
         let mut random = [0; 20];
         aws_lc_rs::rand::fill(&mut random).expect("the system gives randomness");
-        let token = format!("{prefix}_{}", hex::encode(random));
+        let token = format!("{prefix}{}", hex::encode(random));
         lock(&self.tokens).insert(token.clone(), Grant { caller, expires });
         token.into()
     }
@@ -151,7 +151,7 @@ impl World {
     /// A personal token, which lives for ever.
     #[must_use]
     pub fn token_of(&self, login: &str) -> SecretString {
-        self.accounts().grant("ghp", Caller::User { login: login.into() }, None)
+        self.accounts().grant(self.face().token_prefix(), Caller::User { login: login.into() }, None)
     }
 
     /// A personal token of the server's own account.
@@ -176,7 +176,7 @@ impl World {
     pub(in crate::demo) fn installation_token(&self, id: u64) -> (SecretString, Timestamp) {
         let expires = now().plus_ms(TOKEN_LIFE_MS);
         let caller = Caller::Installation { id, login: self.app_login() };
-        (self.accounts().grant("ghs", caller, Some(expires)), expires)
+        (self.accounts().grant("ghs_", caller, Some(expires)), expires)
     }
 
     /// Ends every installation token, as GitHub may at any time.

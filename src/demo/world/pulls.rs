@@ -2,11 +2,10 @@
 
 use super::{World, WorldError, now};
 use crate::demo::git::Meta;
-use crate::demo::payload::mergeable_state;
+use crate::demo::news::{News, PullNews};
 use crate::demo::state::{Change, MergeMethod, Phase, Pull, Repo, State};
 use crate::domain::id::Sha;
 use crate::domain::pull::Role;
-use serde_json::{Value, json};
 use std::collections::VecDeque;
 
 /// What a pull request is opened with. The head branch must exist.
@@ -107,38 +106,12 @@ impl World {
             self.refresh(base, *number).await?;
         }
         if pushed {
-            let payload = self.read(|state| self.push_payload(state, repo, branch, before, after, by));
-            self.emit("push", &payload);
+            self.tell(News::Push { repo, branch, before, after, by });
         }
         for (base, number, _) in concerned.iter().filter(|(_, _, head)| *head) {
-            let more = json!({ "before": before, "after": after });
-            self.emit_pull(base, *number, "synchronize", by, more);
+            self.tell_pull(base, *number, PullNews::Pushed { before, after }, by);
         }
         Ok(())
-    }
-
-    fn push_payload(
-        &self,
-        state: &State,
-        repo: &str,
-        branch: &str,
-        before: Option<&Sha>,
-        after: &Sha,
-        by: &str,
-    ) -> Value {
-        json!({
-            "ref": format!("refs/heads/{branch}"),
-            "before": before.map_or("0".repeat(40), ToString::to_string),
-            "after": after,
-            "created": before.is_none(),
-            "deleted": false,
-            "forced": false,
-            "commits": [],
-            "head_commit": { "id": after },
-            "pusher": { "name": by },
-            "repository": state.repo(repo).map(|r| self.shapes().repo(r)),
-            "sender": self.shapes().login(state, by),
-        })
     }
 
     /// Brings a pull request's refs and its mergeability up to its head and base, as GitHub does in the background.
@@ -148,10 +121,10 @@ impl World {
             let base = the_repo(state, repo)?.branches.get(&pull.base_branch).cloned();
             Ok::<_, WorldError>((pull.head_repo.clone(), pull.head.clone(), base.unwrap_or_else(|| pull.base.clone())))
         })?;
-        let (head_ref, merge_ref) = (format!("refs/pull/{number}/head"), format!("refs/pull/{number}/merge"));
+        let (head_ref, merge_ref) = self.face().refs(number);
         self.git().bring(head_repo.as_deref().unwrap_or(repo), &head, repo, &head_ref).await?;
         let message = format!("Merge {head} into {base}");
-        let meta = Meta { author: "GitHub", message: &message, at: now() };
+        let meta = Meta { author: self.face().kind().name(), message: &message, at: now() };
         let merged = self.git().merge(repo, MergeMethod::Merge, &base, &head, meta).await?;
         match &merged {
             Some(commit) => self.git().set_ref(repo, &merge_ref, commit).await?,
@@ -208,14 +181,14 @@ impl World {
             Ok::<_, WorldError>(number)
         })?;
         self.refresh(repo, number).await?;
-        self.emit_pull(repo, number, "opened", &new.author, json!({}));
+        self.tell_pull(repo, number, PullNews::Opened, &new.author);
         Ok(number)
     }
 
     /// Merges with real git and returns the commit on the base branch.
     ///
     /// # Errors
-    /// As GitHub refuses it: not open, a draft, a conflict, a required status that is no success, or somebody who may
+    /// As forges refuse it: not open, a draft, a conflict, a required status that is no success, or somebody who may
     /// not write.
     pub async fn merge(&self, repo: &str, number: u64, by: &str, method: MergeMethod) -> Result<Sha, WorldError> {
         let _moving = self.moving().await;
@@ -241,7 +214,7 @@ impl World {
         self.update_pull(repo, number, |pull| {
             pull.phase = Phase::Merged { commit: commit.clone(), by: by.into(), at: now() };
         })?;
-        self.emit_pull(repo, number, "closed", by, json!({}));
+        self.tell_pull(repo, number, PullNews::Merged, by);
         self.moved(repo, &pull.base_branch, Some(&before), &commit, by).await?;
         Ok(commit)
     }
@@ -256,7 +229,7 @@ impl World {
             pull.phase = if open { Phase::Closed { at: now() } } else { pull.phase.clone() };
             open.then_some(()).ok_or_else(|| WorldError::Refused("the pull request is not open".into()))
         })??;
-        self.emit_pull(repo, number, "closed", by, json!({}));
+        self.tell_pull(repo, number, PullNews::Closed, by);
         Ok(())
     }
 
@@ -280,7 +253,7 @@ impl World {
             Ok(())
         })?;
         self.refresh(repo, number).await?;
-        self.emit_pull(repo, number, "reopened", by, json!({}));
+        self.tell_pull(repo, number, PullNews::Reopened, by);
         Ok(())
     }
 
@@ -295,8 +268,7 @@ impl World {
             (std::mem::replace(&mut pull.base_branch, base.into()), std::mem::replace(&mut pull.base, tip))
         })?;
         self.refresh(repo, number).await?;
-        let changes = json!({ "changes": { "base": { "ref": { "from": old }, "sha": { "from": old_tip } } } });
-        self.emit_pull(repo, number, "edited", by, changes);
+        self.tell_pull(repo, number, PullNews::Retargeted { from: &old, from_tip: &old_tip }, by);
         Ok(())
     }
 
@@ -304,7 +276,7 @@ impl World {
     /// When there is no such pull request.
     pub fn retitle(&self, repo: &str, number: u64, title: &str, by: &str) -> Result<(), WorldError> {
         let old = self.update_pull(repo, number, |pull| std::mem::replace(&mut pull.title, title.into()))?;
-        self.emit_pull(repo, number, "edited", by, json!({ "changes": { "title": { "from": old } } }));
+        self.tell_pull(repo, number, PullNews::Retitled { from: &old }, by);
         Ok(())
     }
 
@@ -314,8 +286,7 @@ impl World {
     /// When there is no such pull request.
     pub fn set_draft(&self, repo: &str, number: u64, draft: bool, by: &str) -> Result<(), WorldError> {
         self.update_pull(repo, number, |pull| pull.draft = draft)?;
-        let action = if draft { "converted_to_draft" } else { "ready_for_review" };
-        self.emit_pull(repo, number, action, by, json!({}));
+        self.tell_pull(repo, number, if draft { PullNews::MadeDraft } else { PullNews::MadeReady }, by);
         Ok(())
     }
 
@@ -346,26 +317,8 @@ impl World {
         })
     }
 
-    /// Sends a `pull_request` webhook about how it is now, with more fields beside the usual ones.
-    fn emit_pull(&self, repo: &str, number: u64, action: &str, by: &str, more: Value) {
-        let payload = self.read(|state| {
-            let (repo, pull) = (state.repo(repo)?, state.pull(repo, number)?);
-            let mut payload = json!({
-                "action": action,
-                "number": number,
-                "pull_request": self.shapes().pull(state, repo, pull),
-                "repository": self.shapes().repo(repo),
-                "sender": self.shapes().login(state, by),
-                "installation": state.installation(repo).map(|id| json!({ "id": id, "node_id": "" })),
-            });
-            if let (Some(payload), Value::Object(more)) = (payload.as_object_mut(), more) {
-                payload.extend(more);
-            }
-            Some(payload)
-        });
-        if let Some(payload) = payload {
-            self.emit("pull_request", &payload);
-        }
+    fn tell_pull(&self, repo: &str, number: u64, what: PullNews<'_>, by: &str) {
+        self.tell(News::Pull { repo, number, what, by });
     }
 }
 
@@ -377,7 +330,7 @@ fn may_merge(repo: &Repo, pull: &Pull, by: &str) -> Result<(), WorldError> {
     if !pull.is_open() {
         return refused("Pull Request is not open");
     }
-    match mergeable_state(repo, pull) {
+    match repo.mergeable_state(pull) {
         "draft" => refused("Pull Request is still a draft"),
         "dirty" => refused("Pull Request has merge conflicts"),
         "blocked" => refused("Required status checks are not all a success"),

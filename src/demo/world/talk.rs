@@ -2,13 +2,10 @@
 
 use super::pulls::{the_pull, the_repo};
 use super::{World, WorldError, now};
+use crate::demo::news::{CommentNews, News, ReviewNews};
 use crate::demo::state::{Comment, Reaction, Review, ReviewState, State, Status};
 use crate::domain::id::Sha;
 use crate::domain::pull::Role;
-use serde_json::{Value, json};
-
-/// GitHub's limit for the text of a comment, in characters.
-pub const LONGEST_COMMENT: usize = 65_536;
 
 impl World {
     /// Writes a comment and returns its number.
@@ -16,7 +13,7 @@ impl World {
     /// # Errors
     /// When there is no such pull request, or the text is empty or too long.
     pub fn comment(&self, repo: &str, number: u64, by: &str, body: &str) -> Result<u64, WorldError> {
-        checked(body)?;
+        self.checked(body)?;
         let id = self.change(|state| {
             state.add_user(by, false);
             let id = state.next_id();
@@ -37,14 +34,14 @@ impl World {
             }
             Ok::<_, WorldError>(id)
         })?;
-        self.emit_comment(repo, id, "created", by, json!({}));
+        self.tell(News::Comment { repo, id, what: CommentNews::Created, by });
         Ok(id)
     }
 
     /// # Errors
     /// When there is no such comment, or the text is empty or too long.
     pub fn edit_comment(&self, repo: &str, id: u64, by: &str, body: &str) -> Result<(), WorldError> {
-        checked(body)?;
+        self.checked(body)?;
         let old = self.change(|state| {
             let comment = comment_mut(state, repo, id).ok_or_else(|| no_comment(id))?;
             comment.updated_at = now();
@@ -52,21 +49,21 @@ impl World {
             comment.earlier.push(old.clone());
             Ok::<_, WorldError>(old)
         })?;
-        self.emit_comment(repo, id, "edited", by, json!({ "changes": { "body": { "from": old } } }));
+        self.tell(News::Comment { repo, id, what: CommentNews::Edited { from: &old }, by });
         Ok(())
     }
 
     /// # Errors
     /// When there is no such comment.
     pub fn delete_comment(&self, repo: &str, id: u64, by: &str) -> Result<(), WorldError> {
-        let payload = self.read(|state| self.comment_payload(state, repo, id, "deleted", by));
-        let payload = payload.ok_or_else(|| no_comment(id))?;
+        self.read(|state| state.repo(repo)?.comment(id).map(drop)).ok_or_else(|| no_comment(id))?;
+        let due = self.webhooks(News::Comment { repo, id, what: CommentNews::Deleted, by });
         self.change(|state| {
             if let Some(repo) = state.repo_mut(repo) {
                 repo.pulls.values_mut().for_each(|pull| pull.comments.retain(|c| c.id != id));
             }
         });
-        self.emit("issue_comment", &payload);
+        self.emit(due);
         Ok(())
     }
 
@@ -112,7 +109,7 @@ impl World {
             }
             Ok(id)
         })?;
-        self.emit_review(repo, number, id, "submitted", by);
+        self.tell(News::Review { repo, number, id, what: ReviewNews::Submitted, by });
         Ok(id)
     }
 
@@ -125,7 +122,7 @@ impl World {
             review.state = ReviewState::Dismissed;
             Ok::<_, WorldError>(())
         })??;
-        self.emit_review(repo, number, id, "dismissed", by);
+        self.tell(News::Review { repo, number, id, what: ReviewNews::Dismissed, by });
         Ok(())
     }
 
@@ -161,58 +158,15 @@ impl World {
         self.read(|state| the_repo(state, repo).is_ok_and(|r| r.role(login) >= role))
     }
 
-    fn emit_comment(&self, repo: &str, id: u64, action: &str, by: &str, more: Value) {
-        if let Some(mut payload) = self.read(|state| self.comment_payload(state, repo, id, action, by)) {
-            if let (Some(payload), Value::Object(more)) = (payload.as_object_mut(), more) {
-                payload.extend(more);
-            }
-            self.emit("issue_comment", &payload);
+    fn checked(&self, body: &str) -> Result<(), WorldError> {
+        let longest = self.face().longest_comment();
+        if body.trim().is_empty() {
+            Err(WorldError::Refused("Body can not be blank".into()))
+        } else if body.chars().count() > longest {
+            Err(WorldError::Refused(format!("Body is too long (maximum is {longest} characters)")))
+        } else {
+            Ok(())
         }
-    }
-
-    fn comment_payload(&self, state: &State, repo: &str, id: u64, action: &str, by: &str) -> Option<Value> {
-        let repo = state.repo(repo)?;
-        let (number, comment) = repo.comment(id)?;
-        Some(json!({
-            "action": action,
-            "issue": self.shapes().issue(state, repo, repo.pulls.get(&number)?),
-            "comment": self.shapes().comment(state, repo, number, comment),
-            "repository": self.shapes().repo(repo),
-            "sender": self.shapes().login(state, by),
-            "installation": state.installation(repo).map(|id| json!({ "id": id, "node_id": "" })),
-        }))
-    }
-
-    fn emit_review(&self, repo: &str, number: u64, id: u64, action: &str, by: &str) {
-        let payload = self.read(|state| {
-            let repo = state.repo(repo)?;
-            let pull = repo.pulls.get(&number)?;
-            let review = pull.reviews.iter().find(|r| r.id == id)?;
-            let mut shape = self.shapes().review(state, repo, number, review);
-            // The one difference between the API and webhooks.
-            shape["state"] = review.state.as_str().to_lowercase().into();
-            Some(json!({
-                "action": action,
-                "review": shape,
-                "pull_request": self.shapes().short_pull(state, repo, pull),
-                "repository": self.shapes().repo(repo),
-                "sender": self.shapes().login(state, by),
-                "installation": state.installation(repo).map(|id| json!({ "id": id, "node_id": "" })),
-            }))
-        });
-        if let Some(payload) = payload {
-            self.emit("pull_request_review", &payload);
-        }
-    }
-}
-
-fn checked(body: &str) -> Result<(), WorldError> {
-    if body.trim().is_empty() {
-        Err(WorldError::Refused("Body can not be blank".into()))
-    } else if body.chars().count() > LONGEST_COMMENT {
-        Err(WorldError::Refused(format!("Body is too long (maximum is {LONGEST_COMMENT} characters)")))
-    } else {
-        Ok(())
     }
 }
 

@@ -6,9 +6,9 @@
 
 use super::client::{Repeat, Request, endpoint, now, repeat_if_harmless};
 use super::{failure, payload};
-use crate::domain::id::{RepoName, Timestamp};
+use crate::domain::id::{ForgeKind, RepoName, Timestamp};
 use crate::forge::retry::Patience;
-use crate::forge::{ForgeError, ForgeErrorKind, SetupError};
+use crate::forge::{ForgeError, ForgeErrorKind, SetupError, address};
 use http::Method;
 use octocrab::Octocrab;
 use octocrab::models::AppId;
@@ -99,11 +99,11 @@ impl Auth {
             .add_retry_config(RetryConfig::None)
             .set_connect_timeout(Some(CONNECT_TIMEOUT))
             .base_uri(base.as_str())
-            .map_err(|_| SetupError::Address { url: base.to_string(), why: "it is not an address" })?;
+            .map_err(|_| SetupError::Address { url: base.to_string(), why: "it is not an address".to_owned() })?;
         let https = |error: octocrab::Error| SetupError::Https(failure::causes(&error));
         match auth {
             GithubAuth::Token(token) => {
-                check_token(token.expose_secret())?;
+                address::check_token(ForgeKind::Github, token)?;
                 let crab = builder.build().and_then(|crab| crab.user_access_token(token.clone())).map_err(https)?;
                 Ok(Self::Token(Arc::new(Session { crab, token: Some(token.clone()), expires_at: None })))
             }
@@ -242,16 +242,5 @@ impl Installation {
         let session = Arc::new(Session { crab, token: Some(answer.token), expires_at: Some(expires_at) });
         *held = Some(session.clone());
         Ok(session)
-    }
-}
-
-/// A token goes into a header: what can't be in one is a mistake in the configuration, often a line break.
-fn check_token(token: &str) -> Result<(), SetupError> {
-    if token.is_empty() {
-        Err(SetupError::Token("empty"))
-    } else if token.chars().any(|c| c.is_whitespace() || c.is_control() || !c.is_ascii()) {
-        Err(SetupError::Token("not one word: it holds white space, a line break or a character that no token has"))
-    } else {
-        Ok(())
     }
 }

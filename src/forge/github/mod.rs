@@ -5,17 +5,18 @@ mod client;
 mod doctor;
 pub(super) mod event;
 mod failure;
+mod hook;
 mod payload;
 
 pub use auth::GithubAuth;
 
 use super::retry::Patience;
-use super::{CloneAccess, ForgeError, SetupError, Status};
-use crate::domain::event::Comment;
-use crate::domain::id::{Branch, CommentId, Login, PullId, RepoName, Sha};
+use super::{CloneAccess, ForgeError, SetupError, Status, address};
+use crate::domain::event::{Comment, Reaction};
+use crate::domain::id::{Branch, CommentId, Login, PullId, RepoName, Sha, TeamName};
 use crate::domain::pull::{Approval, Pull, Role};
 use auth::{Acting, Auth};
-use client::{Client, Request};
+use client::{Client, Repeat, Request};
 use serde::Deserialize;
 use serde_json::json;
 use std::fmt;
@@ -25,7 +26,7 @@ use tokio::sync::OnceCell;
 use url::{Host, Url};
 
 /// Characters in a comment, as GitHub counts them.
-const COMMENT_MAX: usize = 65_536;
+pub(super) const COMMENT_MAX: usize = 65_536;
 /// Characters in a status' description.
 const DESCRIPTION_MAX: usize = 140;
 
@@ -68,10 +69,7 @@ impl Github {
         let base = settings.api_url.clone();
         let web = web_address(&base)?;
         let auth = Auth::new(&settings.auth, &base)?;
-        let host = match (web.host_str(), web.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (host, _) => host.unwrap_or_default().to_owned(),
-        };
+        let host = address::host(&web);
         let client = Client { base, auth, patience };
         Ok(Self(Arc::new(Inner { client, web, host, me: OnceCell::new() })))
     }
@@ -181,11 +179,11 @@ impl Github {
         Ok(CommentId(created.id))
     }
 
-    pub(super) async fn edit_comment(&self, repo: &RepoName, id: CommentId, body: &str) -> Result<(), ForgeError> {
-        let doing = format!("editing comment {id} in {}", repo.path());
+    pub(super) async fn edit_comment(&self, pull: &PullId, id: CommentId, body: &str) -> Result<(), ForgeError> {
+        let doing = format!("editing comment {id} on {}", short(pull));
         fits(&doing, "comment", body, COMMENT_MAX)?;
-        let request = Request::patch(&doing, self.comment_path(repo, id)?, json!({ "body": body }));
-        self.0.client.send(Acting::In(repo), &request).await.map(drop)
+        let request = Request::patch(&doing, self.comment_path(&pull.repo, id)?, json!({ "body": body }));
+        self.0.client.send(Acting::In(&pull.repo), &request).await.map(drop)
     }
 
     pub(super) async fn find_comment(&self, pull: &PullId, marker: &str) -> Result<Option<CommentId>, ForgeError> {
@@ -205,17 +203,51 @@ impl Github {
         Ok(found)
     }
 
-    pub(super) async fn comment(&self, repo: &RepoName, id: CommentId) -> Result<Option<Comment>, ForgeError> {
-        let doing = format!("reading comment {id} in {}", repo.path());
-        let request = Request::get(&doing, self.comment_path(repo, id)?);
-        match self.0.client.json::<payload::IssueComment>(Acting::In(repo), &request).await {
+    pub(super) async fn comment(&self, pull: &PullId, id: CommentId) -> Result<Option<Comment>, ForgeError> {
+        let doing = format!("reading comment {id} on {}", short(pull));
+        let request = Request::get(&doing, self.comment_path(&pull.repo, id)?);
+        match self.0.client.json::<payload::IssueComment>(Acting::In(&pull.repo), &request).await {
             Ok(comment) => comment.into_comment().map(Some).map_err(|odd| failure::unreadable(&request, &odd)),
             Err(error) if matches!(error.status, Some(404 | 410)) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    pub(super) async fn set_status(&self, repo: &RepoName, sha: &Sha, status: &Status) -> Result<(), ForgeError> {
+    pub(super) async fn react(&self, pull: &PullId, id: CommentId, reaction: Reaction) -> Result<(), ForgeError> {
+        let doing = format!("reacting to comment {id} on {}", short(pull));
+        let content = match reaction {
+            Reaction::Seen => "eyes",
+            Reaction::Done => "+1",
+            Reaction::Failed => "confused",
+        };
+        let path = self.path(&pull.repo, &["issues", "comments", &id.to_string(), "reactions"])?;
+        // The same reaction again is the one that is there.
+        let request =
+            Request { repeat: Repeat::Harmless, ..Request::post(&doing, path, json!({ "content": content })) };
+        self.0.client.send(Acting::In(&pull.repo), &request).await.map(drop)
+    }
+
+    pub(super) async fn in_team(&self, repo: &RepoName, team: &TeamName, who: &Login) -> Result<bool, ForgeError> {
+        #[derive(Deserialize)]
+        struct Membership {
+            state: String,
+        }
+
+        self.is_ours(repo)?;
+        let (organisation, slug) = team.within(repo.owner());
+        let doing = format!("asking whether {who} is in the team {organisation}/{slug}");
+        let path = self.0.client.path(&["orgs", organisation, "teams", slug, "memberships", who.as_str()]);
+        let request = Request::get(&doing, path);
+        match self.0.client.json::<Membership>(Acting::In(repo), &request).await {
+            // The other one is `pending`: invited.
+            Ok(membership) => Ok(membership.state == "active"),
+            Err(error) if error.status == Some(404) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn set_status(&self, pull: &PullId, sha: &Sha, status: &Status) -> Result<(), ForgeError> {
+        let repo = &pull.repo;
         let doing = format!("setting the status `{}` on {} in {}", status.context, sha.short(), repo.path());
         fits(&doing, "description", &status.description, DESCRIPTION_MAX)?;
         let mut body = json!({
@@ -291,42 +323,16 @@ fn fits(doing: &str, what: &str, text: &str, max: usize) -> Result<(), ForgeErro
 /// Where people and git find what the API at `base` is about: `api.github.com` serves `github.com`, `api.NAME.ghe.com`
 /// serves `NAME.ghe.com`, and every other host serves itself.
 fn web_address(base: &Url) -> Result<Url, SetupError> {
-    let wrong = |why| SetupError::Address { url: without_credentials(base), why };
-    let host = base.host().ok_or_else(|| wrong("it has no host"))?;
-    let loopback = match &host {
-        Host::Domain(name) => *name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    };
-    match base.scheme() {
-        "https" => {}
-        "http" if loopback => {}
-        "http" => return Err(wrong("plain http is for loopback only: the token would travel readable")),
-        _ => return Err(wrong("it must begin with https://")),
-    }
-    if !base.username().is_empty() || base.password().is_some() {
-        return Err(wrong("it holds credentials; they belong in `token`, or in `app_id` and `private_key`"));
-    }
-    if base.query().is_some() || base.fragment().is_some() {
-        return Err(wrong("it must end with its path"));
-    }
+    address::check(base, "`token`, or in `app_id` and `private_key`")?;
     let mut web = base.clone();
     web.set_path("");
-    if let Host::Domain(name) = host
+    if let Some(Host::Domain(name)) = base.host()
         && let Some(rest) = name.strip_prefix("api.")
         && (rest == "github.com" || rest.ends_with(".ghe.com"))
     {
-        web.set_host(Some(rest)).map_err(|_| wrong("its host is not one"))?;
+        web.set_host(Some(rest)).expect("a part of a host's name is one");
     }
     Ok(web)
-}
-
-fn without_credentials(url: &Url) -> String {
-    let mut url = url.clone();
-    // Both fail only for addresses that can't hold any.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.to_string()
 }
 
 #[cfg(test)]

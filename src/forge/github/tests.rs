@@ -5,6 +5,8 @@ mod hub;
 use super::*;
 use crate::domain::id::{PullNumber, Timestamp};
 use crate::domain::pull::Phase;
+use crate::forge::Installed;
+use crate::forge::webhook::Proof;
 use crate::forge::{ForgeErrorKind, StatusState};
 use hub::{APP_KEY, Hub, INSTALLATION, PERSONAL_TOKEN, Reply, says};
 use secrecy::ExposeSecret as _;
@@ -181,14 +183,31 @@ mod reading {
     }
 
     #[tokio::test]
+    async fn a_team_is_asked_in_the_organisation_of_the_repository_or_in_the_one_that_is_named() {
+        let hub = Hub::start().await;
+        let line = |team: &str, who: &str| format!("GET /orgs/{team}/memberships/{who}");
+        hub.on(&line("acme/teams/sre", "ana"), says(200, json!({ "state": "active", "role": "member" })))
+            .on(&line("acme/teams/sre", "sam"), says(200, json!({ "state": "pending", "role": "member" })))
+            .on(&line("acme/teams/sre", "otto"), says(404, json!({ "message": "Not Found" })))
+            .on(&line("platform/teams/sre", "otto"), says(200, json!({ "state": "active", "role": "maintainer" })));
+        let (github, repo) = (hub.with_token(), pull_id(&hub).repo);
+        for (team, who, wanted) in
+            [("sre", "ana", true), ("sre", "sam", false), ("sre", "otto", false), ("platform/sre", "otto", true)]
+        {
+            let (team, login) = (team.parse().unwrap(), who.parse().unwrap());
+            assert_eq!(github.in_team(&repo, &team, &login).await, Ok(wanted), "{team} {who}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_comment_that_is_gone_is_none() {
         let hub = Hub::start().await;
         let line = "GET /repos/acme/infra/issues/comments/41";
         hub.on(line, says(200, comment(41, "ana", "terraplane plan"))).on(line, says(404, json!({})));
-        let (github, repo) = (hub.with_token(), pull_id(&hub).repo);
-        let told = github.comment(&repo, CommentId(41)).await.unwrap().unwrap();
+        let (github, id) = (hub.with_token(), pull_id(&hub));
+        let told = github.comment(&id, CommentId(41)).await.unwrap().unwrap();
         assert_eq!((told.author.as_str(), told.body.as_str(), told.by_bot), ("ana", "terraplane plan", false));
-        assert_eq!(github.comment(&repo, CommentId(41)).await, Ok(None));
+        assert_eq!(github.comment(&id, CommentId(41)).await, Ok(None));
     }
 
     #[tokio::test]
@@ -240,7 +259,7 @@ mod writing {
         let (github, id) = (hub.with_token(), pull_id(&hub));
         assert_eq!(github.create_comment(&id, "hello").await, Ok(CommentId(41)));
         assert_eq!(hub.seen(COMMENT)[0].body, json!({ "body": "hello" }));
-        github.edit_comment(&id.repo, CommentId(41), "bye").await.unwrap();
+        github.edit_comment(&id, CommentId(41), "bye").await.unwrap();
         assert_eq!(hub.seen(EDIT)[0].body, json!({ "body": "bye" }));
         assert_eq!(github.find_comment(&id, MARKER).await, Ok(Some(CommentId(41))));
         assert_eq!(github.find_comment(&id, "<!-- another -->").await, Ok(None));
@@ -251,17 +270,17 @@ mod writing {
         let hub = Hub::start().await;
         let line = format!("POST /repos/acme/infra/statuses/{HEAD}");
         hub.on(&line, says(201, json!({ "id": 5 })));
-        let (github, repo, sha) = (hub.with_token(), pull_id(&hub).repo, HEAD.parse().unwrap());
+        let (github, id, sha) = (hub.with_token(), pull_id(&hub), HEAD.parse().unwrap());
         let mut status = Status {
             context: "terraplane/plan".into(),
             state: StatusState::Failure,
             description: "1 of 2 failed".into(),
             url: Some("https://terraplane.example.com/runs/1".parse().unwrap()),
         };
-        github.set_status(&repo, &sha, &status).await.unwrap();
+        github.set_status(&id, &sha, &status).await.unwrap();
         status.url = None;
         status.state = StatusState::Pending;
-        github.set_status(&repo, &sha, &status).await.unwrap();
+        github.set_status(&id, &sha, &status).await.unwrap();
         let bodies: Vec<_> = hub.seen(&line).into_iter().map(|seen| seen.body).collect();
         assert_eq!(
             bodies,
@@ -271,6 +290,52 @@ mod writing {
                 json!({ "context": "terraplane/plan", "state": "pending", "description": "1 of 2 failed" }),
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn a_comment_is_acknowledged_in_githubs_own_words() {
+        let hub = Hub::start().await;
+        let line = "POST /repos/acme/infra/issues/comments/41/reactions";
+        hub.on(line, says(201, json!({ "id": 1 }))).on(line, says(200, json!({ "id": 1 })));
+        let (github, id) = (hub.with_token(), pull_id(&hub));
+        for reaction in [Reaction::Seen, Reaction::Done, Reaction::Failed] {
+            github.react(&id, CommentId(41), reaction).await.unwrap();
+        }
+        let words: Vec<_> = hub.seen(line).into_iter().map(|seen| seen.body["content"].clone()).collect();
+        assert_eq!(words, ["eyes", "+1", "confused"]);
+    }
+
+    #[tokio::test]
+    async fn a_webhook_is_made_once_and_mended_from_then_on() {
+        let hub = Hub::start().await;
+        let (list, make) = ("GET /repos/acme/infra/hooks?per_page=100", "POST /repos/acme/infra/hooks");
+        let elsewhere = json!({ "id": 1, "config": { "url": "https://ci.example.com/" } });
+        let ours = json!({ "id": 2, "config": { "url": "https://t.example.com/webhooks/github" } });
+        hub.on(list, says(200, json!([elsewhere])))
+            .on(list, says(200, json!([elsewhere, ours])))
+            .on(make, says(201, ours.clone()))
+            .on("PATCH /repos/acme/infra/hooks/2", says(200, ours));
+        let (github, repo) = (hub.with_token(), pull_id(&hub).repo);
+        let (url, proof) = ("https://t.example.com/webhooks/github".parse().unwrap(), Proof::Github("hush".into()));
+        assert_eq!(github.install_webhook(&repo, &url, &proof).await, Ok(Installed::Created));
+        assert_eq!(github.install_webhook(&repo, &url, &proof).await, Ok(Installed::Repaired));
+        let wanted = json!({ "active": true, "events": ["issue_comment", "pull_request", "pull_request_review"],
+            "config": { "url": url, "content_type": "json", "insecure_ssl": "0", "secret": "hush" } });
+        assert_eq!(hub.seen("PATCH /repos/acme/infra/hooks/2")[0].body, wanted);
+        let mut made = hub.seen(make)[0].body.clone();
+        assert_eq!(made.as_object_mut().unwrap().remove("name"), Some(json!("web")));
+        assert_eq!(made, wanted);
+    }
+
+    #[tokio::test]
+    async fn an_apps_own_webhook_is_the_one_that_is_mended() {
+        let hub = Hub::start().await;
+        hub.instead("PATCH /app/hook/config", says(200, json!({})));
+        let (github, repo) = (hub.with_app(), pull_id(&hub).repo);
+        let (url, proof) = ("https://t.example.com/webhooks/github".parse().unwrap(), Proof::Github("hush".into()));
+        assert_eq!(github.install_webhook(&repo, &url, &proof).await, Ok(Installed::Repaired));
+        let sent = hub.seen("PATCH /app/hook/config")[0].body.clone();
+        assert_eq!((sent["url"].as_str(), sent["secret"].as_str()), (Some(url.as_str()), Some("hush")));
     }
 
     #[tokio::test]
@@ -284,13 +349,10 @@ mod writing {
             error.to_string(),
             "commenting on acme/infra#7: the comment has 65537 characters, and GitHub takes 65536"
         );
-        assert_eq!(
-            kind(github.edit_comment(&id.repo, CommentId(1), &"x".repeat(65_537)).await),
-            ForgeErrorKind::Invalid
-        );
+        assert_eq!(kind(github.edit_comment(&id, CommentId(1), &"x".repeat(65_537)).await), ForgeErrorKind::Invalid);
         let status =
             Status { context: "c".into(), state: StatusState::Success, description: "x".repeat(141), url: None };
-        assert_eq!(kind(github.set_status(&id.repo, &HEAD.parse().unwrap(), &status).await), ForgeErrorKind::Invalid);
+        assert_eq!(kind(github.set_status(&id, &HEAD.parse().unwrap(), &status).await), ForgeErrorKind::Invalid);
         assert_eq!(hub.lines(), [""; 0], "nothing was sent");
 
         github.create_comment(&id, &"é".repeat(65_536)).await.unwrap();
@@ -358,7 +420,7 @@ mod failing {
         hub.on(EDIT, says(500, json!({}))).on(EDIT, says(200, json!({})));
         let (github, id) = (hub.with_token(), pull_id(&hub));
         github.pull(&id).await.unwrap();
-        github.edit_comment(&id.repo, CommentId(41), "bye").await.unwrap();
+        github.edit_comment(&id, CommentId(41), "bye").await.unwrap();
         assert_eq!((hub.seen(PULL).len(), hub.seen(EDIT).len()), (3, 2));
     }
 

@@ -1,3 +1,4 @@
+use super::github::{DELIVERY as GITHUB_DELIVERY, EVENT as GITHUB_EVENT, SIGNATURE as GITHUB_SIGNATURE};
 use super::*;
 use http::HeaderValue;
 use proptest::prelude::*;
@@ -24,7 +25,7 @@ fn signed_headers(body: &[u8]) -> HeaderMap {
 }
 
 fn check(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, WebhookRefused> {
-    verify(ForgeKind::Github, &SECRET.into(), headers, body, "github.com").map(Verified::into_inner)
+    verify(&Proof::Github(SECRET.into()), headers, body, "github.com").map(Verified::into_inner)
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn a_signature_that_is_missing_malformed_or_wrong_is_refused_before_anything_els
 fn an_empty_secret_signs_nothing() {
     let signature = signature("", BODY.as_bytes());
     let headers = headers(&[(GITHUB_SIGNATURE, &signature), (GITHUB_DELIVERY, "1"), (GITHUB_EVENT, "ping")]);
-    let refused = verify(ForgeKind::Github, &"".into(), &headers, BODY.as_bytes(), "github.com");
+    let refused = verify(&Proof::Github("".into()), &headers, BODY.as_bytes(), "github.com");
     assert_eq!(refused.unwrap_err(), WebhookRefused::BadSignature);
 }
 
@@ -120,5 +121,56 @@ proptest! {
         let mut forged = body.clone();
         forged[place % body.len()] ^= 1 << bit;
         prop_assert_eq!(check(&headers, &forged), Err(WebhookRefused::BadSignature));
+    }
+}
+
+mod gitea {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const NAMES: [&str; 3] = ["event", "delivery", "signature"];
+
+    /// As Gitea sends it: with its own headers, and with those of Gogs and GitHub.
+    fn sent(families: &[&'static str], secret: &str) -> HeaderMap {
+        let digits = signature(secret, BODY.as_bytes()).strip_prefix("sha256=").unwrap().to_owned();
+        let values = BTreeMap::from([("event", "pull_request"), ("delivery", "f6266f16"), ("signature", &digits)]);
+        let mut all = headers(&[
+            (GITHUB_EVENT, "pull_request"),
+            (GITHUB_DELIVERY, "f6266f16"),
+            (GITHUB_SIGNATURE, &format!("sha256={digits}")),
+        ]);
+        for family in families {
+            for name in NAMES {
+                let header = http::HeaderName::try_from(format!("x-{family}-{name}")).unwrap();
+                all.insert(header, HeaderValue::from_str(values[name]).unwrap());
+            }
+        }
+        all
+    }
+
+    fn check(headers: &HeaderMap) -> Result<Delivery, WebhookRefused> {
+        let proof = Proof::Gitea(SECRET.into());
+        verify(&proof, headers, BODY.as_bytes(), "git.example.com").map(Verified::into_inner)
+    }
+
+    #[test]
+    fn both_families_of_headers_are_read_and_not_taken_for_githubs() {
+        for families in [&["gitea"][..], &["gitea", "forgejo"], &["forgejo"]] {
+            let headers = sent(families, SECRET);
+            assert_eq!(recognise(&headers), Some(ForgeKind::Gitea), "{families:?}");
+            let delivery = check(&headers).unwrap();
+            assert_eq!((delivery.forge, delivery.id.as_str()), (ForgeKind::Gitea, "f6266f16"));
+            assert_eq!(delivery.lane, "git.example.com/acme/infra#7");
+        }
+    }
+
+    #[test]
+    fn a_wrong_signature_is_refused_even_beside_headers_of_another_forge() {
+        assert_eq!(check(&sent(&["gitea"], "another secret")), Err(WebhookRefused::BadSignature));
+        let githubs_only = sent(&[], SECRET);
+        assert_eq!(check(&githubs_only), Err(WebhookRefused::BadSignature));
+        let mut unsigned = sent(&["gitea"], SECRET);
+        unsigned.insert("x-gitea-signature", HeaderValue::from_static(""));
+        assert_eq!(check(&unsigned), Err(WebhookRefused::BadSignature));
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::flow::tokens::Right;
 use crate::sandbox::process::{self, Spec, find_program};
 use crate::sandbox::sink::Sink;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::path::Path;
 
 const CONFIGURATION: &str = r#"

@@ -86,9 +86,9 @@ async fn everything_that_happens_is_told_in_order_and_signed() {
 async fn a_delivery_can_be_lost_or_repeated_or_sent_again() {
     let (world, pull) = world_with_a_pull().await;
     let received = listener(&world).await;
-    world.trouble("POST", "issue_comment", How::LoseWebhook, 1);
+    world.trouble("POST", "comment", How::LoseWebhook, 1);
     pull.comment("ana", "lost");
-    world.trouble("POST", "issue_comment", How::RepeatWebhook, 1);
+    world.trouble("POST", "comment", How::RepeatWebhook, 1);
     pull.comment("ana", "twice");
     pull.comment("ana", "once");
     world.webhooks_answered().await;

@@ -190,7 +190,7 @@ async fn a_repository_that_nobody_allowed_is_left_alone() {
     assert_eq!(asked, [], "the forge is not even asked");
     assert_eq!(pull.server_comments(), [""; 0]);
     assert!(pull.status("terraplane/plan").is_none());
-    for delivery in deliveries.iter().filter(|delivery| delivery.event != "push") {
+    for delivery in deliveries.iter().filter(|delivery| delivery.kind != "push") {
         let id = delivery.id.parse().unwrap();
         let stored = stage.server.flow.store.delivery(ForgeKind::Github, &id).await.unwrap().unwrap();
         let Some(DeliveryEnd::Ignored(why)) = stored.end else { panic!("{stored:?}") };

@@ -96,9 +96,9 @@ async fn an_app_whose_token_ended_gets_a_new_one() {
 async fn webhooks_that_come_twice_late_or_in_another_order_end_in_the_same_state() {
     let stage =
         Stage::with(&[("terraplane.yaml", &managed("apply: both")), ("prod/main.tf", &resource("web", "one"))]).await;
-    stage.world.trouble("POST", "issue_comment", How::RepeatWebhook, 2);
-    // Reviews too, whose event begins with the same words.
-    stage.world.trouble("POST", "pull_request", How::RepeatWebhook, 4);
+    stage.world.trouble("POST", "comment", How::RepeatWebhook, 2);
+    stage.world.trouble("POST", "pull_request", How::RepeatWebhook, 2);
+    stage.world.trouble("POST", "review", How::RepeatWebhook, 2);
     let twice = opened(&stage, "two").await;
     twice.await_status("terraplane/plan", "success").await;
     twice.comment("kim", "terraplane apply");
@@ -113,15 +113,16 @@ async fn webhooks_that_come_twice_late_or_in_another_order_end_in_the_same_state
 
     // Nothing is heard of the next one until it is merged; then everything comes, the newest first.
     stage.world.trouble("POST", "pull_request", How::LoseWebhook, 3);
-    stage.world.trouble("POST", "issue_comment", How::LoseWebhook, 1);
+    stage.world.trouble("POST", "comment", How::LoseWebhook, 1);
     let late = opened(&stage, "three").await;
     late.comment("kim", "terraplane plan");
     late.push(&[("prod/main.tf", &resource("web", "four"))]).await;
     let merged = late.merge("ana").await;
-    let lost = stage.world.forge.read(|state| {
-        state.deliveries.iter().rev().take(6).map(|d| (d.id.clone(), d.event.clone())).collect::<Vec<_>>()
-    });
-    for (id, _) in lost.iter().filter(|(_, event)| event != "push") {
+    let lost = stage
+        .world
+        .forge
+        .read(|state| state.deliveries.iter().rev().take(6).map(|d| (d.id.clone(), d.kind)).collect::<Vec<_>>());
+    for (id, _) in lost.iter().filter(|(_, kind)| *kind != "push") {
         stage.world.forge.redeliver(id);
     }
     let shown = late.wait_for_comment(|text| text.contains("It was merged before its plan was shown")).await;

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terraplane::demo::state::{Answer, Change, How, State, Status, Trouble};
 use terraplane::demo::world::{AppCredentials, Hook};
-use terraplane::demo::{Settings, World as Forge};
+use terraplane::demo::{Face, Settings, World as Forge};
 use terraplane::domain::id::Sha;
 use terraplane::domain::pull::Role;
 use url::Url;
@@ -38,6 +38,15 @@ pub const REPO: &str = "acme/infra";
 
 pub const WEBHOOK_SECRET: &str = "a secret between the forge and the server";
 
+/// Which forge the worlds of this process look like: GitHub, unless the table in `faces` runs the scenarios again for
+/// another one.
+fn face() -> Face {
+    std::env::var(FACE).map_or_else(|_| Face::default(), |name| name.parse().unwrap())
+}
+
+/// The variable by which `faces` says it.
+pub const FACE: &str = "TERRAPLANE_TEST_FORGE";
+
 #[derive(Clone)]
 pub struct World {
     pub forge: Forge,
@@ -48,7 +57,7 @@ pub struct World {
 impl World {
     /// A world whose repository holds these files on `main`.
     pub async fn with(files: &[(&str, &str)]) -> Self {
-        let forge = Forge::start(Settings::new(program("git"))).await.unwrap();
+        let forge = Forge::start(Settings { face: face(), ..Settings::new(program("git")) }).await.unwrap();
         let files: Vec<Change> = files.iter().map(|(path, text)| Change::write(*path, *text)).collect();
         forge.add_repo(REPO, &files).await.unwrap();
         for (login, role) in [("ana", Role::Maintain), ("sam", Role::Write), ("kim", Role::Write), ("rita", Role::Read)]
@@ -61,7 +70,7 @@ impl World {
 
     /// From now on webhooks go to the server at this address.
     pub fn connect(&self, server: &Url) {
-        let url = server.join("webhooks/github").unwrap();
+        let url = server.join(&format!("webhooks/{}", self.forge.face())).unwrap();
         self.forge.set_hook(Hook { url, secret: WEBHOOK_SECRET.into() });
     }
 

@@ -1,12 +1,12 @@
 //! The `github` part: where it is, what webhooks are signed with, and as whom we act.
 
-use crate::config::decode::{Fields, address, checked};
+use super::{host_and_port, https};
+use crate::config::decode::{Fields, checked};
 use crate::config::error::Faults;
 use crate::config::secret::Secrets;
 use crate::config::yaml::Node;
 use secrecy::{ExposeSecret as _, SecretString};
-use std::net::IpAddr;
-use url::{Host, Url};
+use url::Url;
 
 /// How to reach GitHub.
 #[derive(Debug, Clone)]
@@ -43,30 +43,13 @@ impl GithubConfig {
     /// `api.github.com` serves `github.com`, `api.NAME.ghe.com` serves `NAME.ghe.com`, other hosts serve themselves.
     #[must_use]
     pub fn host(&self) -> String {
-        let host = self.api_url.host_str().unwrap_or_default();
+        let host = host_and_port(&self.api_url);
         let served = host.strip_prefix("api.").filter(|rest| *rest == "github.com" || rest.ends_with(".ghe.com"));
-        let host = served.unwrap_or(host);
-        match self.api_url.port() {
-            None => host.to_owned(),
-            Some(port) => format!("{host}:{port}"),
-        }
+        served.unwrap_or(&host).to_owned()
     }
 }
 
-pub(super) fn github(fields: &mut Fields<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<GithubConfig> {
-    if let Some(node) = fields.get("gitlab") {
-        faults.hide(node);
-        faults.add(&node.place, "this version speaks with GitHub only");
-    }
-    if fields.get("github").is_none() {
-        fields.missing(
-            "github",
-            "set TERRAPLANE_GITHUB__WEBHOOK_SECRET, and TERRAPLANE_GITHUB__TOKEN or ..__APP_ID and ..__PRIVATE_KEY; or \
-             the same below `github:` in the file",
-        );
-        return None;
-    }
-    let mut github = fields.below("github", faults)?;
+pub(super) fn github(mut github: Fields<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<GithubConfig> {
     let api_url = match github.get("api_url") {
         Some(node) => api_url(node, faults),
         None => Some(Url::parse("https://api.github.com").expect("this address is sound")),
@@ -126,17 +109,5 @@ fn pem(node: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Secret
 }
 
 fn api_url(node: &Node, faults: &mut Faults) -> Option<Url> {
-    let wanted =
-        "an https address such as `https://api.github.com` or `https://HOST/api/v3` (plain http: loopback only)";
-    let accept = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-    address(node, wanted, faults, accept)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
-        None => false,
-    }
+    https(node, "`https://api.github.com` or `https://HOST/api/v3`", faults)
 }

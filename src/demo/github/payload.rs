@@ -2,25 +2,25 @@
 //! Source: the documented REST API and the payloads that GitHub sends; fields nobody reads (avatars, `*_url`
 //! templates) are left out.
 
-use super::state::{Comment, Phase, Pull, Reaction, Repo, Review, State, Status, User};
+use crate::demo::state::{Comment, Phase, Pull, Reaction, Repo, Review, State, Status, User};
 use crate::domain::id::Timestamp;
 use crate::domain::pull::Role;
 use serde_json::{Value, json};
 
 /// Builds JSON with the addresses of one forge.
 #[derive(Debug, Clone)]
-pub(super) struct Shapes {
+pub(in crate::demo) struct Shapes {
     /// The forge's address without a `/` at the end.
-    pub(super) url: String,
+    pub(in crate::demo) url: String,
 }
 
 /// GitHub's times: whole seconds, UTC.
-pub(super) fn time(at: Timestamp) -> String {
+pub(in crate::demo) fn time(at: Timestamp) -> String {
     jiff::Timestamp::from_second(at.0.div_euclid(1000)).map(|t| t.to_string()).unwrap_or_default()
 }
 
 /// The old, coarse word for a role that is still in `permission`.
-pub(super) const fn permission(role: Role) -> &'static str {
+pub(in crate::demo) const fn permission(role: Role) -> &'static str {
     match role {
         Role::None => "none",
         Role::Read | Role::Triage => "read",
@@ -34,7 +34,7 @@ impl Shapes {
         format!("{}/api/v3{path}", self.url)
     }
 
-    pub(super) fn user(&self, user: &User) -> Value {
+    pub(in crate::demo) fn user(&self, user: &User) -> Value {
         json!({
             "login": user.login,
             "id": user.id,
@@ -49,11 +49,11 @@ impl Shapes {
     }
 
     /// An account by its login, or GitHub's `null` for one that is gone.
-    pub(super) fn login(&self, state: &State, login: &str) -> Value {
+    pub(in crate::demo) fn login(&self, state: &State, login: &str) -> Value {
         state.user(login).map_or(Value::Null, |user| self.user(user))
     }
 
-    pub(super) fn repo(&self, repo: &Repo) -> Value {
+    pub(in crate::demo) fn repo(&self, repo: &Repo) -> Value {
         json!({
             "id": repo.id,
             "node_id": format!("R_{}", repo.id),
@@ -74,7 +74,7 @@ impl Shapes {
     }
 
     /// A pull request as `GET /repos/{owner}/{repo}/pulls/{number}` and webhooks have it.
-    pub(super) fn pull(&self, state: &State, repo: &Repo, pull: &Pull) -> Value {
+    pub(in crate::demo) fn pull(&self, state: &State, repo: &Repo, pull: &Pull) -> Value {
         let head_repo = pull.head_repo.as_ref().and_then(|path| state.repo(path));
         let (merged_at, closed_at, merged_by) = match &pull.phase {
             Phase::Open => (None, None, Value::Null),
@@ -104,7 +104,7 @@ impl Shapes {
             "merge_commit_sha": pull.merge_commit(),
             "mergeable": known.then_some(pull.mergeable),
             "rebaseable": known.then_some(pull.mergeable),
-            "mergeable_state": if known { mergeable_state(repo, pull) } else { "unknown" },
+            "mergeable_state": if known { repo.mergeable_state(pull) } else { "unknown" },
             "draft": pull.draft,
             "head": {
                 "label": format!("{}:{}", head_repo.map_or("unknown", Repo::owner), pull.head_branch),
@@ -131,7 +131,7 @@ impl Shapes {
     }
 
     /// A pull request as lists and webhooks about reviews have it: without what GitHub computes for each.
-    pub(super) fn short_pull(&self, state: &State, repo: &Repo, pull: &Pull) -> Value {
+    pub(in crate::demo) fn short_pull(&self, state: &State, repo: &Repo, pull: &Pull) -> Value {
         let mut shape = self.pull(state, repo, pull);
         if let Some(fields) = shape.as_object_mut() {
             for field in
@@ -144,7 +144,7 @@ impl Shapes {
     }
 
     /// The issue that is the other half of a pull request, as webhooks about comments have it.
-    pub(super) fn issue(&self, state: &State, repo: &Repo, pull: &Pull) -> Value {
+    pub(in crate::demo) fn issue(&self, state: &State, repo: &Repo, pull: &Pull) -> Value {
         json!({
             "id": pull.id,
             "number": pull.number,
@@ -168,7 +168,7 @@ impl Shapes {
         })
     }
 
-    pub(super) fn comment(&self, state: &State, repo: &Repo, number: u64, comment: &Comment) -> Value {
+    pub(in crate::demo) fn comment(&self, state: &State, repo: &Repo, number: u64, comment: &Comment) -> Value {
         json!({
             "id": comment.id,
             "node_id": format!("IC_{}", comment.id),
@@ -184,7 +184,7 @@ impl Shapes {
         })
     }
 
-    pub(super) fn review(&self, state: &State, repo: &Repo, number: u64, review: &Review) -> Value {
+    pub(in crate::demo) fn review(&self, state: &State, repo: &Repo, number: u64, review: &Review) -> Value {
         json!({
             "id": review.id,
             "node_id": format!("PRR_{}", review.id),
@@ -199,7 +199,7 @@ impl Shapes {
         })
     }
 
-    pub(super) fn status(&self, state: &State, status: &Status) -> Value {
+    pub(in crate::demo) fn status(&self, state: &State, status: &Status) -> Value {
         json!({
             "id": status.id,
             "node_id": format!("SC_{}", status.id),
@@ -213,29 +213,13 @@ impl Shapes {
         })
     }
 
-    pub(super) fn reaction(&self, state: &State, reaction: &Reaction) -> Value {
+    pub(in crate::demo) fn reaction(&self, state: &State, reaction: &Reaction) -> Value {
         json!({ "id": reaction.id, "user": self.login(state, &reaction.by), "content": reaction.content })
     }
 
     /// The page of a pull request, for people.
-    pub(super) fn pull_page(&self, repo: &Repo, number: u64) -> String {
+    pub(in crate::demo) fn pull_page(&self, repo: &Repo, number: u64) -> String {
         format!("{}/{}/pull/{number}", self.url, repo.path)
-    }
-}
-
-/// GitHub's summary of whether it would merge now.
-pub(super) fn mergeable_state(repo: &Repo, pull: &Pull) -> &'static str {
-    let state_of = |context: &str| repo.status(&pull.head, context).map_or("pending", |s| s.state.as_str());
-    if !pull.mergeable {
-        "dirty"
-    } else if pull.draft {
-        "draft"
-    } else if repo.required_statuses.iter().any(|context| state_of(context) != "success") {
-        "blocked"
-    } else if repo.latest_statuses(&pull.head).iter().any(|s| s.state != "success") {
-        "unstable"
-    } else {
-        "clean"
     }
 }
 

@@ -1,0 +1,1 @@
+//! What is asked of Gitea, and how its answers are understood.

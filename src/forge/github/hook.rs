@@ -1,0 +1,86 @@
+//! The webhook of a repository, made and mended. With an App there is one for all of its repositories: that one is mended.
+//!
+//! <https://docs.github.com/en/rest/repos/webhooks>, <https://docs.github.com/en/rest/apps/webhooks>
+
+use super::auth::{Acting, Auth};
+use super::client::Request;
+use super::{Github, event};
+use crate::domain::id::RepoName;
+use crate::forge::webhook::Proof;
+use crate::forge::{ForgeError, Installed};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::ops::ControlFlow;
+use url::Url;
+
+#[derive(Deserialize)]
+struct Hook {
+    id: u64,
+    config: Config,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    url: Option<String>,
+}
+
+impl Github {
+    pub(in crate::forge) async fn install_webhook(
+        &self,
+        repo: &RepoName,
+        url: &Url,
+        proof: &Proof,
+    ) -> Result<Installed, ForgeError> {
+        let Proof::Github(secret) = proof else {
+            return Err(ForgeError::invalid("GitHub's webhooks are proven by GitHub's secret"));
+        };
+        match self.0.client.auth {
+            Auth::App { .. } => self.mend_app_hook(url, secret).await,
+            Auth::Token(_) => self.install_repo_hook(repo, url, secret).await,
+        }
+    }
+
+    async fn mend_app_hook(&self, url: &Url, secret: &SecretString) -> Result<Installed, ForgeError> {
+        let path = self.0.client.path(&["app", "hook", "config"]);
+        let request = Request::patch("setting the App's webhook", path, config(url, secret));
+        self.0.client.send(Acting::Ourselves, &request).await?;
+        Ok(Installed::Repaired)
+    }
+
+    async fn install_repo_hook(
+        &self,
+        repo: &RepoName,
+        url: &Url,
+        secret: &SecretString,
+    ) -> Result<Installed, ForgeError> {
+        let path = self.path(repo, &["hooks"])?;
+        let mut ours = None;
+        let doing = format!("reading the webhooks of {}", repo.path());
+        let look = |hook: Hook| {
+            if hook.config.url.as_deref() == Some(url.as_str()) {
+                ours = Some(hook.id);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        };
+        self.0.client.pages(Acting::In(repo), &doing, &path, look).await?;
+        // The secret can't be read, so what is there is always set anew.
+        let mut hook = json!({ "active": true, "events": event::WANTED, "config": config(url, secret) });
+        if let Some(id) = ours {
+            let doing = format!("mending the webhook of {}", repo.path());
+            let request = Request::patch(&doing, self.path(repo, &["hooks", &id.to_string()])?, hook);
+            self.0.client.send(Acting::In(repo), &request).await?;
+            return Ok(Installed::Repaired);
+        }
+        hook["name"] = json!("web");
+        let doing = format!("making a webhook in {}", repo.path());
+        let request = Request::post(&doing, path, hook);
+        self.0.client.create::<Hook>(Acting::In(repo), &request).await?;
+        Ok(Installed::Created)
+    }
+}
+
+fn config(url: &Url, secret: &SecretString) -> Value {
+    json!({ "url": url, "content_type": "json", "insecure_ssl": "0", "secret": secret.expose_secret() })
+}
