@@ -6,6 +6,7 @@ mod attacks;
 mod container;
 mod demo_story;
 mod forge_face;
+mod fuzzed;
 mod passable;
 mod plans;
 mod postgres;
