@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs from Debian what the tests need and the machine lacks: PostgreSQL, git, npm (it carries an OpenTofu),
-# docker-compose to read docker-compose.yml with (no engine is needed for that), runc to see the sandbox in containers, and
-# what attacks on it are written in: python3 (in /usr, which is what a cage sees), curl, ps, and the tools of util-linux.
+# docker-compose to read docker-compose.yml with (no engine is needed for that), runc to see the sandbox in containers, Chromium
+# to see what a browser makes of comments, and what attacks on it are written in: python3 (in /usr, which is what a cage sees), curl, ps, and the tools of util-linux.
 set -eu
 
 missing=
@@ -17,6 +17,7 @@ fi
 if ! docker compose version >/dev/null 2>&1 && ! command -v docker-compose >/dev/null; then
     missing="$missing docker-compose"
 fi
+command -v chromium >/dev/null || missing="$missing chromium"
 command -v runc >/dev/null || [ -x /usr/sbin/runc ] || missing="$missing runc"
 [ -n "$missing" ] || exit 0
 

@@ -4,6 +4,7 @@
 //! 2. Webhooks that are acknowledged per second, and how long that takes ([`webhooks`]).
 //! 3. The memory of a server that does nothing ([`server`]).
 //! 4. What the sandbox costs ([`cage`]).
+//! 5. The live comment of five hundred projects ([`render`]).
 //!
 //! It reports and judges nothing: the exit code is 0 whatever the numbers are. Without `--bench` (as `cargo test
 //! --all-targets` starts it) it is a rehearsal with the fewest possible rounds, so that it can't rot unnoticed.
@@ -12,6 +13,7 @@
 
 mod cage;
 mod comment;
+mod render;
 mod server;
 mod spans;
 mod table;
@@ -65,7 +67,8 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         webhooks::report(effort).await?;
         comment::report(effort, &recorder).await?;
-        cage::report(effort).await
+        cage::report(effort).await?;
+        render::report(effort)
     })
 }
 

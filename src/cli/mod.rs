@@ -4,6 +4,7 @@ pub mod check;
 pub mod demo;
 pub mod doctor;
 mod forges;
+pub mod render;
 pub mod serve;
 mod server;
 pub mod webhook;
@@ -53,6 +54,18 @@ enum Command {
         #[command(subcommand)]
         command: Webhook,
     },
+    /// Print the comment for a folder of saved plans: FILE.json is what `terraform show -json` printed for the project FILE,
+    /// FILE.txt the words of a plan that failed. For working on templates without a server.
+    Render {
+        /// The folder; what is below it counts too, so that `prod/network.json` is the project `prod/network`.
+        dir: PathBuf,
+        /// Templates that stand in the place of the built-in ones.
+        #[arg(long, value_name = "DIR")]
+        templates: Option<PathBuf>,
+        /// Characters that the forge takes.
+        #[arg(long, default_value_t = crate::render::COMMENT_LIMIT)]
+        limit: usize,
+    },
     /// Check this host and the access to the forges, and say what to do about each failure.
     Doctor {
         /// The server's configuration.
@@ -90,6 +103,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Webhook { command: Webhook::Install { repo, config } } => {
                 webhook::install(&repo, config.as_deref(), &process_environment(), &mut out).await
             }
+            Command::Render { dir, templates, limit } => render::render(&dir, templates.as_deref(), limit, &mut out),
             Command::Doctor { config } => {
                 doctor::doctor(config.as_deref(), &process_environment(), None, &mut out).await
             }

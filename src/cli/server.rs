@@ -155,7 +155,7 @@ async fn assemble(
         providers: Providers::open(&config.data_dir.join("providers"), network)
             .context("can't make the provider mirror")?,
         tools: Tools::new(&config.terraform.binaries, OsStr::new(&path), &tools_scratch),
-        renderer: Renderer::new(),
+        renderer: renderer(&config),
         links: Links::new(&config.url, &key),
         tokens: Tokens::new(&key),
         applies: Applies::open(config.data_dir.join("applies")).context("can't make the directory of applies")?,
@@ -174,6 +174,15 @@ async fn assemble(
         archive,
         config,
     })
+}
+
+fn renderer(config: &ServerConfig) -> Renderer {
+    let Some(dir) = &config.templates else { return Renderer::new() };
+    let (renderer, wrong) = Renderer::with_templates(dir);
+    for problem in wrong {
+        tracing::warn!(problem, "a template of comments is not used");
+    }
+    renderer
 }
 
 /// What git needs to reach the forge, and terraform to reach registries, from behind a proxy or with a private certificate authority.

@@ -53,6 +53,8 @@ pub struct ServerConfig {
     pub catch_up: Option<Duration>,
     pub cleanup: Cleanup,
     pub commands: Commands,
+    /// Templates of comments that stand in the place of the built-in ones.
+    pub templates: Option<PathBuf>,
 }
 
 /// What becomes of running applies when the server is told to stop.
@@ -174,6 +176,19 @@ impl ServerConfig {
         format!("{}/{}", self.url.as_str().trim_end_matches('/'), path.trim_start_matches('/'))
     }
 
+    /// What the server itself must keep to itself; what runs are granted is not among it.
+    #[must_use]
+    pub fn own_secrets(&self) -> Vec<SecretString> {
+        let mut secrets = self.forges.secrets();
+        secrets.extend(self.encryption_key.clone());
+        if let Database::Postgres(url) = &self.database {
+            secrets.push(url.clone());
+            let password = Url::parse(url.expose_secret()).ok().and_then(|url| url.password().map(str::to_owned));
+            secrets.extend(password.map(SecretString::from));
+        }
+        secrets
+    }
+
     /// Where the encryption key is kept if the configuration names none.
     #[must_use]
     pub fn encryption_key_path(&self) -> PathBuf {
@@ -234,6 +249,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
     }
     let terraform = fields.below("terraform", faults).map(|fields| terraform(fields, faults));
     let grace_period = fields.optional("grace_period", faults, duration);
+    let templates = fields.optional("templates", faults, absolute_path);
     let ways = [("auto", OnStop::Auto), ("leave", OnStop::Leave), ("finish", OnStop::Finish)];
     let on_stop = fields.optional("on_stop", faults, |node, faults| one_of(node, &ways, faults));
     let catch_up = fields.below("catch_up", faults).map(|fields| upkeep::catch_up(fields, faults));
@@ -253,6 +269,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         concurrency,
         terraform: terraform.unwrap_or_default(),
         grace_period: grace_period.unwrap_or(Duration::from_secs(10 * 60)),
+        templates,
         on_stop: on_stop.unwrap_or_default(),
         catch_up: catch_up.unwrap_or(Some(upkeep::USUAL_CATCH_UP)),
         cleanup: cleanup.unwrap_or_default(),

@@ -143,7 +143,8 @@ fn code_block(language: &str, text: &str) -> String {
         return format!("<pre><code>{}</code></pre>\n", html::escaped(text));
     }
     let lines = text.lines().map(|line| {
-        let class = match line.trim_start().as_bytes().first() {
+        // As on GitHub, only the first column counts.
+        let class = match line.as_bytes().first() {
             Some(b'+') => "add",
             Some(b'-') => "del",
             Some(b'!') => "alter",

@@ -54,6 +54,58 @@ pub fn fingerprint(plan: &Value, context: &FingerprintContext<'_>, key: &[u8; 32
     hash.finish()
 }
 
+/// What a plan does, wherever it does it: equal for two projects whose plans change the same addresses in the same way,
+/// apart from the module call that all addresses of one plan begin with. For reading them as one, and for nothing else: it
+/// leaves out what the plan was made from.
+#[must_use]
+pub fn shape(plan: &Value, key: &[u8; 32]) -> Fingerprint {
+    let changes = changed_resources(plan);
+    let outputs = changed_outputs(plan);
+    let root = common_root(changes.values().filter_map(|resource| resource["address"].as_str()));
+    let below = |address: &Value| match (address.as_str(), root) {
+        (Some(address), Some(root)) => json!(["below", address.strip_prefix(root).unwrap_or(address)]),
+        _ => address.clone(),
+    };
+    let mut hash = Canonical(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"));
+    hash.text("terraplane shape 1");
+    hash.count(changes.len());
+    let mut sorted: Vec<(String, &Value)> =
+        changes.values().map(|resource| (below(&resource["address"]).to_string(), *resource)).collect();
+    sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+    for (address, resource) in sorted {
+        hash.text(&address);
+        hash.value(&below(&resource["previous_address"]));
+        for key in ["deposed", "mode", "action_reason"] {
+            hash.value(&resource[key]);
+        }
+        hash.change(&resource["change"]);
+    }
+    hash.count(outputs.len());
+    for (name, change) in &outputs {
+        hash.text(name);
+        hash.change(change);
+    }
+    hash.unordered(&checks(plan));
+    hash.finish()
+}
+
+/// The module call, with its key, that all addresses begin with; `None` if they don't begin with the same one.
+fn common_root<'a>(mut addresses: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let first = addresses.next()?;
+    let call = first.strip_prefix("module.")?;
+    // A key may hold any character, so steps are told apart as those of paths are.
+    let mut length = "module.".len();
+    for (at, step) in crate::domain::plan::steps(call).into_iter().enumerate() {
+        if at > 0 && !step.starts_with('[') {
+            break;
+        }
+        length += step.len();
+    }
+    let root = &first[..length];
+    let below = |address: &str| address.strip_prefix(root).is_some_and(|rest| rest.starts_with('.'));
+    (below(first) && addresses.all(below)).then_some(root)
+}
+
 type Resources<'a> = BTreeMap<(&'a str, &'a str), &'a Value>;
 
 /// By address and deposed key: their order in the plan means nothing. Resources that stay as they are stay out, and so

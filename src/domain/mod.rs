@@ -2,7 +2,7 @@
 //!
 //! Functions of data, without I/O, clock, randomness or async, so that every rule can be checked by a table or a
 //! property in microseconds. What may be used here: std, serde, serde_json, sha2/hmac (the fingerprint), semver,
-//! globset, pulldown-cmark (finding commands), thiserror.
+//! globset, pulldown-cmark (finding commands), regex (the shapes of tokens), thiserror.
 //!
 //! Nothing here imports any other module of the crate.
 
@@ -24,3 +24,4 @@ pub mod report;
 pub mod requirement;
 pub mod run;
 pub mod sandbox;
+pub mod secret;

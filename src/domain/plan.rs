@@ -4,12 +4,18 @@
 //! here, before anything is stored or shown.
 
 mod compare;
+mod items;
 mod mask;
 mod read;
+mod stateful;
+mod step;
 
 pub use compare::{Difference, differences};
 pub use read::{PlanError, PlanFacts, read};
+pub use stateful::stateful;
+pub use step::steps;
 
+use super::id::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 /// Counts and the addresses that people must not miss. Small enough for the store.
@@ -28,8 +34,22 @@ pub struct PlanSummary {
     pub unchanged: usize,
     /// Addresses that are destroyed or replaced: the first 50.
     pub destroyed: Vec<String>,
+    /// Those of them that hold data or whose loss reaches further than themselves: the first 50.
+    #[serde(default)]
+    pub stateful: Vec<Stateful>,
     /// Resources that were changed outside of Terraform.
     pub drifted: usize,
+    /// Equal for plans of different projects that do the same to the same addresses, apart from the module that all of
+    /// a plan's addresses begin with. `None` where nobody computed it: then the plan is like no other.
+    #[serde(default)]
+    pub shape: Option<Fingerprint>,
+}
+
+/// A resource that is destroyed or replaced, and what people would miss: `database`, `bucket`, `disk`, ….
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stateful {
+    pub address: String,
+    pub what: String,
 }
 
 impl PlanSummary {
@@ -46,6 +66,22 @@ impl PlanSummary {
 pub struct PlanView {
     pub resources: Vec<ResourceView>,
     pub outputs: Vec<OutputView>,
+    /// What was changed outside of Terraform since the last apply, from the state's values to the real ones.
+    #[serde(default)]
+    pub drift: Vec<ResourceView>,
+    /// Checks that don't hold.
+    #[serde(default)]
+    pub checks: Vec<CheckView>,
+}
+
+/// A `check` block, or a condition of a resource or an output, that does not hold (yet).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckView {
+    pub address: String,
+    /// `fail`, `error`, or `unknown` when it can only be told after the apply: Terraform's words.
+    pub status: String,
+    /// What its author wrote for this case: the first ten.
+    pub messages: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +97,9 @@ pub struct ResourceView {
     /// The address it had before, if it moved.
     pub moved_from: Option<String>,
     pub importing: bool,
+    /// Why Terraform wants this, in its word (`replace_because_tainted`), where it is not plain from the attributes.
+    #[serde(default)]
+    pub because: Option<String>,
     pub attributes: Vec<AttributeChange>,
 }
 
@@ -87,6 +126,14 @@ pub enum Shown {
     Absent,
     /// JSON text of the value.
     Value(String),
+    /// A part of a string that is too long to be kept: JSON text of the part, how many characters were left out before
+    /// it, how many there are in all, and a digest of all of it.
+    Part {
+        json: String,
+        skipped: usize,
+        length: usize,
+        digest: String,
+    },
     /// Known only after the apply.
     Unknown,
     Sensitive,

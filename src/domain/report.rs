@@ -4,6 +4,7 @@
 //! All of these are views of the store. They are computed anew whenever it changed and never patched, so that nothing
 //! that is shown can be lost, repeated or overtaken.
 
+mod group;
 mod hint;
 mod live;
 mod outcome;
@@ -12,6 +13,7 @@ pub(crate) mod sample;
 mod standing;
 mod status;
 
+pub use group::Member;
 pub use hint::Hint;
 pub use live::{Danger, DangerAddress, Detail, Footer, LiveView, PhaseWord, Row, live, live_due, pull_text};
 pub use outcome::{Named, OutcomeRow, ResultView, result};
@@ -46,6 +48,8 @@ pub struct LiveInput<'a> {
     pub server: &'a Server,
     /// The signed address of a run's page.
     pub run_url: &'a dyn Fn(RunId) -> String,
+    /// Characters that the forge takes.
+    pub limit: usize,
 }
 
 /// What the comment about a finished batch of applies is made from.
@@ -59,4 +63,6 @@ pub struct ResultInput<'a> {
     pub views: &'a Views,
     pub server: &'a Server,
     pub run_url: &'a dyn Fn(RunId) -> String,
+    /// Characters that the forge takes.
+    pub limit: usize,
 }

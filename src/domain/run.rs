@@ -238,11 +238,33 @@ pub struct Failure {
     pub message: String,
     /// Terraform's own words, bounded, with control characters removed.
     pub output: String,
+    /// What Terraform itself named as errors, as data: the first ten. Empty where it did not get to that.
+    #[serde(default)]
+    pub diagnostics: Vec<Diagnostic>,
     /// Apply only: what had been done and what had not.
     pub done: Vec<ResourceOutcome>,
     pub not_done: Vec<ResourceOutcome>,
     /// Whether any change may have been made.
     pub changed_something: bool,
+}
+
+/// One error of Terraform's: <https://developer.hashicorp.com/terraform/cli/commands/validate#json>.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    pub summary: String,
+    pub detail: String,
+    /// The resource that it is about.
+    pub address: Option<String>,
+    /// The file, relative to the project's directory, and the line, from 1.
+    pub place: Option<(String, u64)>,
+}
+
+impl Diagnostic {
+    /// `main.tf:12`.
+    #[must_use]
+    pub fn place_text(&self) -> Option<String> {
+        self.place.as_ref().map(|(file, line)| format!("{file}:{line}"))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -87,6 +87,7 @@ pub(super) fn failure(step: Step, message: impl ToString) -> Failure {
         step,
         message: message.to_string(),
         output: String::new(),
+        diagnostics: vec![],
         done: vec![],
         not_done: vec![],
         changed_something: false,
@@ -166,7 +167,9 @@ impl Flow {
             .flat_map(|phase| self.config.env_for(&run.pull.repo, &run.project, phase))
             .map(|(_, value)| value);
         let modules = self.private_modules(run);
-        let granted: Vec<SecretString> = granted.chain(modules.iter().flat_map(PrivateModules::secrets)).collect();
+        let granted = granted.chain(modules.iter().flat_map(PrivateModules::secrets));
+        // It is handed none of the server's own secrets. They are not seen even if it finds them.
+        let granted: Vec<SecretString> = granted.chain(self.config.own_secrets()).collect();
         let path = self.archive.create_log(run.id).await.map_err(FlowError::from)?;
         let log = LogWriter::open(&path, Redactor::new(&granted), LONGEST_LOG)
             .map_err(|error| FlowError::disk(&path, error))?;
@@ -231,10 +234,11 @@ impl Bench<'_> {
     pub(super) fn steps(&self, phase: Phase) -> Steps {
         let flow = self.flow;
         let env_for = |phase| flow.config.env_for(&self.run.pull.repo, &self.run.project, phase);
-        let mut managed = None;
+        let (mut managed, mut log) = (None, self.log.clone());
         if let Some(state) = self.managed {
             let right = if phase == Phase::Apply { Right::Write } else { Right::Read };
             let token = flow.tokens.issue(self.run.id, &state.to_string(), right);
+            log = log.hiding(&token);
             let address = flow.state_address(self.run, state);
             managed = Some(ManagedState { address, run: self.run.id.to_string(), token });
         }
@@ -254,7 +258,7 @@ impl Bench<'_> {
             init_env: env_for(Phase::Init),
             modules: flow.private_modules(self.run),
             state: managed,
-            log: self.log.clone(),
+            log,
             cancel: self.cancel.clone(),
             limits: Limits {
                 init: limits.init_timeout,

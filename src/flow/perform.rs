@@ -258,7 +258,9 @@ impl Performing<'_> {
     }
 
     fn reply(&self, say: &Say, key: &str) -> Result<String, FlowError> {
-        let input = SayInput { pull: self.state.pull(), key, server: &self.flow.server };
+        let (pull, server) = (self.state.pull(), &self.flow.server);
+        let limit = self.flow.comment_limit(&pull.id.repo);
+        let input = SayInput { pull, key, server, limit };
         self.flow.renderer.say(say, &input).ok_or_else(|| FlowError::Broken(format!("no reply says {say:?}")))
     }
 }

@@ -5,11 +5,12 @@ use super::cage::Part;
 use super::{Flow, FlowError};
 use crate::archive::{ArchiveName, RunFile};
 use crate::config::Phase;
-use crate::domain::fingerprint::{FingerprintContext, fingerprint};
+use crate::domain::fingerprint::{FingerprintContext, fingerprint, shape};
 use crate::domain::id::{Fingerprint, RunId, TreeId, Workspace};
 use crate::domain::plan::{self, PlanSummary, PlanView};
 use crate::domain::run::{Outcome, PlanIdentity, Planned, Run, Step};
 use crate::git::Want;
+use crate::sandbox::redact::Redactor;
 use crate::terraform::plan_state::PlanState;
 use crate::terraform::snapshot::Snapshot;
 use crate::terraform::{integrity, plan_file};
@@ -94,6 +95,7 @@ impl Flow {
             backend: backend(bench, &snapshot),
             inputs: snapshot.fetched().map_or_else(|| inputs.to_owned(), |fetched| format!("{inputs} {fetched}")),
             key: self.archive.hmac_key(),
+            redactor: bench.log.redactor().clone(),
         };
         // Seconds of work, if the plan is large, and several times its size in memory: then one at a time.
         let large = made.json.len() > LARGE_JSON;
@@ -163,6 +165,8 @@ struct Made {
     backend: String,
     inputs: String,
     key: [u8; 32],
+    /// Of what the run was granted: it must not be seen where a provider echoes it either.
+    redactor: Redactor,
 }
 
 /// What is kept of it.
@@ -176,7 +180,9 @@ struct Read {
 impl Made {
     fn read(self) -> Result<Read, Stop> {
         self.states.verify_told(&self.json).map_err(refused)?;
-        let facts = plan::read(&self.json).map_err(unreadable)?;
+        let mut facts = plan::read(&self.json).map_err(unreadable)?;
+        facts.rewrite(&|text| self.redactor.text(text));
+        facts.summary.shape = Some(shape(&facts.raw, &self.key));
         let context = FingerprintContext { workspace: &self.workspace, backend: &self.backend, inputs: &self.inputs };
         Ok(Read {
             fingerprint: fingerprint(&facts.raw, &context, &self.key),

@@ -10,6 +10,7 @@ use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
 use crate::domain::id::{Login, PullId, RunId, Sha};
 use crate::domain::run::{Failure, Outcome, Run, RunState, Step};
+use crate::domain::secret;
 use crate::store::{Job, Lease, Tx};
 use crate::terraform::supervisor::{About, Place};
 use serde_json::json;
@@ -201,7 +202,7 @@ impl Flow {
     async fn finish_run(&self, tx: &mut Tx, lease: &Lease, mut run: Run, end: &End) -> Result<(), FlowError> {
         run.state = end.state;
         run.finished_at = Some(now());
-        run.outcome = Some(end.outcome.clone());
+        run.outcome = Some(without_secrets(end.outcome.clone()));
         tx.update_run(&run).await?;
         let mut known = tx.pull_state(&run.pull).await?;
         if !run.is_plan() {
@@ -308,6 +309,22 @@ impl End {
 /// Somebody stopped it before it changed anything.
 pub(super) fn cancelled(by: &Login) -> Failure {
     failure(Step::Prepare, format!("cancelled by {by} before anything was changed"))
+}
+
+/// What is told of a failure comes from many places; whatever in it looks like a secret is not written down.
+fn without_secrets(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed(mut failure) => {
+            failure.message = secret::masked(&failure.message).into_owned();
+            failure.output = secret::masked(&failure.output).into_owned();
+            for diagnostic in &mut failure.diagnostics {
+                diagnostic.summary = secret::masked(&diagnostic.summary).into_owned();
+                diagnostic.detail = secret::masked(&diagnostic.detail).into_owned();
+            }
+            Outcome::Failed(failure)
+        }
+        outcome => outcome,
+    }
 }
 
 /// A failure of ours as people read it. The log has the rest; causes may hold paths and addresses of the server.

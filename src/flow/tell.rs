@@ -11,6 +11,7 @@ use crate::domain::pull::Pull;
 use crate::domain::report::{self, LiveInput, ResultInput, StatusState, Views};
 use crate::domain::run::Run;
 use crate::forge::{Forge, ForgeErrorKind, Status};
+use crate::render::COMMENT_LIMIT;
 use crate::store::{Job, Lease, OutComment, SentStatus, Tx};
 use sha2::{Digest as _, Sha256};
 
@@ -196,7 +197,13 @@ impl Flow {
         let applies = state.projects.iter().filter_map(|project| project.apply.as_ref());
         let views = self.views(planned(plans.chain(applies))).await;
         let run_url = |run: RunId| self.links.run_url(run);
-        self.renderer.live(&LiveInput { state, views: &views, server: &self.server, run_url: &run_url })
+        self.renderer.live(&LiveInput {
+            state,
+            views: &views,
+            server: &self.server,
+            run_url: &run_url,
+            limit: self.comment_limit(&state.pull().id.repo),
+        })
     }
 
     /// The comment about a batch of applies that is over.
@@ -211,7 +218,14 @@ impl Flow {
         let views = self.views(planned(runs.iter().chain(&reviewed))).await;
         let run_url = |run: RunId| self.links.run_url(run);
         let (runs, views) = (&runs, &views);
-        Ok(self.renderer.result(&ResultInput { pull, batch, runs, views, server: &self.server, run_url: &run_url }))
+        let server = &self.server;
+        let limit = self.comment_limit(&pull.id.repo);
+        Ok(self.renderer.result(&ResultInput { pull, batch, runs, views, server, run_url: &run_url, limit }))
+    }
+
+    /// Characters of a comment.
+    pub(super) fn comment_limit(&self, repo: &RepoName) -> usize {
+        self.forge(repo).map_or(COMMENT_LIMIT, Forge::comment_limit)
     }
 
     async fn views(&self, runs: Vec<RunId>) -> Views {

@@ -1,12 +1,12 @@
 //! What stands below a project's row: a diff, or the end of a failed run's output.
 
-use super::diff::Draft;
+use super::diff::{Diff, Draft};
 use super::filters;
 use super::live::length;
 use crate::domain::egress::{Reason, Refusal};
-use crate::domain::plan::PlanSummary;
+use crate::domain::plan::{CheckView, PlanSummary};
 use crate::domain::report::{Counts, Detail};
-use crate::domain::run::{Failure, Left, LeftLock};
+use crate::domain::run::{Diagnostic, Failure, Left, LeftLock};
 
 /// A diff of so many lines is shown open when it is the only one.
 const OPEN_LINES: usize = 40;
@@ -14,13 +14,17 @@ const OPEN_LINES: usize = 40;
 const OUTPUT_LIMIT: usize = 12_000;
 /// So many things that were blocked are named.
 const MOST_BLOCKED: usize = 5;
+/// So many checks that don't hold are named.
+const MOST_CHECKS: usize = 5;
+/// So many errors are named.
+const MOST_ERRORS: usize = 5;
 const INVISIBLE: &str = "What differs can't be shown: a sensitive value, or the code behind a value that is only known \
      after the apply.";
 const LOST: &str = "The server was lost before the run could tell how it ended. Nobody knows how much of it was done.";
 
 /// What stands below one row, before it is known how much of it fits.
 pub(super) enum Body {
-    Diff { draft: Draft, summary: PlanSummary, intro: Option<String> },
+    Diff { draft: Draft, drift: Draft, summary: PlanSummary, intro: Option<String>, opens: bool },
     Output { intro: String, output: String, made: Option<String> },
 }
 
@@ -28,7 +32,7 @@ impl Body {
     pub(super) fn of(detail: &Detail<'_>) -> Option<Self> {
         match detail {
             Detail::Failure { failure, blocked } => Some(Self::Output {
-                intro: format!("{}{}", filters::text(&failure.message), not_reached(blocked)),
+                intro: format!("{}{}{}", filters::text(&failure.message), errors(failure), not_reached(blocked)),
                 output: filters::clean(&failure.output).trim_end().to_owned(),
                 made: made(failure),
             }),
@@ -37,7 +41,14 @@ impl Body {
                 Some(Self::Output { intro, output: String::new(), made: None })
             }
             Detail::Plan { summary, view } => {
-                Some(Self::Diff { draft: Draft::of_plan((*view)?), summary: (*summary).clone(), intro: None })
+                let view = (*view)?;
+                Some(Self::Diff {
+                    draft: Draft::of_plan(view),
+                    drift: Draft::of_drift(view),
+                    summary: (*summary).clone(),
+                    intro: failed_checks(&view.checks),
+                    opens: false,
+                })
             }
             Detail::Differs { because, differences, view, summary, fingerprint } => {
                 let counts = Counts::of(summary).to_string();
@@ -52,7 +63,8 @@ impl Body {
                     (None, Some(view)) => (Draft::of_plan(view), format!("{new}:")),
                     (None, None) => (Draft::empty(), format!("{new}.")),
                 };
-                Some(Self::Diff { draft, summary: (*summary).clone(), intro: Some(intro) })
+                let (drift, summary) = (Draft::empty(), (*summary).clone());
+                Some(Self::Diff { draft, drift, summary, intro: Some(intro), opens: true })
             }
         }
     }
@@ -60,7 +72,7 @@ impl Body {
     /// Characters of all of it, and of what should be shown at the least.
     pub(super) fn sizes(&self) -> (usize, usize) {
         match self {
-            Self::Diff { draft, .. } => (draft.full(), draft.addresses()),
+            Self::Diff { draft, drift, .. } => (draft.full() + drift_length(drift), draft.addresses()),
             Self::Output { output, .. } => {
                 let full = length(output).min(OUTPUT_LIMIT);
                 (full, full)
@@ -70,7 +82,7 @@ impl Body {
 
     pub(super) fn opens(&self, single: bool) -> bool {
         match self {
-            Self::Diff { intro: Some(_), .. } | Self::Output { .. } => true,
+            Self::Diff { opens: true, .. } | Self::Output { .. } => true,
             Self::Diff { draft, .. } => single && draft.lines() <= OPEN_LINES,
         }
     }
@@ -82,19 +94,24 @@ impl Body {
         }
     }
 
-    /// The fenced text and a line of facts.
-    pub(super) fn within(&self, room: usize) -> (String, String) {
+    /// The fenced text and a line of facts. `url`: of the page that has all of it.
+    pub(super) fn within(&self, room: usize, url: Option<&str>) -> (String, String) {
         match self {
-            Self::Diff { draft, summary, .. } => {
+            Self::Diff { draft, drift, summary, .. } => {
                 let diff = draft.within(room);
-                let body = if draft.is_empty() { String::new() } else { filters::fence(&diff.text, "diff") };
-                (body, facts(summary, diff.shortened, diff.left_out))
+                let mut body = if draft.is_empty() { String::new() } else { filters::fence(&diff.text, "diff") };
+                let left = room.saturating_sub(length(&diff.text));
+                let drifts = !drift.is_empty() && drift_length(drift) <= left;
+                if drifts {
+                    body.push_str(&outside(drift, summary.drifted));
+                }
+                (body, facts(summary, &diff, drifts, url))
             }
             Self::Output { output, made, .. } => {
                 let (left_out, end) = end_of(output, room.min(OUTPUT_LIMIT));
                 let mut facts: Vec<String> = made.iter().cloned().collect();
                 if left_out > 0 {
-                    facts.push(format!("{left_out} characters before this are only in the log"));
+                    facts.push(format!("{left_out} characters before this are only in {}", link("the log", url)));
                 }
                 (if end.is_empty() { String::new() } else { filters::fence(end, "text") }, facts.join(" · "))
             }
@@ -114,27 +131,55 @@ fn end_of(text: &str, limit: usize) -> (usize, &str) {
     (total - length(end), end)
 }
 
-fn facts(summary: &PlanSummary, shortened: usize, left_out: usize) -> String {
+fn facts(summary: &PlanSummary, diff: &Diff, drifts: bool, url: Option<&str>) -> String {
     let mut facts = Vec::new();
     if summary.unchanged > 0 {
         facts.push(format!("{} unchanged", summary.unchanged));
     }
-    if summary.drifted > 0 {
+    if summary.drifted > 0 && !drifts {
         facts.push(format!("{} changed outside of Terraform", summary.drifted));
     }
-    if shortened > 0 {
-        facts.push(format!("{shortened} shown without attributes"));
+    if diff.shortened > 0 {
+        facts.push(format!("{} shown without attributes", diff.shortened));
     }
-    if left_out > 0 {
-        facts.push(format!("{left_out} more not shown"));
+    if diff.left_out > 0 {
+        facts.push(format!("{} more not shown", diff.left_out));
     }
-    if shortened + left_out > 0 {
-        facts.push("the log has all of it".into());
+    if diff.shortened + diff.left_out > 0 {
+        facts.push(format!("{} has all of it", link("the log", url)));
     }
     facts.join(" · ")
 }
 
-/// What the run wanted to reach and was not let, with the entry that lets it.
+/// Kept apart from what the plan does: nothing of it is done by an apply, unless the plan says so too.
+fn outside(drift: &Draft, drifted: usize) -> String {
+    let fence = filters::fence(&drift.within(usize::MAX).text, "diff");
+    format!("\n\n<details><summary>{drifted} changed outside of Terraform</summary>\n\n{fence}\n\n</details>")
+}
+
+/// With what stands around it.
+fn drift_length(drift: &Draft) -> usize {
+    if drift.is_empty() { 0 } else { drift.full() + 150 }
+}
+
+fn link(text: &str, url: Option<&str>) -> String {
+    url.map_or_else(|| text.to_owned(), |url| format!("[{text}]({})", filters::href(url)))
+}
+
+fn failed_checks(checks: &[CheckView]) -> Option<String> {
+    let line = |check: &CheckView| {
+        let why: Vec<String> = check.messages.iter().take(3).map(|message| filters::text(message)).collect();
+        let colon = if why.is_empty() { "" } else { ": " };
+        let said = if check.status == "error" { "could not be checked" } else { "does not hold" };
+        format!("- ⚠️ {} {said}{colon}{}", filters::code(&check.address), why.join(" "))
+    };
+    let mut lines: Vec<String> = checks.iter().take(MOST_CHECKS).map(line).collect();
+    if checks.len() > MOST_CHECKS {
+        lines.push(format!("- and {} more", checks.len() - MOST_CHECKS));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
 /// What a lost apply has left, in sentences.
 fn found(left: &Left) -> String {
     let serial = match (left.before, left.after) {
@@ -162,6 +207,7 @@ fn found(left: &Left) -> String {
     format!("{serial}{lock}")
 }
 
+/// What the run wanted to reach and was not let, with the entry that lets it.
 fn not_reached(blocked: &[Refusal]) -> String {
     let line = |refusal: &Refusal| {
         let Refusal { host, port, reason, .. } = refusal;
@@ -181,6 +227,20 @@ fn not_reached(blocked: &[Refusal]) -> String {
     let mut lines: String = blocked.iter().take(MOST_BLOCKED).map(line).collect();
     if blocked.len() > MOST_BLOCKED {
         lines.push_str(&format!("\n- and {} more, which the run's page names", blocked.len() - MOST_BLOCKED));
+    }
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
+}
+
+/// Where Terraform found what is wrong. Its own words, with the lines of the code, stand below.
+fn errors(failure: &Failure) -> String {
+    let line = |diagnostic: &Diagnostic| {
+        let place = diagnostic.place_text().map(|place| format!("{}: ", filters::code(&place))).unwrap_or_default();
+        let about = diagnostic.address.as_deref().map(|address| format!(" ({})", filters::code(address)));
+        format!("\n- {place}**{}**{}", filters::text(&diagnostic.summary), about.unwrap_or_default())
+    };
+    let mut lines: String = failure.diagnostics.iter().take(MOST_ERRORS).map(line).collect();
+    if failure.diagnostics.len() > MOST_ERRORS {
+        lines.push_str(&format!("\n- and {} more", failure.diagnostics.len() - MOST_ERRORS));
     }
     if lines.is_empty() { lines } else { format!("\n{lines}") }
 }

@@ -1,29 +1,30 @@
 //! Plans as a diff, from the plan's data: `+` create, `-` destroy, `!` replace, `~` update, always in the first column.
+//! Below a resource its attributes have marks of their own: put in, taken out, changed.
 //!
 //! A diff is given a number of characters and keeps to it: every resource gets its own line before any gets its
 //! attributes, and what was left out is counted.
 
-use super::filters::{clean, shortened};
-use crate::domain::plan::{Action, AttributeChange, Difference, OutputView, PlanView, ResourceView, Shown};
-use serde_json::Value;
+mod attributes;
+mod lines;
+mod values;
 
-/// Longer values are cut, with their length told.
-const VALUE_LIMIT: usize = 160;
-/// `before -> after` on one line up to this many characters, else on two.
-const LINE_LIMIT: usize = 100;
-/// Characters that are alike and are shown before the first one that differs.
-const CONTEXT: usize = 30;
+use super::filters::{clean, shortened};
+use crate::domain::plan::{Action, Difference, OutputView, PlanView, ResourceView};
+use attributes::{attributes, on_one_line};
+use values::values;
+
 const ADDRESS_LIMIT: usize = 250;
-const ATTRIBUTES_LIMIT: usize = 40;
-/// Changed lines of one multi-line string.
-const LINES_LIMIT: usize = 30;
+const ATTRIBUTES_LIMIT: usize = 100;
 /// Addresses are padded up to this width, so that the actions stand in a column.
 const COLUMN: usize = 48;
+/// Once there is so much, in characters, no attributes of further resources are looked at: they would not fit anywhere.
+const ENOUGH: usize = 150_000;
 
 /// One resource or output: a line of its own and what is indented below it.
 struct Block {
     line: String,
-    details: Vec<String>,
+    /// `None`: there is more than enough before it.
+    details: Option<Vec<String>>,
 }
 
 /// What came out, without a fence around it.
@@ -41,13 +42,28 @@ pub(super) struct Draft(Vec<Block>);
 impl Draft {
     /// Destroys first: what must not be missed must not be cut off either.
     pub(super) fn of_plan(view: &PlanView) -> Self {
-        let mut resources: Vec<&ResourceView> = view.resources.iter().collect();
+        Self::of(&view.resources, &view.outputs)
+    }
+
+    /// What was changed outside of Terraform; empty if nothing was.
+    pub(super) fn of_drift(view: &PlanView) -> Self {
+        Self::of(&view.drift, &[])
+    }
+
+    fn of(resources: &[ResourceView], outputs: &[OutputView]) -> Self {
+        let mut resources: Vec<&ResourceView> = resources.iter().collect();
         resources.sort_by_key(|resource| risk(resource.action));
         let width = resources.iter().map(|resource| resource.address.chars().count());
-        let width = width.chain(view.outputs.iter().map(|output| output.name.chars().count() + "output ".len()));
+        let width = width.chain(outputs.iter().map(|output| output.name.chars().count() + "output ".len()));
         let width = width.max().unwrap_or(0).min(COLUMN);
-        let mut blocks: Vec<Block> = resources.into_iter().map(|resource| resource_block(resource, width)).collect();
-        blocks.extend(view.outputs.iter().map(|output| output_block(output, width)));
+        let mut made = 0;
+        let mut blocks: Vec<Block> = Vec::with_capacity(resources.len() + outputs.len());
+        for resource in resources {
+            let block = resource_block(resource, width, made < ENOUGH);
+            made += block.details_length();
+            blocks.push(block);
+        }
+        blocks.extend(outputs.iter().map(|output| output_block(output, width)));
         Self(blocks)
     }
 
@@ -78,7 +94,7 @@ impl Draft {
 
     /// Lines of all of it.
     pub(super) fn lines(&self) -> usize {
-        self.0.iter().map(|block| 1 + block.details.len()).sum()
+        self.0.iter().map(|block| 1 + block.details.as_ref().map_or(0, Vec::len)).sum()
     }
 
     /// As much of it as fits in so many characters.
@@ -96,12 +112,12 @@ impl Draft {
         }
         for block in &self.0[..named] {
             push_line(&mut diff.text, &block.line);
-            match left.checked_sub(block.details_length()) {
-                Some(rest) => {
+            match (&block.details, left.checked_sub(block.details_length())) {
+                (Some(details), Some(rest)) => {
                     left = rest;
-                    block.details.iter().for_each(|line| push_line(&mut diff.text, line));
+                    details.iter().for_each(|line| push_line(&mut diff.text, line));
                 }
-                None => diff.shortened += 1,
+                _ => diff.shortened += 1,
             }
         }
         diff
@@ -110,7 +126,7 @@ impl Draft {
 
 impl Block {
     fn details_length(&self) -> usize {
-        self.details.iter().map(|line| line_length(line)).sum()
+        self.details.iter().flatten().map(|line| line_length(line)).sum()
     }
 }
 
@@ -157,12 +173,12 @@ const fn word(action: Action) -> &'static str {
     }
 }
 
-fn resource_block(resource: &ResourceView, width: usize) -> Block {
+fn resource_block(resource: &ResourceView, width: usize, whole: bool) -> Block {
     let line = format!("{} {:width$}  {}", marker(resource.action), address(resource), said(resource));
     let details = match resource.action {
         // All of it goes; its address says what it is.
-        Action::Delete | Action::Forget | Action::NoOp => Vec::new(),
-        _ => attributes(&resource.attributes, resource.action),
+        Action::Delete | Action::Forget | Action::NoOp => Some(Vec::new()),
+        _ => whole.then(|| attributes(&resource.attributes, resource.action, &resource.forces_replacement)),
     };
     Block { line, details }
 }
@@ -191,11 +207,31 @@ fn said(resource: &ResourceView) -> String {
         words.push("stays, and is no longer managed".into());
     }
     let mut text = words.join(", ");
+    if let Some(because) = resource.because.as_deref().filter(|_| resource.action != Action::Forget).and_then(because) {
+        text.push_str(&format!(" ({because})"));
+    }
     if !resource.forces_replacement.is_empty() {
         let paths: Vec<String> = resource.forces_replacement.iter().take(5).map(|path| one_line(path, 60)).collect();
         text.push_str(&format!(" (forced by {})", paths.join(", ")));
     }
     text
+}
+
+/// Terraform's reasons, where the attributes don't tell them.
+/// <https://developer.hashicorp.com/terraform/internals/json-format#change-representation>
+fn because(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "replace_because_tainted" => "it is tainted: its creation had failed, or somebody marked it",
+        "replace_by_request" => "somebody asked for it",
+        "replace_by_triggers" => "by its `replace_triggered_by`",
+        "delete_because_no_resource_config" => "no longer in the code",
+        "delete_because_no_module" => "its module is no longer in the code",
+        "delete_because_wrong_repetition" => "the code has or lost its `count` or `for_each`",
+        "delete_because_count_index" => "beyond its `count`",
+        "delete_because_each_key" => "its key is no longer in `for_each`",
+        "delete_because_no_move_target" => "it was moved to what is not in the code",
+        _ => return None,
+    })
 }
 
 fn output_block(output: &OutputView, width: usize) -> Block {
@@ -210,9 +246,9 @@ fn output_block(output: &OutputView, width: usize) -> Block {
             };
             (said, Vec::new())
         }
-        many => (word(output.action).to_owned(), attributes(many, output.action)),
+        many => (word(output.action).to_owned(), attributes(many, output.action, &[])),
     };
-    Block { line: format!("{} {name:width$}  {said}", marker(output.action)), details }
+    Block { line: format!("{} {name:width$}  {said}", marker(output.action)), details: Some(details) }
 }
 
 const fn destroys_unseen(difference: &Difference) -> bool {
@@ -227,7 +263,7 @@ fn difference_block(difference: &Difference) -> Block {
     match difference {
         Difference::OnlyReviewed { resource } => Block {
             line: format!("- {}  {}  (only in the reviewed plan)", address(resource), said(resource)),
-            details: Vec::new(),
+            details: Some(Vec::new()),
         },
         Difference::OnlyNew { resource } => Block {
             // A green plus before a destroy would look harmless.
@@ -237,7 +273,7 @@ fn difference_block(difference: &Difference) -> Block {
                 address(resource),
                 said(resource)
             ),
-            details: attributes(&resource.attributes, Action::Update),
+            details: Some(attributes(&resource.attributes, resource.action, &resource.forces_replacement)),
         },
         Difference::Changed { reviewed, new } => {
             let line = if said(reviewed) == said(new) {
@@ -252,18 +288,9 @@ fn difference_block(difference: &Difference) -> Block {
             let mut details = only(reviewed, new, '-');
             details.extend(only(new, reviewed, '+'));
             cut(&mut details, 2 * ATTRIBUTES_LIMIT);
-            Block { line, details }
+            Block { line, details: Some(details) }
         }
     }
-}
-
-fn attributes(all: &[AttributeChange], action: Action) -> Vec<String> {
-    let mut lines: Vec<String> =
-        all.iter().take(ATTRIBUTES_LIMIT).flat_map(|attribute| attribute_lines(attribute, action)).collect();
-    if all.len() > ATTRIBUTES_LIMIT {
-        lines.push(format!("    … {} more attributes", all.len() - ATTRIBUTES_LIMIT));
-    }
-    lines
 }
 
 fn cut(lines: &mut Vec<String>, limit: usize) {
@@ -272,104 +299,6 @@ fn cut(lines: &mut Vec<String>, limit: usize) {
         lines.truncate(limit);
         lines.push(format!("    … {more} more lines"));
     }
-}
-
-fn attribute_lines(attribute: &AttributeChange, action: Action) -> Vec<String> {
-    if action == Action::Create {
-        return vec![format!("+   {}", on_one_line(attribute))];
-    }
-    if let Some(lines) = text_lines(attribute) {
-        return lines;
-    }
-    let whole = on_one_line(attribute);
-    match values(attribute) {
-        (Some(before), Some(after)) if whole.chars().count() > LINE_LIMIT => {
-            let path = path(attribute);
-            vec![format!("-   {path}: {before}"), format!("+   {path}: {after}")]
-        }
-        _ => vec![format!("    {whole}")],
-    }
-}
-
-fn path(attribute: &AttributeChange) -> String {
-    one_line(&attribute.path, ADDRESS_LIMIT)
-}
-
-fn on_one_line(attribute: &AttributeChange) -> String {
-    let path = path(attribute);
-    match values(attribute) {
-        (None, Some(after)) => format!("{path}: {after}"),
-        (Some(before), None) => format!("{path}: {before} -> (removed)"),
-        (Some(before), Some(after)) => format!("{path}: {before} -> {after}"),
-        (None, None) => path,
-    }
-}
-
-/// Both sides. Where long values are alike at their beginning, that is left out, so that what differs is seen.
-fn values(attribute: &AttributeChange) -> (Option<String>, Option<String>) {
-    match (&attribute.before, &attribute.after) {
-        (Shown::Value(before), Shown::Value(after)) => {
-            let (before, after) = cut_pair(before, after);
-            (Some(before), Some(after))
-        }
-        (before, after) => (value(before), value(after)),
-    }
-}
-
-fn cut_pair(before: &str, after: &str) -> (String, String) {
-    let longest = before.chars().count().max(after.chars().count());
-    let alike = before.chars().zip(after.chars()).take_while(|(a, b)| a == b).count();
-    let skip = if longest > VALUE_LIMIT { alike.saturating_sub(CONTEXT) } else { 0 };
-    (cut_value(before, skip), cut_value(after, skip))
-}
-
-/// The value from its `skip`th character on, as long as it may be.
-fn cut_value(value: &str, skip: usize) -> String {
-    let length = value.chars().count();
-    let rest: String = value.chars().skip(skip).collect();
-    let shown = format!("{}{}", if skip > 0 { "…" } else { "" }, one_line(&rest, VALUE_LIMIT));
-    if skip > 0 || length > VALUE_LIMIT { format!("{shown} ({length} characters)") } else { shown }
-}
-
-fn value(shown: &Shown) -> Option<String> {
-    match shown {
-        Shown::Absent => None,
-        Shown::Value(json) => Some(cut_value(json, 0)),
-        Shown::Unknown => Some("(known after apply)".into()),
-        Shown::Sensitive => Some("(sensitive)".into()),
-    }
-}
-
-/// A text of several lines, line by line: what both sides begin and end with is left out.
-fn text_lines(attribute: &AttributeChange) -> Option<Vec<String>> {
-    let (before, after) = (lines_of(&attribute.before)?, lines_of(&attribute.after)?);
-    if before.len() < 2 && after.len() < 2 {
-        return None;
-    }
-    let start = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
-    let most = before.len().min(after.len()) - start;
-    let end = before.iter().rev().zip(after.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
-    let (old, new) = (&before[start..before.len() - end], &after[start..after.len() - end]);
-    let (old, new): (Vec<String>, Vec<String>) = if old.len() == new.len() {
-        old.iter().zip(new).map(|(old, new)| cut_pair(old, new)).unzip()
-    } else {
-        let cut = |lines: &[String]| lines.iter().map(|line| cut_value(line, 0)).collect();
-        (cut(old), cut(new))
-    };
-    let marked = |lines: Vec<String>, marker: char| {
-        lines.into_iter().map(move |line| format!("{marker}     {line}").trim_end().to_owned())
-    };
-    let mut inner: Vec<String> = marked(old, '-').chain(marked(new, '+')).collect();
-    cut(&mut inner, LINES_LIMIT);
-    let mut lines = vec![format!("    {}: (from line {})", path(attribute), start + 1)];
-    lines.extend(inner);
-    Some(lines)
-}
-
-fn lines_of(shown: &Shown) -> Option<Vec<String>> {
-    let Shown::Value(json) = shown else { return None };
-    let Ok(Value::String(text)) = serde_json::from_str(json) else { return None };
-    Some(text.split('\n').map(str::to_owned).collect())
 }
 
 fn one_line(text: &str, limit: usize) -> String {

@@ -6,10 +6,11 @@ use super::body::Body;
 use super::engine::{Engine, value};
 use super::filters;
 use crate::domain::report::{Counts, Detail, LiveInput, LiveView, Row, Standing, Tally, live};
-use minijinja::{Error, context};
+use crate::domain::run::Failure;
+use minijinja::{Error, Value, context};
 
 /// Kept free for line feeds, table heads and the notes about what was left out.
-const NOTES: usize = 1500;
+const NOTES: usize = 2500;
 /// Rows may take so much for links and messages; beyond it they are plain.
 const LINKED_ROWS: usize = 20_000;
 /// The first share of one section, so that the first ones leave something for the others.
@@ -18,11 +19,16 @@ const FIRST_SHARE: usize = 4000;
 const LEAST_SHARE: usize = 300;
 /// Names of unchanged projects, in characters.
 const UNCHANGED_LIMIT: usize = 3000;
+/// Projects with the same plan that a row names; its section names the others.
+const NAMED_IN_A_ROW: usize = 8;
+/// Names and links of what was left out, in characters.
+const LEFT_OUT_LIMIT: usize = 1200;
 
 pub(super) fn render(engine: &Engine, marker: &str, input: &LiveInput<'_>) -> Result<String, Error> {
+    let limit = input.limit.min(COMMENT_LIMIT);
     let mut view = live(input);
-    let comment = fitted(engine, marker, &view)?;
-    if length(&comment) <= COMMENT_LIMIT {
+    let comment = fitted(engine, marker, &view, limit)?;
+    if length(&comment) <= limit {
         return Ok(comment);
     }
     // What stands above and below the table is too long by itself: names made of what must be escaped.
@@ -32,17 +38,17 @@ pub(super) fn render(engine: &Engine, marker: &str, input: &LiveInput<'_>) -> Re
     }
     view.hints.truncate(2);
     view.footer.tools.truncate(1);
-    fitted(engine, marker, &view)
+    fitted(engine, marker, &view, limit)
 }
 
-fn fitted(engine: &Engine, marker: &str, view: &LiveView<'_>) -> Result<String, Error> {
+fn fitted(engine: &Engine, marker: &str, view: &LiveView<'_>, limit: usize) -> Result<String, Error> {
     let mut parts = vec![head(engine, marker, view)?];
     let tail = engine.render("live/tail.md", value(view))?;
-    let mut room = COMMENT_LIMIT.saturating_sub(length(&parts[0]) + length(&tail) + NOTES);
+    let mut room = limit.saturating_sub(length(&parts[0]) + length(&tail) + NOTES);
     if view.problem.is_none() {
         let (unchanged, rows): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
             view.rows.iter().partition(|row| row.standing == Standing::Unchanged);
-        if let [only] = view.rows.as_slice() {
+        if let ([only], 1) = (view.rows.as_slice(), view.tally.projects) {
             parts.extend(sections(engine, &[only], room, true)?);
         } else {
             for part in [table(engine, &rows, room)?, unchanged_list(&unchanged)] {
@@ -66,7 +72,8 @@ fn head(engine: &Engine, marker: &str, view: &LiveView<'_>) -> Result<String, Er
     let first = view.rows.first();
     let title = engine.render("live/title.md", context! { first => first.map(value), ..value(view) })?;
     let icon = headline_icon(&view.tally);
-    let head = engine.render("live/head.md", context! { marker, title => title.trim(), icon, ..value(view) })?;
+    let head =
+        engine.render_head("live/head.md", marker, context! { marker, title => title.trim(), icon, ..value(view) })?;
     Ok(head)
 }
 
@@ -132,19 +139,36 @@ fn table(engine: &Engine, rows: &[&Row<'_>], room: usize) -> Result<String, Erro
         out.push('\n');
     }
     if kept < rows.len() {
-        out.push_str(&format!("\nand {} more projects, for which there is no room here\n", rows.len() - kept));
+        let more: usize = rows[kept..].iter().map(|row| row.same.len().max(1)).sum();
+        out.push_str(&format!("\nand {more} more projects, for which there is no room here\n"));
     }
     Ok(out)
 }
 
+/// The first error with its place, where Terraform has told it.
+fn why(failure: &Failure) -> String {
+    let Some(first) = failure.diagnostics.first() else { return failure.message.clone() };
+    let place = first.place_text().map(|place| format!(" (`{}`)", place.replace('`', "'"))).unwrap_or_default();
+    let more = match failure.diagnostics.len() {
+        1 => String::new(),
+        errors => format!(", and {} more", errors - 1),
+    };
+    format!("{}{place}{more}", filters::shortened(&first.summary, 80))
+}
+
 fn row_text(engine: &Engine, row: &Row<'_>, linked: bool) -> Result<String, Error> {
     let message = match &row.detail {
-        Some(Detail::Failure { failure, .. }) => Some(filters::shortened(&failure.message, 120)),
+        Some(Detail::Failure { failure, .. }) => Some(filters::shortened(&why(failure), 120)),
         _ => None,
     };
     let others = row.counts.as_ref().map(Counts::others).unwrap_or_default();
-    let text = engine
-        .render("live/row.md", context! { row => value(row), linked, message, others, icon => icon(row.standing) })?;
+    let named = row.same.iter().take(if linked { NAMED_IN_A_ROW } else { usize::MAX });
+    let same: Vec<Value> = named.map(value).collect();
+    let more = row.same.len() - same.len();
+    let values = context! {
+        row => value(row), linked, message, others, icon => icon(row.standing), same, more,
+    };
+    let text = engine.render("live/row.md", values)?;
     Ok(text.trim_end().to_owned())
 }
 
@@ -152,22 +176,8 @@ fn unchanged_list(unchanged: &[&Row<'_>]) -> String {
     if unchanged.is_empty() {
         return String::new();
     }
-    let mut names = String::new();
-    let mut named = 0;
-    for row in unchanged {
-        let name = filters::code(row.name);
-        if length(&names) + length(&name) > UNCHANGED_LIMIT {
-            break;
-        }
-        if named > 0 {
-            names.push_str(", ");
-        }
-        names.push_str(&name);
-        named += 1;
-    }
-    if named < unchanged.len() {
-        names.push_str(&format!(" and {} more", unchanged.len() - named));
-    }
+    let names: Vec<&str> = unchanged.iter().map(|row| row.name).collect();
+    let names = names_within(&names, UNCHANGED_LIMIT);
     format!("<details><summary>{} unchanged</summary>\n\n{names}\n\n</details>", unchanged.len())
 }
 
@@ -179,7 +189,7 @@ fn sections(engine: &Engine, rows: &[&Row<'_>], room: usize, single: bool) -> Re
     }
     let mut left = room;
     let mut wanted: Vec<Section<'_>> = Vec::new();
-    let mut left_out = 0;
+    let mut left_out: Vec<&Row<'_>> = Vec::new();
     for row in rows {
         let Some(body) = row.detail.as_ref().and_then(Body::of) else { continue };
         let (_, least) = body.sizes();
@@ -191,7 +201,7 @@ fn sections(engine: &Engine, rows: &[&Row<'_>], room: usize, single: bool) -> Re
                 left = rest - granted;
                 wanted.push(Section { row, body, granted });
             }
-            _ => left_out += 1,
+            _ => left_out.push(row),
         }
     }
     for section in &mut wanted {
@@ -204,19 +214,62 @@ fn sections(engine: &Engine, rows: &[&Row<'_>], room: usize, single: bool) -> Re
     for Section { row, body, granted } in &wanted {
         parts.push(section(engine, row, body, *granted, single)?);
     }
-    if left_out > 0 {
-        parts.push(format!("<sub>{left_out} more did not fit here; the run pages have them.</sub>"));
+    if !left_out.is_empty() {
+        parts.push(did_not_fit(left_out.iter().map(|row| (row.name, row.url.as_deref()))));
     }
     Ok(parts)
 }
 
+/// The names of the projects that a section speaks of, if they are several.
+fn same_plan(row: &Row<'_>) -> Option<String> {
+    let names: Vec<&str> = row.same.iter().map(|member| member.name).collect();
+    (!names.is_empty()).then(|| names_within(&names, UNCHANGED_LIMIT))
+}
+
+fn names_within(all: &[&str], limit: usize) -> String {
+    let mut names = String::new();
+    for (named, name) in all.iter().enumerate() {
+        let name = filters::code(name);
+        if length(&names) + length(&name) > limit {
+            names.push_str(&format!(" and {} more", all.len() - named));
+            break;
+        }
+        if named > 0 {
+            names.push_str(", ");
+        }
+        names.push_str(&name);
+    }
+    names
+}
+
+/// What was left out, by name and with a link where there is room for that.
+pub(super) fn did_not_fit<'a>(rows: impl ExactSizeIterator<Item = (&'a str, Option<&'a str>)>) -> String {
+    let all = rows.len();
+    let mut named = String::new();
+    let mut count = 0;
+    for (name, url) in rows {
+        let name = filters::code(name);
+        let link = url.map_or_else(|| name.clone(), |url| format!("[{name}]({})", filters::href(url)));
+        if length(&named) + length(&link) > LEFT_OUT_LIMIT {
+            break;
+        }
+        if count > 0 {
+            named.push_str(", ");
+        }
+        named.push_str(&link);
+        count += 1;
+    }
+    let more = if count < all { format!(" and {} more, linked from the table", all - count) } else { String::new() };
+    format!("<sub>{all} more did not fit here; the run pages have them: {named}{more}</sub>")
+}
+
 fn section(engine: &Engine, row: &Row<'_>, body: &Body, granted: usize, single: bool) -> Result<String, Error> {
-    let (text, facts) = body.within(granted);
+    let (text, facts) = body.within(granted, row.url.as_deref());
     let step = match &row.detail {
         Some(Detail::Failure { failure, .. }) => Some(failure.step.as_str()),
         _ => None,
     };
     let counts = row.counts.as_ref().map(ToString::to_string).filter(|counts| !counts.is_empty());
-    let values = context! { row => value(row), step, counts, open => body.opens(single), intro => body.intro(), body => text, facts };
+    let values = context! { row => value(row), step, counts, open => body.opens(single), same => same_plan(row), intro => body.intro(), body => text, facts };
     engine.render("live/section.md", values)
 }

@@ -3,12 +3,12 @@
 use super::COMMENT_LIMIT;
 use super::body::Body;
 use super::engine::{Engine, value};
-use super::live::{icon, joined, length};
+use super::live::{did_not_fit, icon, joined, length};
 use crate::domain::report::{OutcomeRow, ResultInput, result};
 use minijinja::{Error, context};
 
 /// Kept free for line feeds and notes.
-const NOTES: usize = 1500;
+const NOTES: usize = 2500;
 /// One section's first share, so that the first failure leaves something for the others.
 const FIRST_SHARE: usize = 6000;
 
@@ -16,10 +16,13 @@ pub(super) fn render(engine: &Engine, marker: &str, input: &ResultInput<'_>) -> 
     let view = result(input);
     let values = value(&view);
     let first = view.rows.first();
-    let mut parts =
-        vec![engine.render("result/head.md", context! { marker, first => first.map(value), ..values.clone() })?];
+    let mut parts = vec![engine.render_head(
+        "result/head.md",
+        marker,
+        context! { marker, first => first.map(value), ..values.clone() },
+    )?];
     let tail = engine.render("result/tail.md", values)?;
-    let mut left = COMMENT_LIMIT.saturating_sub(length(&parts[0]) + length(&tail) + NOTES);
+    let mut left = input.limit.min(COMMENT_LIMIT).saturating_sub(length(&parts[0]) + length(&tail) + NOTES);
 
     let mut table = String::from("| | Project | Result | Time |\n|---|---|---|--:|\n");
     let mut rows_left = left / 2;
@@ -39,12 +42,12 @@ pub(super) fn render(engine: &Engine, marker: &str, input: &ResultInput<'_>) -> 
     }
     parts.push(table);
     let many = view.rows.len() > 1;
-    let mut left_out = 0;
+    let mut left_out = Vec::new();
     for row in &view.rows {
         let Some(body) = row.detail.as_ref().and_then(Body::of) else { continue };
         let frame = length(&section(engine, row, &body, 0, many)?) + 200;
         let Some(rest) = left.checked_sub(frame) else {
-            left_out += 1;
+            left_out.push(row);
             continue;
         };
         let (full, _) = body.sizes();
@@ -52,8 +55,8 @@ pub(super) fn render(engine: &Engine, marker: &str, input: &ResultInput<'_>) -> 
         left = rest - granted;
         parts.push(section(engine, row, &body, granted, many)?);
     }
-    if left_out > 0 {
-        parts.push(format!("<sub>{left_out} more did not fit here; the run pages have them.</sub>"));
+    if !left_out.is_empty() {
+        parts.push(did_not_fit(left_out.iter().map(|row| (row.name, Some(row.url.as_str())))));
     }
     parts.push(tail);
     Ok(joined(&parts))
@@ -65,7 +68,7 @@ fn row_text(engine: &Engine, row: &OutcomeRow<'_>, linked: bool) -> Result<Strin
 }
 
 fn section(engine: &Engine, row: &OutcomeRow<'_>, body: &Body, granted: usize, many: bool) -> Result<String, Error> {
-    let (text, facts) = body.within(granted);
+    let (text, facts) = body.within(granted, Some(&row.url));
     let values = context! { row => value(row), many, intro => body.intro(), body => text, facts };
     engine.render("result/section.md", values)
 }

@@ -17,9 +17,9 @@ pub(super) fn render(engine: &Engine, marker: &str, say: &Say, input: &SayInput<
     for listed in LISTED {
         let name = input.server.name.as_str();
         let values = values(say, input, listed)?;
-        rendered = Some(engine.render("say.md", context! { marker, name, ..values }));
+        rendered = Some(engine.render_head("say.md", marker, context! { marker, name, ..values }));
         match &rendered {
-            Some(Ok(comment)) if length(comment) > COMMENT_LIMIT => {}
+            Some(Ok(comment)) if length(comment) > input.limit.min(COMMENT_LIMIT) => {}
             _ => break,
         }
     }

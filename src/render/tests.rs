@@ -1,13 +1,15 @@
 //! What people read, whole.
 
+mod gallery;
 mod hostile;
+mod overrides;
 mod size;
 
 use super::*;
 use crate::domain::command::Verb;
 use crate::domain::decide::{Missing, Problem, ProjectState, PullState};
 use crate::domain::egress::{Reason, Refusal};
-use crate::domain::plan::{Action, PlanSummary, PlanView, Shown};
+use crate::domain::plan::{Action, CheckView, PlanSummary, PlanView, Shown, Stateful};
 use crate::domain::project::{ApplyMode, StateKind};
 use crate::domain::report::Views;
 use crate::domain::report::sample::*;
@@ -65,6 +67,7 @@ fn changed_since() -> (ProjectState, Views) {
             resource("aws_vpc.main", Action::Update, &[("tags.Owner", value("\"net\""), value("\"core\""))]),
         ],
         outputs: network_view().outputs,
+        ..PlanView::default()
     };
     views.insert(run_id(9), new);
     (project, views)
@@ -84,7 +87,7 @@ fn half_applied() -> Outcome {
 
 fn say(say: &Say) -> String {
     let (pull, server) = (pull(), server());
-    RENDERER.say(say, &SayInput { pull: &pull, key: "77-1", server: &server }).unwrap()
+    RENDERER.say(say, &SayInput { pull: &pull, key: "77-1", server: &server, limit: COMMENT_LIMIT }).unwrap()
 }
 
 fn names(all: &[&str]) -> Vec<crate::domain::id::ProjectName> {
@@ -133,14 +136,14 @@ fn one_project_is_planned() {
     ```diff
     - aws_security_group_rule.legacy_ssh        destroy
     ~ aws_vpc.main                              update
-        tags.Owner: "net" -> "platform"
+    ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
     +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"
     ~ output subnet_ids                         update
-        [2]: (known after apply)
+    +   [2]: (known after apply)
     ```
 
     <sub>46 unchanged</sub>
@@ -199,14 +202,14 @@ fn several_projects_of_which_one_failed_and_one_destroys() {
     ```diff
     - aws_security_group_rule.legacy_ssh        destroy
     ~ aws_vpc.main                              update
-        tags.Owner: "net" -> "platform"
+    ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
     +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"
     ~ output subnet_ids                         update
-        [2]: (known after apply)
+    +   [2]: (known after apply)
     ```
 
     <sub>46 unchanged</sub>
@@ -221,6 +224,131 @@ fn several_projects_of_which_one_failed_and_one_destroys() {
 
     <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
     "#);
+}
+
+/// Three regions of one application, planned alike, and a database that is replaced.
+fn regions() -> (PullState, Views) {
+    let shape = "5".repeat(64).parse::<crate::domain::id::Fingerprint>().unwrap();
+    let mut views = Views::new();
+    let mut all = Vec::new();
+    for (id, name) in [(1, "prod/app-eu-1"), (2, "prod/app-eu-2"), (3, "prod/app-us-1")] {
+        let project = project(name);
+        let summary = PlanSummary { change: 1, shape: Some(shape.clone()), ..PlanSummary::default() };
+        let plan = plan_run(id, &project, summary);
+        let image = [("image", value("\"app:1\""), value("\"app:2\""))];
+        let view =
+            PlanView { resources: vec![resource("aws_ecs_task.app", Action::Update, &image)], ..PlanView::default() };
+        views.insert(plan.id, view);
+        all.push(standing(&project, Some(plan), None));
+    }
+    let project = project("prod/db");
+    let destroyed = vec!["aws_db_parameter_group.pg".to_owned(), "aws_db_instance.main".into()];
+    let stateful = vec![Stateful { address: "aws_db_instance.main".into(), what: "database".into() }];
+    let plan =
+        plan_run(4, &project, PlanSummary { replace: 2, destroyed, stateful, drifted: 1, ..PlanSummary::default() });
+    let version = [("engine_version", value("\"15\""), value("\"16\""))];
+    let mut main = resource("aws_db_instance.main", Action::Replace, &version);
+    main.forces_replacement = vec!["engine_version".into()];
+    let mut group = resource("aws_db_parameter_group.pg", Action::Replace, &[]);
+    group.because = Some("replace_because_tainted".into());
+    let drifted = resource("aws_vpc.main", Action::Update, &[("tags.Team", value("\"a\""), value("\"b\""))]);
+    let check = CheckView {
+        address: "check.certificate".into(),
+        status: "fail".into(),
+        messages: vec!["it ends within 30 days (ask @ops)".into()],
+    };
+    let view = PlanView { resources: vec![main, group], drift: vec![drifted], checks: vec![check], outputs: vec![] };
+    views.insert(plan.id, view);
+    all.push(standing(&project, Some(plan), None));
+    (state(all), views)
+}
+
+#[test]
+fn what_holds_data_comes_first_and_equal_plans_are_one() {
+    let (state, views) = regions();
+    let comment = live(&state, &views).replace('\u{200b}', "");
+    assert_snapshot!(comment, @r#"
+    <!-- terraplane:live -->
+    ### terraplane · 4 projects · 4 with changes
+
+    > [!CAUTION]
+    > **2 resources will be replaced · 1 of them holds data**
+    > - `prod/db`: `aws_db_instance.main` (**database**)
+    > - `prod/db`: `aws_db_parameter_group.pg`
+
+    | | Project | + | ~ | ± | − | |
+    |---|---|--:|--:|--:|--:|---|
+    | 🔴 | [`prod/db`](https://tp/runs/4) |  |  | **2** |  | **replaces: database** |
+    | 🟡 | `prod/app-*` ×3, same plan |  | 1 |  |  | [`prod/app-eu-1`](https://tp/runs/1) [`prod/app-eu-2`](https://tp/runs/2) [`prod/app-us-1`](https://tp/runs/3) |
+
+    <details><summary><b><a href="https://tp/runs/4"><code>prod/db</code></a></b> · ±2 · replaces: database · 18 s · because <code>prod/db/main.tf</code> changed</summary>
+
+    - ⚠️ `check.certificate` does not hold: it ends within 30 days (ask &#64;ops)
+
+    ```diff
+    ! aws_db_instance.main       replace (forced by engine_version)
+    ~   engine_version: "15" -> "16"  # forces replacement
+    ! aws_db_parameter_group.pg  replace (it is tainted: its creation had failed, or somebody marked it)
+    ```
+
+    <details><summary>1 changed outside of Terraform</summary>
+
+    ```diff
+    ~ aws_vpc.main  update
+    ~   tags.Team: "a" -> "b"
+    ```
+
+    </details>
+
+    </details>
+
+    <details><summary><b><code>prod/app-&#42;</code> ×3</b> · ~1 · 18 s</summary>
+
+    The same plan for `prod/app-eu-1`, `prod/app-eu-2`, `prod/app-us-1`
+
+    ```diff
+    ~ aws_ecs_task.app  update
+    ~   image: "app:1" -> "app:2"
+    ```
+
+    </details>
+
+    Merging this pull request applies 4 plans. It needs an approval of this head by somebody with write permission.
+
+    <sub>`8888888` merged onto `main` at `aaaaaaa` · terraform 1.11.4 · commands: `terraplane help` · **NOT SANDBOXED: TERRAFORM RUNS WITH ALL THE RIGHTS OF THE SERVER'S ACCOUNT**</sub>
+    "#);
+}
+
+#[test]
+fn projects_that_differ_in_anything_are_told_one_by_one() {
+    let (mut state, views) = regions();
+    state.projects[1].project.state = StateKind::Nowhere;
+    let other = "6".repeat(64).parse::<crate::domain::id::Fingerprint>().unwrap();
+    let Some(Outcome::Planned(planned)) = &mut state.projects[2].plan.as_mut().unwrap().outcome else { panic!() };
+    planned.summary.shape = Some(other);
+    let comment = live(&state, &views);
+    assert!(!comment.contains("same plan"), "{comment}");
+    for name in ["prod/app-eu-1", "prod/app-eu-2", "prod/app-us-1"] {
+        assert!(comment.contains(&format!("| 🟡 | [`{name}`]")), "{comment}");
+    }
+}
+
+#[test]
+fn at_most_three_commands_are_offered() {
+    let (network, views) = changed_since();
+    let mut broken = with_apply(unchanged(20, "prod/dns"), 21, RunState::Failed, Some(half_applied()));
+    broken.lock = Some(lock(&broken.project, "github.com/acme/infra#214"));
+    let mut app = project("dev/app");
+    app.apply = ApplyMode::OnComment;
+    let plan = plan_run(5, &app, PlanSummary { change: 1, ..PlanSummary::default() });
+    let all = vec![network, broken, failed_plan(2, "prod/iam"), standing(&app, Some(plan), None)];
+    let comment = live(&merged_state(all), &views);
+    let offered: Vec<&str> = comment.lines().filter(|line| line.starts_with("To ") && line.contains(": `")).collect();
+    assert_snapshot!(offered.join("\n"), @r"
+    To apply the plan as it is now: `terraplane approve prod/network` (by somebody who may apply and is not the author)
+    To try again: `terraplane apply prod/dns`
+    To apply, once somebody with write permission has approved this head: `terraplane apply dev/app`
+    ");
 }
 
 #[test]
@@ -367,14 +495,14 @@ fn neither_backend_nor_managed_state() {
     ```diff
     - aws_security_group_rule.legacy_ssh        destroy
     ~ aws_vpc.main                              update
-        tags.Owner: "net" -> "platform"
+    ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
     +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"
     ~ output subnet_ids                         update
-        [2]: (known after apply)
+    +   [2]: (known after apply)
     ```
 
     <sub>46 unchanged</sub>
@@ -406,14 +534,14 @@ fn merged_and_waiting_for_another_pull_requests_lock() {
     ```diff
     - aws_security_group_rule.legacy_ssh        destroy
     ~ aws_vpc.main                              update
-        tags.Owner: "net" -> "platform"
+    ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
     +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"
     ~ output subnet_ids                         update
-        [2]: (known after apply)
+    +   [2]: (known after apply)
     ```
 
     <sub>46 unchanged</sub>
@@ -451,14 +579,14 @@ fn merged_and_applying() {
     ```diff
     - aws_security_group_rule.legacy_ssh        destroy
     ~ aws_vpc.main                              update
-        tags.Owner: "net" -> "platform"
+    ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
     +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"
     ~ output subnet_ids                         update
-        [2]: (known after apply)
+    +   [2]: (known after apply)
     ```
 
     <sub>46 unchanged</sub>
@@ -483,14 +611,14 @@ fn merged_and_applied() {
     ```diff
     - aws_security_group_rule.legacy_ssh        destroy
     ~ aws_vpc.main                              update
-        tags.Owner: "net" -> "platform"
+    ~   tags.Owner: "net" -> "platform"
     + aws_route_table_association.private["c"]  create
     +   id: (known after apply)
     +   subnet_id: (known after apply)
     + aws_subnet.private["c"]                   create
     +   cidr: "10.0.3.0/24"
     ~ output subnet_ids                         update
-        [2]: (known after apply)
+    +   [2]: (known after apply)
     ```
 
     <sub>46 unchanged</sub>
@@ -516,7 +644,7 @@ fn merged_and_different_from_what_was_reviewed() {
     - aws_route_table_association.private["c"]  create  (only in the reviewed plan)
     - aws_security_group_rule.legacy_ssh  destroy  (only in the reviewed plan)
     + aws_subnet.private["d"]  create  (only in the new plan)
-        cidr: "10.0.4.0/24"
+    +   cidr: "10.0.4.0/24"
     ! aws_vpc.main  update
     -   tags.Owner: "net" -> "platform"
     +   tags.Owner: "net" -> "core"
@@ -662,7 +790,7 @@ fn the_result_of_several_applies_that_ended_in_different_ways() {
     - aws_route_table_association.private["c"]  create  (only in the reviewed plan)
     - aws_security_group_rule.legacy_ssh  destroy  (only in the reviewed plan)
     + aws_subnet.private["d"]  create  (only in the new plan)
-        cidr: "10.0.4.0/24"
+    +   cidr: "10.0.4.0/24"
     ! aws_vpc.main  update
     -   tags.Owner: "net" -> "platform"
     +   tags.Owner: "net" -> "core"
@@ -697,7 +825,7 @@ fn the_result_when_the_plan_has_changed() {
     - aws_route_table_association.private["c"]  create  (only in the reviewed plan)
     - aws_security_group_rule.legacy_ssh  destroy  (only in the reviewed plan)
     + aws_subnet.private["d"]  create  (only in the new plan)
-        cidr: "10.0.4.0/24"
+    +   cidr: "10.0.4.0/24"
     ! aws_vpc.main  update
     -   tags.Owner: "net" -> "platform"
     +   tags.Owner: "net" -> "core"
@@ -871,7 +999,7 @@ fn an_apply_that_waits() {
 #[test]
 fn the_result_of_applies_is_no_answer() {
     let (pull, server) = (pull(), server());
-    let input = SayInput { pull: &pull, key: "k", server: &server };
+    let input = SayInput { pull: &pull, key: "k", server: &server, limit: COMMENT_LIMIT };
     assert_eq!(RENDERER.say(&Say::ApplyResult { batch: run_id(1) }, &input), None);
 }
 

@@ -2,6 +2,7 @@
 //! lines, without the run's secrets, and never larger than agreed.
 
 use super::redact::{Masker, Redactor};
+use secrecy::SecretString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -62,6 +63,12 @@ impl LogWriter {
     #[must_use]
     pub fn stream(&self) -> LogStream {
         LogStream { log: self.clone(), masker: self.redactor.masker(), line: Vec::new() }
+    }
+
+    /// The same log, for a program that was handed one more secret.
+    #[must_use]
+    pub fn hiding(&self, secret: &SecretString) -> Self {
+        Self { file: Arc::clone(&self.file), redactor: self.redactor.and(secret) }
     }
 
     #[must_use]
@@ -157,7 +164,6 @@ impl LogStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::SecretString;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn open(path: &Path, max: u64) -> LogWriter {

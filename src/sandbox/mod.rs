@@ -28,6 +28,7 @@ mod probe;
 pub mod process;
 pub mod redact;
 mod session;
+mod shapes;
 pub mod sink;
 mod spare;
 mod users;

@@ -1,21 +1,21 @@
 //! Masks secret values in a stream of bytes, wherever the stream happens to be cut into chunks.
 //!
 //! Terraform masks what it knows to be sensitive. A provisioner's `echo $TOKEN` it does not know; the server does,
-//! because it handed the value out.
+//! because it handed the value out. What nobody handed out is known by its looks: see [`crate::domain::secret`].
 
+use super::shapes::Shapes;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// What is written in a secret's place.
-pub const MASK: &str = "***";
+pub use crate::domain::secret::MASK;
 
 /// Shorter values are not masked: `1` or `eu` as a "secret" would blacken the whole log and protect nothing.
 const SHORTEST: usize = 5;
 
 /// The values that must not be seen, in each form in which programs commonly print them: as they are, line by line,
-/// percent-encoded, escaped for JSON, and in Base64.
+/// percent-encoded, escaped for JSON, and in Base64, also as a part of something longer.
 #[derive(Clone, Default)]
 pub struct Redactor {
     /// Longest first, so that a match is never cut short by a secret that begins another.
@@ -35,17 +35,34 @@ impl Redactor {
         for secret in secrets {
             let secret = secret.expose_secret();
             forms.push(secret.into());
-            forms.extend(secret.lines().map(|line| line.trim().into()));
+            // Not what every key begins with.
+            let lines = secret.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
+            forms.extend(lines.map(Into::into));
             forms.push(url::form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>().into());
             forms.push(percent_encoded(secret).into());
             forms.push(json_escaped(secret).into());
             // What follows the last whole group depends on how the encoded text goes on; the padding is no secret.
             forms.push(base64(secret.as_bytes()).trim_end_matches('=').into());
+            for part in base64_parts(secret.as_bytes()) {
+                let url_safe = part.replace('+', "-").replace('/', "_");
+                forms.extend([part.into(), url_safe.into()]);
+            }
         }
+        Self::of_forms(forms)
+    }
+
+    fn of_forms(mut forms: Vec<Vec<u8>>) -> Self {
         forms.retain(|form| form.len() >= SHORTEST);
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         forms.dedup();
         Self { forms: forms.into() }
+    }
+
+    /// This one, which masks another value besides.
+    #[must_use]
+    pub fn and(&self, secret: &SecretString) -> Self {
+        let more = Self::new([secret]);
+        Self::of_forms(self.forms.iter().chain(more.forms.iter()).cloned().collect())
     }
 
     /// A whole text at once.
@@ -60,17 +77,19 @@ impl Redactor {
     /// The state of masking one stream.
     #[must_use]
     pub fn masker(&self) -> Masker {
-        Masker { redactor: self.clone(), held: Vec::new(), covered: 0 }
+        Masker { redactor: self.clone(), held: Vec::new(), covered: 0, shapes: Shapes::default() }
     }
 }
 
-/// Masks one stream, chunk by chunk. Holds back only what could be the beginning of a secret.
+/// Masks one stream, chunk by chunk. Holds back what could be the beginning of a secret: at most the line that has begun.
 #[derive(Debug)]
 pub struct Masker {
     redactor: Redactor,
     held: Vec<u8>,
     /// How many of the next bytes belong to a secret whose mask is already written.
     covered: usize,
+    /// What comes after: secrets that are known by their looks alone.
+    shapes: Shapes,
 }
 
 impl Masker {
@@ -78,16 +97,20 @@ impl Masker {
     #[must_use]
     pub fn push(&mut self, chunk: &[u8]) -> Vec<u8> {
         if self.redactor.forms.is_empty() {
-            return chunk.to_vec();
+            return self.shapes.push(chunk);
         }
         self.held.extend_from_slice(chunk);
-        self.advance(false)
+        let known = self.advance(false);
+        self.shapes.push(&known)
     }
 
     /// The stream is over: what was held back.
     #[must_use]
     pub fn finish(&mut self) -> Vec<u8> {
-        self.advance(true)
+        let known = self.advance(true);
+        let mut out = self.shapes.push(&known);
+        out.extend(self.shapes.finish());
+        out
     }
 
     fn advance(&mut self, last: bool) -> Vec<u8> {
@@ -137,6 +160,17 @@ fn percent_encoded(text: &str) -> String {
 fn json_escaped(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted.trim_matches('"').to_owned()
+}
+
+/// How a text looks somewhere inside of a longer one's Base64: what of it does not depend on its neighbours, for each of
+/// the three places in which it can begin.
+fn base64_parts(secret: &[u8]) -> impl Iterator<Item = String> {
+    (0..3).map(move |before| {
+        let encoded = base64(&[&[0_u8; 2][..before], secret].concat());
+        let begin = (before * 8).div_ceil(6);
+        let end = (before + secret.len()) * 8 / 6;
+        encoded.get(begin..end).unwrap_or_default().to_owned()
+    })
 }
 
 /// Base64 with padding, RFC 4648 section 4.
@@ -198,6 +232,32 @@ mod tests {
         let secret = "p4ss/w\"rd+x";
         let shown = format!("{} {} {} {}", "p4ss%2Fw%22rd%2Bx", "p4ss/w\\\"rd+x", "cDRzcy93InJkK3g=", secret);
         assert_eq!(masked(&[secret], &shown), "*** *** ***= ***");
+    }
+
+    #[test]
+    fn a_secret_inside_of_something_that_is_encoded_is_masked() {
+        for user in ["", "u", "us", "use"] {
+            let shown = masked(&["p4ssword-of-mine"], &base64(format!("{user}p4ssword-of-mine!").as_bytes()));
+            assert!(shown.contains("***") && shown.len() < 14, "{user}: {shown}");
+        }
+        let url_safe = base64("?>?>~~~secret".as_bytes()).replace('+', "-").replace('/', "_");
+        assert!(masked(&["?>?>~~~secret"], &url_safe).starts_with("***"));
+    }
+
+    #[test]
+    fn what_nobody_handed_out_is_masked_by_its_looks_wherever_the_stream_is_cut() {
+        let token = format!("ghp_{}", "a1B2".repeat(9));
+        assert_eq!(masked(&[], &format!("uses {token}\nand goes on")), "uses ***\nand goes on");
+        let key = format!("a\n-----BEGIN {0} KEY-----\nMIIabc+/=\n  MIIdef\n-----END {0} KEY-----\nb\n", "PRIVATE");
+        assert_eq!(masked(&[], &key), "a\n***\nb\n");
+        let open = format!("-----BEGIN {} KEY-----\nMIIabc\nError: that was no key!\n", "PRIVATE");
+        assert_eq!(masked(&[], &open), "***\nError: that was no key!\n");
+    }
+
+    #[test]
+    fn one_more_value_can_be_hidden() {
+        let redactor = redactor(&["first-secret"]).and(&"second-secret".into());
+        assert_eq!(redactor.text("first-secret second-secret"), "*** ***");
     }
 
     #[test]

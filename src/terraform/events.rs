@@ -5,7 +5,7 @@
 //! read in the log.
 
 use super::words::{plain, tail};
-use crate::domain::run::ResourceOutcome;
+use crate::domain::run::{self, ResourceOutcome};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -18,6 +18,9 @@ mod tests;
 const LONGEST_LINE: usize = 1 << 20;
 /// How much of the diagnostics is kept for the message, in bytes.
 const LONGEST_ERRORS: usize = 16 << 10;
+/// How many errors are kept as data, and how many characters of each text in them.
+pub(super) const MOST_DIAGNOSTICS: usize = 10;
+const LONGEST_WORDS: usize = 1000;
 
 #[derive(Debug, Deserialize)]
 struct Event {
@@ -42,8 +45,9 @@ struct Resource {
     addr: String,
 }
 
+/// As Terraform prints it; `validate -json` prints the same.
 #[derive(Debug, Deserialize)]
-struct Diagnostic {
+pub(super) struct Diagnostic {
     severity: String,
     summary: String,
     #[serde(default)]
@@ -88,6 +92,7 @@ pub(super) struct Events {
     /// Not everything that was said could be read.
     garbled: bool,
     errors: String,
+    diagnostics: Vec<run::Diagnostic>,
 }
 
 /// What came of every resource.
@@ -101,6 +106,8 @@ pub(super) struct Tally {
     pub(super) unclear: bool,
     /// The errors in terraform's words, without control characters.
     pub(super) errors: String,
+    /// The same as data.
+    pub(super) diagnostics: Vec<run::Diagnostic>,
 }
 
 impl Events {
@@ -161,6 +168,9 @@ impl Events {
             if diagnostic.severity == "error" {
                 let _ = writeln!(self.errors, "{}\n", plain(text.as_bytes()));
                 self.errors = tail(&self.errors, LONGEST_ERRORS).to_owned();
+                if self.diagnostics.len() < MOST_DIAGNOSTICS {
+                    self.diagnostics.extend(diagnostic.kept());
+                }
             }
             return;
         }
@@ -190,6 +200,7 @@ impl Events {
             uncertain: Vec::new(),
             unclear: !complete && (self.begun || self.garbled),
             errors: self.errors.trim().to_owned(),
+            diagnostics: std::mem::take(&mut self.diagnostics),
         };
         let mut open = self.started.clone();
         for (address, action) in std::mem::take(&mut self.planned) {
@@ -234,6 +245,20 @@ impl Events {
             }
             _ => false,
         }
+    }
+}
+
+impl Diagnostic {
+    /// What is kept of an error, for people; `None` of a warning.
+    pub(super) fn kept(&self) -> Option<run::Diagnostic> {
+        let words = |text: &str| plain(text.as_bytes()).chars().take(LONGEST_WORDS).collect::<String>();
+        let place = self.range.as_ref().map(|Range { filename, start }| (words(filename), start.line));
+        (self.severity == "error").then(|| run::Diagnostic {
+            summary: words(&self.summary),
+            detail: words(&self.detail),
+            address: self.address.as_deref().map(words),
+            place,
+        })
     }
 }
 

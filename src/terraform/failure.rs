@@ -2,7 +2,7 @@
 
 use super::steps::LONGEST_OUTPUT;
 use super::words::{plain, tail};
-use crate::domain::run::{Failure, Step};
+use crate::domain::run::{Diagnostic, Failure, Step};
 use crate::sandbox::policy::Limit;
 use crate::sandbox::process::{End, Outcome, SpawnError};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ pub struct StepFailure {
     pub message: String,
     /// The step's last words, masked, without control characters, at most 16 KiB.
     pub output: String,
+    /// See [`Failure::diagnostics`].
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +40,8 @@ pub enum StepFailureKind {
 
 impl From<StepFailure> for Failure {
     fn from(failure: StepFailure) -> Self {
-        let StepFailure { step, message, output, .. } = failure;
-        Self { step, message, output, done: vec![], not_done: vec![], changed_something: false }
+        let StepFailure { step, message, output, diagnostics, .. } = failure;
+        Self { step, message, output, diagnostics, done: vec![], not_done: vec![], changed_something: false }
     }
 }
 
@@ -61,22 +63,22 @@ impl StepFailure {
         };
         let errors = plain(&outcome.stderr.bytes);
         let words = if errors.is_empty() { plain(&outcome.stdout.bytes) } else { errors };
-        Self { step, kind, message, output: tail(&words, LONGEST_OUTPUT).to_owned() }
+        Self { step, kind, message, output: tail(&words, LONGEST_OUTPUT).to_owned(), diagnostics: vec![] }
     }
 
     /// Of a program whose cage broke.
     pub(super) fn lost(step: Step, name: &str, error: &SpawnError) -> Self {
         let message = format!("{name} was lost with its sandbox ({}): nobody knows how far it came.", error.source);
-        Self { step, kind: StepFailureKind::Lost, message, output: String::new() }
+        Self { step, kind: StepFailureKind::Lost, message, output: String::new(), diagnostics: vec![] }
     }
 }
 
 pub(super) fn not_started(step: Step, why: &str) -> StepFailure {
     let message = format!("`{}` could not be started: {why}", step.as_str());
-    StepFailure { step, kind: StepFailureKind::NotStarted, message, output: String::new() }
+    StepFailure { step, kind: StepFailureKind::NotStarted, message, output: String::new(), diagnostics: vec![] }
 }
 
 pub(super) fn unusable(step: Step, why: &str) -> StepFailure {
     let message = format!("The result of `{}` cannot be used: {why}.", step.as_str());
-    StepFailure { step, kind: StepFailureKind::Unusable, message, output: String::new() }
+    StepFailure { step, kind: StepFailureKind::Unusable, message, output: String::new(), diagnostics: vec![] }
 }

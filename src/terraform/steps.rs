@@ -29,6 +29,8 @@ use std::time::Duration;
 use tempfile::TempPath;
 use tokio_util::sync::CancellationToken;
 
+mod diagnosis;
+
 #[cfg(test)]
 mod tests;
 
@@ -199,7 +201,8 @@ impl Steps {
         let mut args: Vec<OsString> = ["plan", "-input=false", "-lock=false"].map(OsString::from).into();
         args.push(joined("-out=", out));
         args.extend(var_files.iter().map(|file| joined("-var-file=", Path::new(file))));
-        self.logged(cage, Step::Plan, self.spec(args, self.settings.limits.plan)).await
+        let planned = self.logged(cage, Step::Plan, self.spec(args, self.settings.limits.plan)).await;
+        self.diagnosed(cage, planned).await
     }
 
     /// The saved plan as JSON.
@@ -322,6 +325,7 @@ impl Steps {
             if !tally.errors.is_empty() {
                 failure.output = self.settings.log.redactor().text(&tally.errors);
             }
+            failure.diagnostics = self.without_secrets(tally.diagnostics);
             failure
         });
         let Tally { done, not_done, uncertain, unclear, .. } = tally;
@@ -395,7 +399,13 @@ impl Steps {
         let StepSettings { tool, log, cancel, .. } = &self.settings;
         if cancel.is_cancelled() {
             let message = format!("It was cancelled before `{}`.", step.as_str());
-            return Err(StepFailure { step, kind: StepFailureKind::Cancelled, message, output: String::new() });
+            return Err(StepFailure {
+                step,
+                kind: StepFailureKind::Cancelled,
+                message,
+                output: String::new(),
+                diagnostics: vec![],
+            });
         }
         let words: Vec<_> = spec.args.iter().map(|arg| arg.to_string_lossy()).collect();
         log.begin_part(KEPT_OUTPUT);

@@ -186,3 +186,23 @@ fn neighbouring_values_do_not_run_into_one_another() {
     assert_ne!(after(json!([["a"], "b"])), after(json!([["a", "b"]])));
     assert_ne!(after(json!(null)), after(json!("")));
 }
+
+#[test]
+fn two_plans_have_one_shape_if_they_differ_in_the_module_that_all_their_addresses_begin_with() {
+    let plan = |root: &str, value: &str, region: &str| {
+        let change = json!({"actions": ["update"], "before": {"s": "one"}, "after": {"s": value}});
+        json!({
+            "variables": {"region": {"value": region}},
+            "resource_changes": [
+                {"address": format!("{root}a.x"), "mode": "managed", "change": change},
+                {"address": format!("{root}module.in.a.y"), "mode": "managed", "change": change},
+            ],
+        })
+    };
+    let of = |root: &str, value: &str, region: &str| shape(&plan(root, value, region), &[7; 32]);
+    assert_eq!(of("module.eu.", "two", "eu"), of("module.us.", "two", "us"));
+    assert_eq!(of("module.app[\"e.u\"].", "two", "eu"), of("module.app[\"us\"].", "two", "us"));
+    assert_eq!(of("", "two", "eu"), of("", "two", "us"));
+    assert_ne!(of("module.eu.", "two", "eu"), of("module.us.", "three", "eu"));
+    assert_ne!(of("module.eu.", "two", "eu"), of("", "two", "eu"));
+}

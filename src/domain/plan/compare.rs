@@ -63,6 +63,7 @@ fn as_resource(name: &str, action: Action, attributes: &[AttributeChange]) -> Re
         forces_replacement: Vec::new(),
         moved_from: None,
         importing: false,
+        because: None,
         attributes: attributes.to_vec(),
     }
 }

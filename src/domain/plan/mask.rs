@@ -5,12 +5,21 @@
 //! up again, because providers echo their input in attributes that they don't mark (`terraform_data` does: `input` is
 //! marked, `output` is not).
 
+use super::items::pairs;
 use super::{AttributeChange, Shown};
+use crate::domain::secret::{self, Name};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeSet, HashSet};
 
 /// Shorter strings ("on", "1") are too common to be masked by value; where they are marked they are masked all the same.
 const SECRET_LENGTH: usize = 4;
+
+/// Longer texts, in bytes, are kept in part: nobody reads them, and every comment would have to carry them along.
+const LONGEST_TEXT: usize = 64 << 10;
+
+/// Characters that are alike on both sides and are kept before the first that differs.
+const BEFORE_PART: usize = 400;
 
 /// What stands in the place of a sensitive part inside a larger value.
 const SENSITIVE: &str = "(sensitive)";
@@ -70,8 +79,9 @@ impl<'a> Sides<'a> {
         is_true(self.before_sensitive) || is_true(self.after_sensitive)
     }
 
-    fn has_marks(&self) -> bool {
-        [self.unknown, self.before_sensitive, self.after_sensitive].into_iter().flatten().any(holds_true)
+    /// Something of it, at whatever depth, is sensitive.
+    fn is_marked(&self) -> bool {
+        [self.before_sensitive, self.after_sensitive].into_iter().flatten().any(holds_true)
     }
 }
 
@@ -193,6 +203,16 @@ impl Walk<'_> {
                     self.push(path, sides, false);
                 }
             }
+            (Some(Value::String(text)), None) | (None, Some(Value::String(text))) if into_json => {
+                let found = self.found.len();
+                if let Some(inner) = json(text).filter(|_| !self.secrets.holds(text)) {
+                    let inner = sides.map(|_| Some(&inner));
+                    self.visit(path.clone(), &Sides { unknown: None, ..inner }, false);
+                }
+                if self.found.len() == found {
+                    self.push(path, sides, false);
+                }
+            }
             _ => self.push(path, sides, false),
         }
     }
@@ -219,52 +239,73 @@ impl Walk<'_> {
         }
     }
 
-    /// Items are compared place by place, after leaving out what both lists begin and end with, so that one item put in
-    /// front of many is one change. Where marks hang on places, the places stay.
+    /// Items are compared with those that they were before; where marks of sensitive values hang on places, place by place:
+    /// who marks only one side must not have the other side shown beside it.
     fn array(&mut self, path: &str, sides: &Sides<'_>, before: &[Value], after: &[Value], into_json: bool) {
-        let (start, end) = if sides.has_marks() { (0, 0) } else { common_ends(before, after) };
-        let (last_before, last_after) = (before.len() - end, after.len() - end);
-        let unknown = sides.unknown.and_then(Value::as_array).map_or(0, Vec::len);
-        for index in start..last_before.max(last_after).max(unknown) {
-            let (old, new) = (index < last_before, index < last_after.max(unknown));
-            let item = sides.index(old.then_some(index), new.then_some(index));
-            self.visit(format!("{path}[{index}]"), &item, into_json);
+        let unknown: &[Value] = sides.unknown.and_then(Value::as_array).map_or(&[], Vec::as_slice);
+        if sides.is_marked() || unknown.len() > after.len() {
+            let (last_before, last_after) = (before.len(), after.len().max(unknown.len()));
+            for index in 0..last_before.max(last_after) {
+                let item = sides.index((index < last_before).then_some(index), (index < last_after).then_some(index));
+                self.visit(format!("{path}[{index}]"), &item, into_json);
+            }
+            if last_before.max(last_after) == 0 && sides.before.is_some() != sides.after.is_some() {
+                self.push(path.to_owned(), sides, false);
+            }
+            return;
         }
-        if before.is_empty() != after.is_empty() && start == last_before.max(last_after).max(unknown) {
+        let settled = |place: usize| !unknown.get(place).is_some_and(holds_true);
+        let Some(pairs) = pairs(before, after, settled) else {
+            self.push(path.to_owned(), sides, false);
+            return;
+        };
+        let found = self.found.len();
+        for (old, new) in pairs {
+            let place = new.or(old).unwrap_or_default();
+            self.visit(format!("{path}[{place}]"), &sides.index(old, new), into_json);
+        }
+        if self.found.len() == found && before.is_empty() != after.is_empty() {
             self.push(path.to_owned(), sides, false);
         }
     }
 
     fn push(&mut self, path: String, sides: &Sides<'_>, unknown: bool) {
         let marks = [sides.before_sensitive, sides.after_sensitive];
-        let after = if unknown { Shown::Unknown } else { self.shown(sides.after, marks) };
-        self.found.push(AttributeChange { path, before: self.shown(sides.before, marks), after });
-    }
-
-    fn shown(&self, value: Option<&Value>, marks: [Option<&Value>; 2]) -> Shown {
-        let Some(value) = value else { return Shown::Absent };
-        match self.redact(value, marks) {
-            None => Shown::Sensitive,
-            Some(value) => Shown::Value(value.to_string()),
-        }
+        let named = Name::of(&path);
+        let before = sides.before.map(|value| self.redact(value, marks, named));
+        let after = sides.after.map(|value| self.redact(value, marks, named));
+        let alike = match (&before, &after) {
+            (Some(Some(Value::String(before))), Some(Some(Value::String(after)))) if !unknown => {
+                before.chars().zip(after.chars()).take_while(|(a, b)| a == b).count()
+            }
+            _ => 0,
+        };
+        let after = if unknown { Shown::Unknown } else { shown(after, alike) };
+        self.found.push(AttributeChange { path, before: shown(before, alike), after });
     }
 
     /// `None`: all of it is sensitive.
-    fn redact(&self, value: &Value, marks: [Option<&Value>; 2]) -> Option<Value> {
+    ///
+    /// `named`: it stands under a name that secrets have.
+    fn redact(&self, value: &Value, marks: [Option<&Value>; 2], named: Name) -> Option<Value> {
         if marks.into_iter().any(is_true) {
             return None;
         }
-        let inner = |value, marks| self.redact(value, marks).unwrap_or_else(|| SENSITIVE.into());
+        let inner = |value, marks, named| self.redact(value, marks, named).unwrap_or_else(|| SENSITIVE.into());
         match value {
             Value::String(text) if self.secrets.holds(text) => None,
+            Value::String(text) if named.hides(text) => None,
+            Value::String(text) => Some(secret::masked(text).into_owned().into()),
             Value::Array(items) => {
                 let items = items.iter().enumerate();
-                Some(items.map(|(i, item)| inner(item, marks.map(|mark| mark.and_then(|m| m.get(i))))).collect())
+                Some(items.map(|(i, item)| inner(item, marks.map(|mark| mark.and_then(|m| m.get(i))), named)).collect())
             }
             Value::Object(map) => {
                 let entries = map.iter();
-                let redacted = entries
-                    .map(|(key, item)| (key.clone(), inner(item, marks.map(|mark| mark.and_then(|m| m.get(key))))));
+                let redacted = entries.map(|(key, item)| {
+                    let named = named.max(Name::of(key));
+                    (key.clone(), inner(item, marks.map(|mark| mark.and_then(|m| m.get(key))), named))
+                });
                 Some(Value::Object(redacted.collect()))
             }
             other => Some(other.clone()),
@@ -272,12 +313,28 @@ impl Walk<'_> {
     }
 }
 
-/// How many items two lists have in common at their beginning and, of the rest, at their end.
-fn common_ends(before: &[Value], after: &[Value]) -> (usize, usize) {
-    let start = before.iter().zip(after).take_while(|(a, b)| a == b).count();
-    let (before, after) = (&before[start..], &after[start..]);
-    let end = before.iter().rev().zip(after.iter().rev()).take_while(|(a, b)| a == b).count();
-    (start, end)
+/// `alike`: how many characters both sides begin with.
+fn shown(value: Option<Option<Value>>, alike: usize) -> Shown {
+    match value {
+        None => Shown::Absent,
+        Some(None) => Shown::Sensitive,
+        Some(Some(Value::String(text))) if text.len() > LONGEST_TEXT => part(&text, alike.saturating_sub(BEFORE_PART)),
+        Some(Some(value)) => {
+            let json = value.to_string();
+            if json.len() > LONGEST_TEXT { part(&json, 0) } else { Shown::Value(json) }
+        }
+    }
+}
+
+/// What is kept of a long text: from its `skipped`th character on.
+fn part(text: &str, skipped: usize) -> Shown {
+    let kept: String = text.chars().skip(skipped).take(LONGEST_TEXT / 4).collect();
+    Shown::Part {
+        json: Value::from(kept).to_string(),
+        skipped,
+        length: text.chars().count(),
+        digest: hex::encode(&Sha256::digest(text.as_bytes())[..16]),
+    }
 }
 
 /// The object or list that a string holds as JSON.

@@ -8,6 +8,9 @@ use crate::domain::pull::Phase;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
+/// So many commands are offered: more are not read.
+const MOST_COMMANDS: usize = 3;
+
 /// The longest list of names that anybody would copy; above it, no command is offered.
 const NAMES_LIMIT: usize = 300;
 
@@ -105,7 +108,32 @@ pub(super) fn hints(state: &PullState, name: &str) -> Vec<Hint> {
         let projects = nowhere.iter().take(10).map(|project| project.project.name.to_string()).collect();
         hints.push(Hint::Nowhere { projects });
     }
+    few(hints)
+}
+
+/// Leaves out the commands that matter least, where there are too many; what is no command stays.
+pub(super) fn few(mut hints: Vec<Hint>) -> Vec<Hint> {
+    let mut all: Vec<u8> = hints.iter().filter_map(Hint::rank).collect();
+    all.sort_unstable();
+    if let Some(least) = all.get(MOST_COMMANDS) {
+        hints.retain(|hint| hint.rank().is_none_or(|rank| rank < *least));
+    }
     hints
+}
+
+impl Hint {
+    /// Of those that offer a command: what goes on with the work before what gives it up.
+    const fn rank(&self) -> Option<u8> {
+        match self {
+            Self::Approve { .. } => Some(0),
+            Self::Apply { .. } => Some(1),
+            Self::Retry { .. } => Some(2),
+            Self::PlanFork { .. } => Some(3),
+            Self::Plan { .. } => Some(4),
+            Self::Unlock { .. } => Some(5),
+            Self::OnMerge { .. } | Self::Nowhere { .. } | Self::Resolve | Self::Check => None,
+        }
+    }
 }
 
 /// Whether `apply` as a comment would be taken up, as far as that is known without asking the forge.

@@ -1,17 +1,19 @@
 //! What the live comment says: the present state of one pull request, riskiest first.
 
+use super::group::{Member, grouped};
 use super::hint::{Hint, hints};
 use super::standing::{Counts, Standing, Tally, current_apply, differs, seconds};
 use super::{LiveInput, Server, Views};
 use crate::domain::decide::{Problem, ProjectState, PullState};
 use crate::domain::egress::Refusal;
 use crate::domain::id::{PullId, RepoName, RunId, Timestamp};
-use crate::domain::plan::{Difference, PlanSummary, PlanView, differences};
+use crate::domain::plan::{Difference, PlanSummary, PlanView, Stateful, differences};
 use crate::domain::project::StateKind;
 use crate::domain::pull::Phase;
 use crate::domain::run::{Failure, Left, Outcome, Planned, Run};
 use crate::domain::sandbox::Network;
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// How long the first project may take before the comment appears without it. Milliseconds.
@@ -55,6 +57,9 @@ pub struct Danger<'a> {
     pub projects: usize,
     pub destroy: usize,
     pub replace: usize,
+    /// How many of them hold data, as far as the store knows.
+    pub stateful: usize,
+    /// Those that hold data first.
     pub named: Vec<DangerAddress<'a>>,
     /// How many more there are.
     pub more: usize,
@@ -64,6 +69,8 @@ pub struct Danger<'a> {
 pub struct DangerAddress<'a> {
     pub project: &'a str,
     pub address: &'a str,
+    /// What people would miss, where the resource holds it: `database`.
+    pub what: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,6 +88,12 @@ pub struct Row<'a> {
     pub position: Option<usize>,
     /// Planned, and never applied.
     pub nowhere: bool,
+    /// Kinds of what would be lost: `database`.
+    pub stateful: Vec<&'a str>,
+    /// All projects with the very same plan, this one first; empty where it is the only one.
+    pub same: Vec<Member<'a>>,
+    /// What their names have in common, as a glob: `prod/app-*`.
+    pub pattern: String,
     #[serde(skip)]
     pub detail: Option<Detail<'a>>,
 }
@@ -156,8 +169,9 @@ pub fn live<'a>(input: &LiveInput<'a>) -> LiveView<'a> {
     let state = input.state;
     let pull = state.pull();
     let mut rows: Vec<Row<'a>> = state.projects.iter().map(|project| row(input, project)).collect();
-    // Stable: within one standing the order of the configuration stays.
-    rows.sort_by_key(|row| row.standing);
+    // Stable: where the risk is the same, the order of the configuration stays.
+    rows.sort_by_key(|row| (row.standing, Reverse(row.risk())));
+    let tally = Tally::of(rows.iter().map(|row| row.standing));
     let summaries = || rows.iter().filter_map(|row| row.detail.as_ref().and_then(Detail::summary));
     LiveView {
         name: &input.server.name,
@@ -168,12 +182,20 @@ pub fn live<'a>(input: &LiveInput<'a>) -> LiveView<'a> {
         },
         merge_commit: pull.merge_commit().map(|commit| commit.short()),
         problem: state.record.problem.as_ref(),
-        tally: Tally::of(rows.iter().map(|row| row.standing)),
+        tally,
         totals: Tally::counts(summaries()).map(|counts| counts.to_string()),
         danger: danger(&rows),
         hints: hints(state, &input.server.name),
         footer: footer(state, input.server),
-        rows,
+        rows: grouped(rows),
+    }
+}
+
+impl Row<'_> {
+    /// How much would be lost: what holds data counts before everything else.
+    fn risk(&self) -> (usize, usize) {
+        let summary = self.detail.as_ref().and_then(Detail::summary);
+        summary.map_or((0, 0), |summary| (summary.stateful.len(), summary.destroy + summary.replace))
     }
 }
 
@@ -203,8 +225,16 @@ fn row<'a>(input: &LiveInput<'a>, project: &'a ProjectState) -> Row<'a> {
         held_by: project.lock.as_ref().filter(|_| waits).map(|lock| pull_text(&lock.held_by, &state.pull().id.repo)),
         position: waits.then_some(project.queue_position),
         nowhere: project.project.state == StateKind::Nowhere && standing.waits_to_be_applied(),
+        stateful: detail.as_ref().and_then(Detail::summary).map(kinds).unwrap_or_default(),
+        same: Vec::new(),
+        pattern: String::new(),
         detail,
     }
+}
+
+fn kinds(summary: &PlanSummary) -> Vec<&str> {
+    let kinds: BTreeSet<&str> = summary.stateful.iter().map(|stateful| stateful.what.as_str()).collect();
+    kinds.into_iter().collect()
 }
 
 fn detail<'a>(
@@ -262,12 +292,20 @@ fn danger<'a>(rows: &[Row<'a>]) -> Option<Danger<'a>> {
         .collect();
     let sum = |count: fn(&PlanSummary) -> usize| dangerous.iter().map(|(_, summary)| count(summary)).sum::<usize>();
     let (destroy, replace) = (sum(|summary| summary.destroy), sum(|summary| summary.replace));
-    let addresses = dangerous.iter().flat_map(|(project, summary)| {
-        summary.destroyed.iter().map(|address| DangerAddress { project, address: address.as_str() })
+    let stateful = dangerous.iter().flat_map(|(project, summary)| {
+        let named = |stateful: &'a Stateful| (stateful.address.as_str(), Some(stateful.what.as_str()));
+        summary.stateful.iter().map(named).map(|(address, what)| DangerAddress { project, address, what })
     });
-    let named: Vec<_> = addresses.take(DANGER_NAMED).collect();
+    let others = dangerous.iter().flat_map(|(project, summary)| {
+        let holds = |address: &&String| !summary.stateful.iter().any(|stateful| stateful.address == **address);
+        let plain = summary.destroyed.iter().filter(holds);
+        plain.map(|address| DangerAddress { project, address: address.as_str(), what: None })
+    });
+    let holding = stateful.clone().count();
+    let named: Vec<_> = stateful.chain(others).take(DANGER_NAMED).collect();
     let more = (destroy + replace).saturating_sub(named.len());
-    (destroy + replace > 0).then_some(Danger { projects: dangerous.len(), destroy, replace, named, more })
+    let projects = dangerous.len();
+    (destroy + replace > 0).then_some(Danger { projects, destroy, replace, stateful: holding, named, more })
 }
 
 fn footer<'a>(state: &'a PullState, server: &'a Server) -> Footer<'a> {

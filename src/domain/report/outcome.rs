@@ -1,7 +1,7 @@
 //! What the comment about a finished batch of applies says: what was done, what was not, and what to do next.
 
 use super::ResultInput;
-use super::hint::{Hint, command_for};
+use super::hint::{Hint, command_for, few};
 use super::live::{Detail, differs_detail, failure};
 use super::standing::{Standing, Tally, seconds};
 use crate::domain::command::Verb;
@@ -150,5 +150,5 @@ fn hints(input: &ResultInput<'_>, rows: &[OutcomeRow<'_>]) -> Vec<Hint> {
     hints.extend(command(Verb::Approve, &chosen(&[Standing::Differs])).map(|command| Hint::Approve { command }));
     hints.extend(command(Verb::Apply, &broken).map(|command| Hint::Retry { command, merged }));
     hints.extend(command(Verb::Unlock, &broken).map(|command| Hint::Unlock { command }));
-    hints
+    few(hints)
 }

@@ -129,6 +129,7 @@ pub(crate) fn failure(step: Step, message: &str, output: &str) -> Failure {
         step,
         message: message.into(),
         output: output.into(),
+        diagnostics: Vec::new(),
         done: Vec::new(),
         not_done: Vec::new(),
         changed_something: false,
@@ -192,7 +193,7 @@ pub(crate) fn run_url(id: RunId) -> String {
 }
 
 pub(crate) fn live_input<'a>(state: &'a PullState, views: &'a Views, server: &'a Server) -> LiveInput<'a> {
-    LiveInput { state, views, server, run_url: &run_url }
+    LiveInput { state, views, server, run_url: &run_url, limit: 60_000 }
 }
 
 pub(crate) fn result_input<'a>(
@@ -201,7 +202,7 @@ pub(crate) fn result_input<'a>(
     views: &'a Views,
     server: &'a Server,
 ) -> ResultInput<'a> {
-    ResultInput { pull, batch: run_id(100), runs, views, server, run_url: &run_url }
+    ResultInput { pull, batch: run_id(100), runs, views, server, run_url: &run_url, limit: 60_000 }
 }
 
 pub(crate) fn resource(address: &str, action: Action, attributes: &[(&str, Shown, Shown)]) -> ResourceView {
@@ -212,6 +213,7 @@ pub(crate) fn resource(address: &str, action: Action, attributes: &[(&str, Shown
         forces_replacement: Vec::new(),
         moved_from: None,
         importing: false,
+        because: None,
         attributes: attributes
             .iter()
             .map(|(path, before, after)| AttributeChange {
@@ -257,5 +259,6 @@ pub(crate) fn network_view() -> PlanView {
             action: Action::Update,
             attributes: vec![AttributeChange { path: "[2]".into(), before: Shown::Absent, after: Shown::Unknown }],
         }],
+        ..PlanView::default()
     }
 }

@@ -13,9 +13,9 @@ pub enum Standing {
     ApplyFailed,
     /// The server was lost during the apply.
     Interrupted,
+    PlanFailed,
     /// Not applied, because the plan is not the reviewed one.
     Differs,
-    PlanFailed,
     /// Planned; something would be destroyed or replaced.
     Destroys,
     /// Planned; nothing would be destroyed.

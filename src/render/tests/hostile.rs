@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::domain::decide::Problem;
-use crate::domain::plan::{AttributeChange, OutputView, ResourceView};
+use crate::domain::plan::{AttributeChange, CheckView, OutputView, ResourceView};
 use crate::domain::report::{ResultInput, Server};
-use crate::domain::run::{Failure, ResourceOutcome};
+use crate::domain::run::{Diagnostic, Failure, ResourceOutcome};
 use crate::domain::sandbox::{Level, Network};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -101,6 +101,12 @@ fn shown() -> impl Strategy<Value = Shown> {
         Just(Shown::Sensitive),
         text().prop_map(|text| Shown::Value(serde_json::Value::from(text).to_string())),
         text().prop_map(Shown::Value),
+        (text(), 0usize..9).prop_map(|(text, skipped)| Shown::Part {
+            json: serde_json::Value::from(text).to_string(),
+            skipped,
+            length: 99_999,
+            digest: "d".into(),
+        }),
     ]
 }
 
@@ -117,8 +123,9 @@ fn resource_view() -> impl Strategy<Value = ResourceView> {
     let attributes = prop::collection::vec(attribute(), 0..6);
     let moved = || prop::option::of(text());
     let forced = prop::collection::vec(text(), 0..3);
-    (text(), action(), moved(), moved(), forced, any::<bool>(), attributes).prop_map(
-        |(address, action, deposed, moved_from, forces_replacement, importing, attributes)| ResourceView {
+    (text(), action(), moved(), moved(), moved(), forced, any::<bool>(), attributes).prop_map(
+        |(address, action, deposed, moved_from, because, forces_replacement, importing, attributes)| ResourceView {
+            because,
             address,
             action,
             deposed,
@@ -133,8 +140,18 @@ fn resource_view() -> impl Strategy<Value = ResourceView> {
 fn plan_view() -> impl Strategy<Value = PlanView> {
     let output = (text(), action(), prop::collection::vec(attribute(), 0..3))
         .prop_map(|(name, action, attributes)| OutputView { name, action, attributes });
-    (prop::collection::vec(resource_view(), 0..8), prop::collection::vec(output, 0..3))
-        .prop_map(|(resources, outputs)| PlanView { resources, outputs })
+    let check = (text(), prop::collection::vec(text(), 0..4)).prop_map(|(address, messages)| CheckView {
+        address,
+        status: "fail".into(),
+        messages,
+    });
+    (
+        prop::collection::vec(resource_view(), 0..8),
+        prop::collection::vec(output, 0..3),
+        prop::collection::vec(resource_view(), 0..3),
+        prop::collection::vec(check, 0..8),
+    )
+        .prop_map(|(resources, outputs, drift, checks)| PlanView { resources, outputs, drift, checks })
 }
 
 fn summary() -> impl Strategy<Value = PlanSummary> {
@@ -152,12 +169,21 @@ fn summary() -> impl Strategy<Value = PlanSummary> {
 
 fn failed() -> impl Strategy<Value = Failure> {
     let done = || prop::collection::vec((text(), text()), 0..20);
-    (text(), text(), 1usize..400, done(), done()).prop_map(|(message, output, times, done, not_done)| {
+    let diagnostic = (text(), text(), prop::option::of(text())).prop_map(|(summary, file, address)| Diagnostic {
+        detail: summary.clone(),
+        summary,
+        address,
+        place: Some((file, 3)),
+    });
+    let diagnostics = prop::collection::vec(diagnostic, 0..8);
+    let texts = (text(), text(), 1usize..400, diagnostics, done(), done());
+    texts.prop_map(|(message, output, times, diagnostics, done, not_done)| {
         let outcomes = |all: Vec<(String, String)>| {
             all.into_iter().map(|(address, action)| ResourceOutcome { address, action }).collect::<Vec<_>>()
         };
         Failure {
             output: output.repeat(times),
+            diagnostics,
             done: outcomes(done),
             not_done: outcomes(not_done),
             changed_something: true,

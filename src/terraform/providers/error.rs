@@ -46,6 +46,6 @@ impl From<Trouble> for StepFailure {
                 (StepFailureKind::Unusable, String::new())
             }
         };
-        Self { step: Step::Init, kind, message, output }
+        Self { step: Step::Init, kind, message, output, diagnostics: vec![] }
     }
 }

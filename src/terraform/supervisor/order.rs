@@ -143,7 +143,8 @@ impl Order {
     }
 
     pub(super) fn open_log(&self) -> io::Result<LogWriter> {
-        let masked: Vec<SecretString> = self.masked.iter().map(|text| text.as_str().into()).collect();
+        let token = self.state.as_ref().map(|(_, _, token)| token);
+        let masked: Vec<SecretString> = self.masked.iter().chain(token).map(|text| text.as_str().into()).collect();
         LogWriter::open(&self.log, Redactor::new(&masked), self.log_bytes)
     }
 

@@ -183,7 +183,7 @@ async fn nothing_is_there(level: Level) {
     let pull = pull.await;
     stage.settled().await;
     let text = pull.live_comment().await_containing(&format!("sandbox: {level}")).await;
-    assert!(text.contains("input.a: \"held\"") && text.contains("input: []"), "it was asked: {text}");
+    assert!(text.contains("a: \"held\"") && text.contains("input: []"), "it was asked: {text}");
     assert!(!told(&stage).contains(&canary), "{level}: {}", told(&stage));
     let found = files_with(&stage.data.path().join("data"), std::slice::from_ref(&canary));
     assert!(found.is_empty() && !stands_below(&stage.data.path().join("data"), &canary), "{level}: {found:?}");

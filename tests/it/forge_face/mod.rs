@@ -5,6 +5,7 @@ mod app;
 mod git;
 mod gitea;
 mod gitlab;
+mod looks;
 mod pages;
 mod troubles;
 mod webhooks;

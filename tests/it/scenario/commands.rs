@@ -415,10 +415,10 @@ async fn a_project_is_held_from_its_apply_on_and_others_take_their_turn() {
     The state has changed since it was planned. The plan is now `ID` (+1 −1). Compared with the reviewed plan:
 
     ```diff
-    ! terraform_data.a  destroy  (only in the new plan)
-        id: "UUID" -> (removed)
-        input: "one" -> (removed)
-        output: "one" -> (removed)
+    ! terraform_data.a  destroy (no longer in the code)  (only in the new plan)
+    -   id: "UUID"
+    -   input: "one"
+    -   output: "one"
     - terraform_data.web  create  (only in the reviewed plan)
     ```
 

@@ -55,8 +55,8 @@ async fn a_merge_applies_the_saved_plan_however_it_is_merged() {
 
     ```diff
     ~ terraform_data.web  update
-        input: "two" -> "three"
-        output: "two" -> (known after apply)
+    ~   input: "two" -> "three"
+    ~   output: "two" -> (known after apply)
     ```
 
     </details>
@@ -276,8 +276,8 @@ async fn another_terraform_or_other_variables_mean_a_new_plan() {
 
     ```diff
     + terraform_data.web  update  (only in the new plan)
-        input: "small" -> "large"
-        output: "small" -> (known after apply)
+    ~   input: "small" -> "large"
+    ~   output: "small" -> (known after apply)
     ```
 
     To apply the plan as it is now: `terraplane approve prod` (by somebody who may apply and is not the author)

@@ -248,9 +248,11 @@ async fn a_failed_plan_is_shown_in_terraform_s_own_words_and_a_push_mends_it() {
     <!-- terraplane:live -->
     ### ❌ terraplane · plan failed · `prod`
 
-    <details open><summary><b><a href="RUN"><code>prod</code></a></b> · plan failed in plan · 0 s · because <code>prod/main.tf</code> changed</summary>
+    <details open><summary><b><a href="RUN"><code>prod</code></a></b> · plan failed · 0 s · because <code>prod/main.tf</code> changed</summary>
 
     `terraform plan` failed with exit code 1.
+
+    - `main.tf:2`: **Reference to undeclared local value**
 
     ```text
     Error: Reference to undeclared local value

@@ -125,7 +125,7 @@ async fn sensitive_values_are_in_no_comment_status_log_or_file() {
     let stage = Stage::set(&files, Setup { repo: grants.into(), ..Setup::default() }).await;
     let pull = stage.world.open_pull("Secrets").changing("prod/main.tf", SENSITIVE).await;
     let text = pull.live_comment().await_containing("plan ready").await;
-    assert!(text.contains("input.password: (sensitive)"), "{text}");
+    assert!(text.contains("password: (sensitive)"), "{text}");
     pull.merge("ana").await;
     let result = pull.next_comment().await;
     assert!(result.contains("✅ Applied"), "{result}");
@@ -152,6 +152,42 @@ async fn sensitive_values_are_in_no_comment_status_log_or_file() {
     }
     let found = files_with(&stage.data.path().join("data"), &secrets);
     assert!(found.is_empty(), "{found:?}");
+    stage.finish().await;
+}
+
+/// Nobody marks these and nobody granted them: they are made while it runs, so that the code does not hold them either.
+const UNMARKED: &str = r#"
+locals {
+  token  = strrev("c1BAc1BAc1BAc1BAc1BAc1BAc1BAc1BAc1BA_phg")
+  random = strrev("Yw5Rt8Bn4Lp7Vm2Qk9Xz")
+}
+resource "terraform_data" "web" {
+  input = { note = "uses ${local.token}", api_token = local.random, hash = "Yw5Rt8" }
+  provisioner "local-exec" {
+    command = "echo \"state: $TF_HTTP_PASSWORD\"; echo \"forge: ${local.token}\"; echo \"api_token=${local.random}\""
+  }
+}
+"#;
+
+#[tokio::test]
+async fn what_nobody_marked_is_known_by_its_looks_in_the_comment_and_in_the_log() {
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", "")]).await;
+    let pull = stage.world.open_pull("Tokens").changing("prod/main.tf", UNMARKED).await;
+    let text = pull.live_comment().await_containing("plan ready").await;
+    assert!(text.contains("note: \"uses ***\"") && text.contains("api_token: (sensitive)"), "{text}");
+    assert!(text.contains("hash: \"Yw5Rt8\""), "{text}");
+    pull.merge("ana").await;
+    assert!(pull.next_comment().await.contains("✅ Applied"));
+    stage.settled().await;
+    let data = stage.data.path().join("data");
+    for said in ["state: ***", "forge: ***", "api_token=***"] {
+        assert_eq!(files_with(&data, &[said.to_owned()]).len(), 1, "the log says `{said}`");
+    }
+    let secrets = ["ghp_AB1cAB1c", "zX9kQ2mV7pL4", "state: write."].map(str::to_owned);
+    let found = files_with(&data, &secrets);
+    assert!(found.is_empty(), "{found:?}");
+    let told = told(&stage);
+    assert!(!secrets.iter().any(|secret| told.contains(secret)), "{told}");
     stage.finish().await;
 }
 

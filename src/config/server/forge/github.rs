@@ -31,6 +31,14 @@ pub enum GithubAuth {
 }
 
 impl GithubConfig {
+    pub(super) fn secrets(&self) -> Vec<SecretString> {
+        let ours = match &self.auth {
+            GithubAuth::App { private_key, .. } => private_key.clone(),
+            GithubAuth::Token(token) => token.clone(),
+        };
+        vec![self.webhook_secret.clone(), ours]
+    }
+
     /// The host as it stands in repository names: that of the web pages, with its port if that is not the usual one.
     /// `api.github.com` serves `github.com`, `api.NAME.ghe.com` serves `NAME.ghe.com`, other hosts serve themselves.
     #[must_use]

@@ -13,6 +13,7 @@ use crate::config::decode::{Fields, address};
 use crate::config::error::Faults;
 use crate::config::secret::Secrets;
 use crate::config::yaml::Node;
+use secrecy::SecretString;
 use std::net::IpAddr;
 use url::{Host, Url};
 
@@ -32,6 +33,18 @@ impl Forges {
         let gitlab = self.gitlab.as_ref().map(GitlabConfig::host);
         let gitea = self.gitea.as_ref().map(GiteaConfig::host);
         [github, gitlab, gitea].into_iter().flatten().collect()
+    }
+
+    /// What webhooks are proven with, and as whom we act.
+    pub(super) fn secrets(&self) -> Vec<SecretString> {
+        let mut secrets: Vec<SecretString> = self.github.iter().flat_map(GithubConfig::secrets).collect();
+        if let Some(GitlabConfig { webhook_secret, signing_token, token, .. }) = &self.gitlab {
+            secrets.extend(webhook_secret.iter().chain(signing_token).chain([token]).cloned());
+        }
+        if let Some(GiteaConfig { webhook_secret, token, .. }) = &self.gitea {
+            secrets.extend([webhook_secret, token].into_iter().cloned());
+        }
+        secrets
     }
 }
 

@@ -8,15 +8,16 @@ fn resource(address: &str, action: Action, after: &str) -> ResourceView {
 
 #[test]
 fn equal_plans_differ_in_nothing() {
-    let view = PlanView { resources: vec![resource("a", Action::Create, "1")], outputs: Vec::new() };
+    let view =
+        PlanView { resources: vec![resource("a", Action::Create, "1")], outputs: Vec::new(), ..PlanView::default() };
     assert_eq!(differences(&view, &view.clone()), []);
 }
 
 #[test]
 fn the_order_of_resources_is_no_difference() {
     let (a, b) = (resource("a", Action::Create, "1"), resource("b", Action::Create, "1"));
-    let one = PlanView { resources: vec![a.clone(), b.clone()], outputs: Vec::new() };
-    let other = PlanView { resources: vec![b, a], outputs: Vec::new() };
+    let one = PlanView { resources: vec![a.clone(), b.clone()], outputs: Vec::new(), ..PlanView::default() };
+    let other = PlanView { resources: vec![b, a], outputs: Vec::new(), ..PlanView::default() };
     assert_eq!(differences(&one, &other), []);
 }
 
@@ -30,6 +31,7 @@ fn gone_new_and_changed_resources_and_outputs_are_found() {
             resource("x", Action::Update, "1"),
         ],
         outputs: vec![output(Action::Create)],
+        ..PlanView::default()
     };
     let new = PlanView {
         resources: vec![
@@ -38,6 +40,7 @@ fn gone_new_and_changed_resources_and_outputs_are_found() {
             resource("x", Action::Replace, "1"),
         ],
         outputs: vec![output(Action::Delete)],
+        ..PlanView::default()
     };
     let found = differences(&reviewed, &new);
     let told: Vec<String> = found
@@ -56,7 +59,8 @@ fn gone_new_and_changed_resources_and_outputs_are_found() {
 #[test]
 fn a_deposed_object_is_not_the_resource_of_the_same_address() {
     let deposed = ResourceView { deposed: Some("ff".into()), ..resource("a", Action::Delete, "1") };
-    let reviewed = PlanView { resources: vec![resource("a", Action::Delete, "1")], outputs: Vec::new() };
-    let new = PlanView { resources: vec![deposed], outputs: Vec::new() };
+    let reviewed =
+        PlanView { resources: vec![resource("a", Action::Delete, "1")], outputs: Vec::new(), ..PlanView::default() };
+    let new = PlanView { resources: vec![deposed], outputs: Vec::new(), ..PlanView::default() };
     assert_eq!(differences(&reviewed, &new).len(), 2);
 }

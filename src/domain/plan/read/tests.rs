@@ -1,4 +1,3 @@
-use super::super::{AttributeChange, Shown};
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;
@@ -23,6 +22,7 @@ fn lines(attributes: &[AttributeChange]) -> String {
     let shown = |shown: &Shown| match shown {
         Shown::Absent => "absent".to_owned(),
         Shown::Value(json) => json.clone(),
+        Shown::Part { json, skipped, length, .. } => format!("{} of {length} from {skipped}", json.len()),
         Shown::Unknown => "unknown".to_owned(),
         Shown::Sensitive => "sensitive".to_owned(),
     };
@@ -143,6 +143,112 @@ fn json_in_a_string_is_compared_inside() {
     assert_eq!(lines(&update(policy("get"), policy("put"))), r#"policy.Statement[0].Action: "get" -> "put""#);
     let respaced = update(json!({"p": "{\"a\":1}"}), json!({"p": "{\"a\": 1}"}));
     assert_eq!(lines(&respaced), r#"p: "{\"a\":1}" -> "{\"a\": 1}""#);
+}
+
+#[test]
+fn rules_of_a_set_are_compared_with_what_they_were_wherever_they_stand() {
+    let rule = |port: u16, cidr: &str| json!({"from_port": port, "to_port": port, "protocol": "tcp", "cidr": [cidr]});
+    let before = json!({"ingress": [rule(22, "10.0.0.0/8"), rule(80, "0.0.0.0/0"), rule(443, "0.0.0.0/0")]});
+    let after = json!({"ingress": [rule(443, "0.0.0.0/0"), rule(22, "10.1.0.0/16")]});
+    assert_eq!(
+        lines(&update(before, after)),
+        "ingress[1].cidr[0]: \"0.0.0.0/0\" -> absent\n\
+         ingress[1].from_port: 80 -> absent\n\
+         ingress[1].protocol: \"tcp\" -> absent\n\
+         ingress[1].to_port: 80 -> absent\n\
+         ingress[1].cidr[0]: \"10.0.0.0/8\" -> \"10.1.0.0/16\""
+    );
+    let reordered = update(json!({"l": ["a", "b"]}), json!({"l": ["b", "a"]}));
+    assert_eq!(lines(&reordered), r#"l: ["a","b"] -> ["b","a"]"#);
+}
+
+#[test]
+fn json_in_a_new_string_is_opened_too() {
+    let created =
+        one(json!({"actions": ["create"], "after": {"policy": "{\"Version\": 1, \"Statement\": [{\"Sid\": \"a\"}]}"}}));
+    let shown = lines(&created.view.resources[0].attributes);
+    assert_eq!(shown, "policy.Statement[0].Sid: absent -> \"a\"\npolicy.Version: absent -> 1");
+    let empty = one(json!({"actions": ["create"], "after": {"policy": "{\"a\": null}"}}));
+    assert_eq!(lines(&empty.view.resources[0].attributes), "policy: absent -> \"{\\\"a\\\": null}\"");
+}
+
+#[test]
+fn of_ten_megabytes_in_one_value_the_part_that_differs_is_kept() {
+    let long = |end: &str| json!({"v": format!("{}{end}", "x".repeat(10 << 20))});
+    let shown = update(long("old"), long("new"));
+    let [
+        AttributeChange {
+            before: Shown::Part { json: before, .. },
+            after: Shown::Part { json: after, digest, .. },
+            ..
+        },
+    ] = shown.as_slice()
+    else {
+        panic!("{}", lines(&shown))
+    };
+    assert!(before.ends_with("old\"") && after.ends_with("new\"") && before.len() < 1000, "{before}");
+    assert_eq!(digest.len(), 32);
+    assert_eq!(
+        lines(&update(long("a"), json!({"v": 1}))),
+        format!("v: {} of 10485761 from 0 -> 1", (64 << 10) / 4 + 2)
+    );
+}
+
+#[test]
+fn what_looks_like_a_secret_is_masked_although_nobody_marked_it() {
+    let token = format!("ghp_{}", "aB1c".repeat(9));
+    let random = "zX9kQ2mV7pL4nB8tR5wY";
+    let shown = update(
+        json!({"env": {"API_TOKEN": random, "REGION": "eu"}, "script": "a", "password": "short", "hash": random}),
+        json!({"env": {"API_TOKEN": "other", "REGION": "us"}, "script": format!("login {token}\n"), "password": "long", "hash": "x"}),
+    );
+    insta::assert_snapshot!(lines(&shown), @r#"
+    env.API_TOKEN: sensitive -> "other"
+    env.REGION: "eu" -> "us"
+    hash: "zX9kQ2mV7pL4nB8tR5wY" -> "x"
+    password: sensitive -> sensitive
+    script: "a" -> "login ***\n"
+    "#);
+}
+
+#[test]
+fn what_holds_data_is_told_by_its_kind() {
+    let facts = plan(&json!([
+        {"address": "aws_db_instance.main", "type": "aws_db_instance", "change": {"actions": ["delete", "create"]}},
+        {"address": "aws_s3_bucket.logs", "type": "aws_s3_bucket", "change": {"actions": ["delete"]}},
+        {"address": "aws_s3_bucket.new", "type": "aws_s3_bucket", "change": {"actions": ["create"]}},
+        {"address": "aws_route.a", "type": "aws_route", "change": {"actions": ["delete"]}},
+    ]));
+    let told: Vec<(&str, &str)> =
+        facts.summary.stateful.iter().map(|one| (one.address.as_str(), one.what.as_str())).collect();
+    assert_eq!(told, [("aws_db_instance.main", "database"), ("aws_s3_bucket.logs", "bucket")]);
+}
+
+#[test]
+fn drift_and_failed_checks_are_kept_apart_from_what_is_planned() {
+    let json = json!({
+        "format_version": "1.2",
+        "resource_drift": [{"address": "a.b", "change": {"actions": ["update"], "before": {"x": 1}, "after": {"x": 2}}}],
+        "checks": [
+            {"address": {"to_display": "check.up"}, "status": "fail", "instances": [{"problems": [{"message": "it is down"}]}]},
+            {"address": {"to_display": "check.ok"}, "status": "pass"},
+            {"address": {"to_display": "check.later"}, "status": "unknown"},
+        ],
+    });
+    let view = read(json.to_string().as_bytes()).unwrap().view;
+    assert_eq!((view.resources.len(), lines(&view.drift[0].attributes).as_str()), (0, "x: 1 -> 2"));
+    let check = CheckView { address: "check.up".into(), status: "fail".into(), messages: vec!["it is down".into()] };
+    assert_eq!(view.checks, [check]);
+}
+
+#[test]
+fn every_text_can_be_rewritten_before_it_is_kept() {
+    let mut facts = plan(
+        &json!([{"address": "a.SECRET", "type": "aws_s3_bucket", "previous_address": "SECRET", "change": {
+        "actions": ["delete", "create"], "before": {"a": "SECRET"}, "after": {"a": "x", "SECRET": 1}, "replace_paths": [["SECRET"]]}}]),
+    );
+    facts.rewrite(&|text| text.replace("SECRET", "***"));
+    assert!(!format!("{:?} {:?}", facts.view, facts.summary).contains("SECRET"));
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn the_new_plans_destroys_are_the_danger_when_it_differs() {
     ));
     let (state, views, server) = (merged_state(vec![project]), Views::new(), server());
     let view = live(&live_input(&state, &views, &server));
-    assert_eq!(view.danger.unwrap().named, [DangerAddress { project: "p", address: "a.new" }]);
+    assert_eq!(view.danger.unwrap().named, [DangerAddress { project: "p", address: "a.new", what: None }]);
 }
 
 #[test]
