@@ -14,7 +14,8 @@ pub fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut parts = text.split('\u{0}').chain(std::iter::repeat(""));
     let mut next = || parts.next().unwrap_or_default();
-    let (address, key, before, after, output, message, error) = (next(), next(), next(), next(), next(), next(), next());
+    let (address, key, before, after, output, message, error) =
+        (next(), next(), next(), next(), next(), next(), next());
     let change = |actions: &[&str]| json!({"actions": actions, "before": {key: before}, "after": {key: after, "list": [after, before]}});
     let plan = json!({
         "format_version": "1.2",

@@ -273,7 +273,7 @@ fn without_secrets(outcome: Outcome) -> Outcome {
         Outcome::Failed(mut failure) => {
             failure.message = secret::masked(&failure.message).into_owned();
             failure.output = secret::masked(&failure.output).into_owned();
-            for diagnostic in &mut failure.diagnostics {
+            for diagnostic in failure.diagnostics.iter_mut() {
                 diagnostic.summary = secret::masked(&diagnostic.summary).into_owned();
                 diagnostic.detail = secret::masked(&diagnostic.detail).into_owned();
             }

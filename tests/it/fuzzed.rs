@@ -7,8 +7,32 @@ use proptest::sample::select;
 mod comment;
 
 const PARTS: &[&str] = &[
-    "\0", "\n/close\n", "/merge", "\n", "@team", "#123", "```", "`", "~~~", "<!-- terraplane:live -->", "-->", "|", "</details>",
-    "\u{202e}", "\u{1b}[31m", "{\"a\": [1, \"@b\"]}", "[\"x\"]", "a.b", "[0]", ".", "> ", "# ", "**", "é", "🦀", "plain text",
+    "\0",
+    "\n/close\n",
+    "/merge",
+    "\n",
+    "@team",
+    "#123",
+    "```",
+    "`",
+    "~~~",
+    "<!-- terraplane:live -->",
+    "-->",
+    "|",
+    "</details>",
+    "\u{202e}",
+    "\u{1b}[31m",
+    "{\"a\": [1, \"@b\"]}",
+    "[\"x\"]",
+    "a.b",
+    "[0]",
+    ".",
+    "> ",
+    "# ",
+    "**",
+    "é",
+    "🦀",
+    "plain text",
 ];
 
 proptest! {
