@@ -196,6 +196,8 @@ fn run(id: RunId, project: &Project, outcome: Outcome) -> anyhow::Result<Run> {
         level: Some(Level::Full),
         network: None,
         blocked: Vec::new(),
+        cancelled_by: None,
+        left: None,
         outcome: Some(outcome),
     })
 }

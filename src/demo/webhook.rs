@@ -3,7 +3,7 @@
 
 use super::news::News;
 use super::state::{Answer, Delivery, How};
-use super::world::World;
+use super::world::{World, now};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -45,6 +45,7 @@ impl World {
             kind: news.kind(),
             event: event.into(),
             body: payload.to_string(),
+            at: now(),
             answer: Answer::None,
         };
         made.into_iter().map(delivery).collect()
@@ -77,6 +78,13 @@ impl World {
         if let Some(delivery) = self.read(|state| state.deliveries.iter().find(|d| d.id == id).cloned()) {
             self.send(&delivery);
         }
+    }
+
+    /// The headers by which this forge would send a webhook, proven with this secret: for a test's own webhooks.
+    #[must_use]
+    pub fn webhook_headers(&self, secret: &SecretString, event: &str, id: &str, body: &str) -> HeaderMap {
+        let hook = Hook { url: self.url().clone(), secret: secret.clone() };
+        self.face().headers(&Outgoing { hook, id: id.into(), event: event.into(), body: body.into() })
     }
 
     fn send(&self, delivery: &Delivery) {

@@ -3,10 +3,15 @@
 
 mod architecture;
 mod attacks;
+mod calls;
 mod container;
+mod crash;
 mod demo_story;
+mod faces;
 mod forge_face;
 mod fuzzed;
+mod github_app;
+mod gitlab;
 mod passable;
 mod plans;
 mod postgres;
