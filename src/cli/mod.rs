@@ -49,11 +49,6 @@ enum Command {
         #[arg(default_value = ".")]
         path: PathBuf,
     },
-    /// The webhooks that forges send us.
-    Webhook {
-        #[command(subcommand)]
-        command: Webhook,
-    },
     /// Print the comment for a folder of saved plans: FILE.json is what `terraform show -json` printed for the project FILE,
     /// FILE.txt the words of a plan that failed. For working on templates without a server.
     Render {
@@ -65,6 +60,11 @@ enum Command {
         /// Characters that the forge takes.
         #[arg(long, default_value_t = crate::render::COMMENT_LIMIT)]
         limit: usize,
+    },
+    /// The webhooks that forges send us.
+    Webhook {
+        #[command(subcommand)]
+        command: Webhook,
     },
     /// Check this host and the access to the forges, and say what to do about each failure.
     Doctor {
@@ -100,10 +100,10 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Serve { config } => serve::serve(config.as_deref(), &mut out).await,
             Command::Demo { forge, script } => demo::demo(forge, script, &mut out).await,
             Command::Check { path } => check::check(&path, &mut out),
+            Command::Render { dir, templates, limit } => render::render(&dir, templates.as_deref(), limit, &mut out),
             Command::Webhook { command: Webhook::Install { repo, config } } => {
                 webhook::install(&repo, config.as_deref(), &process_environment(), &mut out).await
             }
-            Command::Render { dir, templates, limit } => render::render(&dir, templates.as_deref(), limit, &mut out),
             Command::Doctor { config } => {
                 doctor::doctor(config.as_deref(), &process_environment(), None, &mut out).await
             }

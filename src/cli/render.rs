@@ -84,7 +84,7 @@ impl Example {
                     step: Step::Plan,
                     message: "`terraform plan` failed with exit code 1.".into(),
                     output,
-                    diagnostics: vec![],
+                    diagnostics: Box::default(),
                     done: vec![],
                     not_done: vec![],
                     changed_something: false,

@@ -240,7 +240,7 @@ pub struct Failure {
     pub output: String,
     /// What Terraform itself named as errors, as data: the first ten. Empty where it did not get to that.
     #[serde(default)]
-    pub diagnostics: Vec<Diagnostic>,
+    pub diagnostics: Box<[Diagnostic]>,
     /// Apply only: what had been done and what had not.
     pub done: Vec<ResourceOutcome>,
     pub not_done: Vec<ResourceOutcome>,

@@ -87,7 +87,7 @@ pub(super) fn failure(step: Step, message: impl ToString) -> Failure {
         step,
         message: message.to_string(),
         output: String::new(),
-        diagnostics: vec![],
+        diagnostics: Box::default(),
         done: vec![],
         not_done: vec![],
         changed_something: false,

@@ -306,18 +306,13 @@ impl End {
     }
 }
 
-/// Somebody stopped it before it changed anything.
-pub(super) fn cancelled(by: &Login) -> Failure {
-    failure(Step::Prepare, format!("cancelled by {by} before anything was changed"))
-}
-
 /// What is told of a failure comes from many places; whatever in it looks like a secret is not written down.
 fn without_secrets(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Failed(mut failure) => {
             failure.message = secret::masked(&failure.message).into_owned();
             failure.output = secret::masked(&failure.output).into_owned();
-            for diagnostic in &mut failure.diagnostics {
+            for diagnostic in failure.diagnostics.iter_mut() {
                 diagnostic.summary = secret::masked(&diagnostic.summary).into_owned();
                 diagnostic.detail = secret::masked(&diagnostic.detail).into_owned();
             }
@@ -325,6 +320,11 @@ fn without_secrets(outcome: Outcome) -> Outcome {
         }
         outcome => outcome,
     }
+}
+
+/// Somebody stopped it before it changed anything.
+pub(super) fn cancelled(by: &Login) -> Failure {
+    failure(Step::Prepare, format!("cancelled by {by} before anything was changed"))
 }
 
 /// A failure of ours as people read it. The log has the rest; causes may hold paths and addresses of the server.

@@ -41,6 +41,7 @@ pub enum StepFailureKind {
 impl From<StepFailure> for Failure {
     fn from(failure: StepFailure) -> Self {
         let StepFailure { step, message, output, diagnostics, .. } = failure;
+        let diagnostics = diagnostics.into();
         Self { step, message, output, diagnostics, done: vec![], not_done: vec![], changed_something: false }
     }
 }

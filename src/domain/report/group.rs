@@ -15,16 +15,16 @@ pub struct Member<'a> {
 
 impl<'a> Row<'a> {
     /// What makes two rows read as one: the same plan, and nothing that must be said of only one of them.
-    fn shape(&self) -> Option<(&'a Fingerprint, bool)> {
+    fn shape(&self) -> Option<&'a Fingerprint> {
         let Some(Detail::Plan { summary, view: Some(_) }) = &self.detail else { return None };
-        let plain = self.standing.waits_to_be_applied() && self.held_by.is_none();
-        Some((summary.shape.as_ref().filter(|_| plain)?, self.nowhere))
+        let plain = self.standing.waits_to_be_applied() && self.held_by.is_none() && !self.nowhere;
+        summary.shape.as_ref().filter(|_| plain)
     }
 }
 
 /// Rows whose plans are the same, told as one, at the place of the first.
 pub(super) fn grouped(rows: Vec<Row<'_>>) -> Vec<Row<'_>> {
-    let mut places: HashMap<(&Fingerprint, bool), usize> = HashMap::new();
+    let mut places: HashMap<&Fingerprint, usize> = HashMap::new();
     let mut told: Vec<Row<'_>> = Vec::with_capacity(rows.len());
     for row in rows {
         let Some(shape) = row.shape() else {

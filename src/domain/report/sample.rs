@@ -129,7 +129,7 @@ pub(crate) fn failure(step: Step, message: &str, output: &str) -> Failure {
         step,
         message: message.into(),
         output: output.into(),
-        diagnostics: Vec::new(),
+        diagnostics: Box::default(),
         done: Vec::new(),
         not_done: Vec::new(),
         changed_something: false,

@@ -28,7 +28,8 @@ fn situations() -> Vec<(&'static str, &'static str, String)> {
         detail: String::new(),
         address: None,
         place: Some(("main.tf".into(), 12)),
-    }];
+    }]
+    .into();
     all.push(iam.clone());
     all.extend((30..36).map(|id| unchanged(id, &format!("stage/service-{id}"))));
     let many = state(all);

@@ -183,7 +183,7 @@ fn failed() -> impl Strategy<Value = Failure> {
         };
         Failure {
             output: output.repeat(times),
-            diagnostics,
+            diagnostics: diagnostics.into(),
             done: outcomes(done),
             not_done: outcomes(not_done),
             changed_something: true,

@@ -276,7 +276,7 @@ async fn another_terraform_or_other_variables_mean_a_new_plan() {
 
     ```diff
     + terraform_data.web  update  (only in the new plan)
-    ~   input: "small" -> "large"
+    ~   input: "small" -> "***"
     ~   output: "small" -> (known after apply)
     ```
 
@@ -359,6 +359,8 @@ async fn an_apply_that_fails_half_way_says_what_was_done_and_what_to_do_next() {
     | ❌ | [`prod`](RUN) | failed | 0 s |
 
     `terraform apply` failed with exit code 1.
+
+    - `main.tf:7`: **local-exec provisioner error** (`terraform_data.second`)
 
     ```text
     Error: local-exec provisioner error
