@@ -5,7 +5,7 @@ use super::news::News;
 use super::state::How;
 use super::world::World;
 use super::{gitea, github, gitlab, webhook::Outgoing};
-use crate::domain::id::ForgeKind;
+use crate::domain::id::{ForgeKind, Timestamp};
 use crate::domain::pull::Role;
 use axum::Router;
 use axum::http::HeaderMap;
@@ -71,6 +71,11 @@ impl Face {
     /// The name of the realm that git is told when it must log in.
     pub(super) const fn realm(self) -> &'static str {
         self.kind().name()
+    }
+
+    /// Whether a comment moves the moment of its pull request's last change. GitLab moves it once a minute at most.
+    pub(super) fn is_moved_by_comment(self, last: Timestamp, now: Timestamp) -> bool {
+        self != Self::Gitlab || now.since(last) > 60_000
     }
 
     /// How many characters a comment may have.

@@ -257,17 +257,12 @@ impl Forge {
 
     /// What changed in a repository since `seen`, for whoever fears to have missed a webhook. What changed at that very
     /// moment is told again. Costs one small request for each of the two lists where nothing has changed, and one for each
-    /// further page of a hundred where much has.
+    /// further page where much has; GitLab has no list of comments, which costs one for each pull request that changed.
     ///
     /// # Errors
     /// See [`ForgeError`].
     pub async fn changes(&self, repo: &RepoName, seen: &Seen) -> Result<Changes, ForgeError> {
-        match self {
-            Self::Github(github) => github.changes(repo, seen).await,
-            Self::Gitea(gitea) => gitea.changes(repo, seen).await,
-            // Not looked for yet.
-            Self::Gitlab(_) => Ok(Changes { pulls: vec![], comments: vec![], seen: seen.clone() }),
-        }
+        of!(self, forge => forge.changes(repo, seen).await)
     }
 
     /// Has webhooks sent again that the forge could not deliver since a moment, and returns how many that were. Always 0

@@ -1,13 +1,13 @@
 //! Comments and reactions. On Gitea they belong to the issue that every pull request is.
 
 use super::error::{ApiError, object, required};
-use super::{Paging, TOTAL, shapes, visible};
+use super::{Paging, TOTAL, seconds, shapes, visible};
 use crate::demo::state::Comment;
 use crate::demo::world::{World, accounts::Caller, now};
 use crate::domain::pull::Role;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -34,29 +34,40 @@ pub(super) async fn list(
 
 #[derive(Deserialize)]
 pub(super) struct Since {
-    since: Option<jiff::Timestamp>,
+    since: Option<String>,
 }
 
-/// `GET /repos/{owner}/{repo}/issues/comments`
+impl Since {
+    fn seconds(&self) -> Result<Option<i64>, ApiError> {
+        let Some(text) = self.since.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
+        let at = text.parse::<jiff::Timestamp>().map_err(|error| ApiError::unprocessable(error.to_string()))?;
+        Ok(Some(at.as_second()))
+    }
+}
+
+/// `GET /repos/{owner}/{repo}/issues/comments`: oldest first, with those that changed `since`. It comes in pages, but no
+/// `Link` leads from one to the next.
 pub(super) async fn all(
     State(world): State<World>,
     Extension(caller): Extension<Caller>,
     Path((owner, name)): Path<(String, String)>,
-    Query(wanted): Query<Since>,
+    Query(since): Query<Since>,
     Query(paging): Query<Paging>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let since = wanted.since.map_or(i64::MIN, jiff::Timestamp::as_millisecond);
     let all = world.read(|state| {
         let repo = visible(state, &caller, &owner, &name)?;
+        let since = since.seconds()?;
         let mut comments: Vec<(u64, &Comment)> =
             repo.pulls.values().flat_map(|pull| pull.comments.iter().map(|c| (pull.number, c))).collect();
-        comments.retain(|(_, comment)| comment.updated_at.0 >= since);
-        comments.sort_by_key(|(_, comment)| comment.id);
+        comments.retain(|(_, comment)| since.is_none_or(|since| seconds(comment.updated_at) >= since));
+        comments.sort_by_key(|(_, comment)| (seconds(comment.created_at), comment.id));
         let shape = |(number, comment)| shapes(&world).comment(state, repo, number, comment);
         Ok::<_, ApiError>(comments.into_iter().map(shape).collect())
     })?;
-    Ok(paging.page(&world, &uri, all))
+    let mut response = paging.page(&world, &uri, all);
+    response.headers_mut().remove(header::LINK);
+    Ok(response)
 }
 
 /// `POST /repos/{owner}/{repo}/issues/{index}/comments`

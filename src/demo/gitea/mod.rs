@@ -17,6 +17,7 @@ mod teams;
 use super::state::{How, Repo, State as WorldState};
 use super::troubles;
 use super::world::{World, accounts::Caller};
+use crate::domain::id::Timestamp;
 use crate::domain::pull::Role;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -36,6 +37,11 @@ pub(super) const API: &str = "/api/v1";
 pub(super) const LONGEST_COMMENT: usize = 1 << 20;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
+
+/// A moment as Gitea keeps it.
+const fn seconds(at: Timestamp) -> i64 {
+    at.0.div_euclid(1000)
+}
 
 fn shapes(world: &World) -> Shapes {
     Shapes { url: world.origin().to_owned() }

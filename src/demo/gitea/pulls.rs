@@ -1,7 +1,7 @@
 //! Pull requests and their reviews.
 
 use super::error::{ApiError, object, optional, required};
-use super::{Paging, shapes, visible, writable};
+use super::{Paging, seconds, shapes, visible, writable};
 use crate::demo::state::MergeMethod;
 use crate::demo::world::{World, WorldError, accounts::Caller};
 use axum::body::Bytes;
@@ -18,7 +18,8 @@ pub(super) struct Filter {
     sort: Option<String>,
 }
 
-/// `GET /repos/{owner}/{repo}/pulls`: newest first, unless it is sorted by the last change.
+/// `GET /repos/{owner}/{repo}/pulls`: newest first, unless it is sorted otherwise. A word that nobody knows changes
+/// nothing, as on Gitea.
 pub(super) async fn list(
     State(world): State<World>,
     Extension(caller): Extension<Caller>,
@@ -32,8 +33,11 @@ pub(super) async fn list(
         let wanted = filter.state.as_deref().unwrap_or("open");
         let pulls = repo.pulls.values().rev().filter(|p| wanted == "all" || p.is_open() == (wanted == "open"));
         let mut pulls: Vec<_> = pulls.collect();
-        if filter.sort.as_deref() == Some("recentupdate") {
-            pulls.sort_by_key(|pull| std::cmp::Reverse(pull.updated_at));
+        match filter.sort.as_deref() {
+            Some("oldest") => pulls.reverse(),
+            Some("recentupdate") => pulls.sort_by_key(|pull| std::cmp::Reverse(seconds(pull.updated_at))),
+            Some("leastupdate") => pulls.sort_by_key(|pull| seconds(pull.updated_at)),
+            _ => {}
         }
         Ok::<_, ApiError>(pulls.into_iter().map(|pull| shapes(&world).pull(state, repo, pull)).collect())
     })?;

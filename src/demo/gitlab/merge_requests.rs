@@ -16,7 +16,29 @@ use serde_json::{Value, json};
 #[derive(Deserialize)]
 pub(super) struct Filter {
     state: Option<String>,
+    scope: Option<String>,
     target_branch: Option<String>,
+    updated_after: Option<jiff::Timestamp>,
+    order_by: Option<String>,
+    sort: Option<String>,
+}
+
+impl Filter {
+    /// Every word comes from a fixed set, and GitLab refuses all others.
+    fn checked(&self) -> Result<(), ApiError> {
+        let words: [(&str, &Option<String>, &[&str]); 4] = [
+            ("state", &self.state, &["all", "opened", "closed", "locked", "merged"]),
+            ("scope", &self.scope, &["all"]),
+            ("order_by", &self.order_by, &["created_at", "updated_at"]),
+            ("sort", &self.sort, &["asc", "desc"]),
+        ];
+        for (name, word, known) in words {
+            if word.as_deref().is_some_and(|word| !known.contains(&word)) {
+                return Err(ApiError::parameter(format!("{name} does not have a valid value")));
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn the_pull<'a>(
@@ -30,7 +52,7 @@ pub(super) fn the_pull<'a>(
     Ok((repo, pull))
 }
 
-/// `GET /projects/:id/merge_requests`: newest first.
+/// `GET /projects/:id/merge_requests`: newest first, unless it is sorted otherwise. `updated_after` includes the moment.
 pub(super) async fn list(
     State(world): State<World>,
     Extension(login): Extension<Login>,
@@ -43,7 +65,18 @@ pub(super) async fn list(
         let repo = visible(state, &login, &id)?;
         let shape = |pull: &Pull| shapes(&world).merge_request_in_list(state, repo, pull);
         let wanted = filter.state.as_deref().unwrap_or("all");
-        let shapes = repo.pulls.values().rev().map(|pull| (pull, shape(pull)));
+        filter.checked()?;
+        let mut pulls: Vec<&Pull> = repo.pulls.values().collect();
+        if filter.order_by.as_deref() == Some("updated_at") {
+            pulls.sort_by_key(|pull| pull.updated_at);
+        }
+        if filter.sort.as_deref() != Some("asc") {
+            pulls.reverse();
+        }
+        if let Some(after) = filter.updated_after {
+            pulls.retain(|pull| pull.updated_at.0 >= after.as_millisecond());
+        }
+        let shapes = pulls.into_iter().map(|pull| (pull, shape(pull)));
         let shapes = shapes.filter(|(_, shape)| wanted == "all" || shape["state"] == wanted);
         let base = filter.target_branch.as_ref();
         let shapes = shapes.filter(|(pull, _)| base.is_none_or(|base| *base == pull.base_branch));

@@ -20,6 +20,7 @@ const QUICK_ACTIONS: [&str; 10] =
 
 #[derive(Deserialize)]
 pub(super) struct Order {
+    order_by: Option<String>,
     sort: Option<String>,
 }
 
@@ -35,7 +36,13 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let all = world.read(|state| {
         let (_, pull) = the_pull(state, &login, &id, iid)?;
-        let notes = pull.comments.iter().map(|comment| (comment.created_at, shapes(&world).note(state, pull, comment)));
+        let by_update = match order.order_by.as_deref() {
+            None | Some("created_at") => false,
+            Some("updated_at") => true,
+            Some(_) => return Err(ApiError::parameter("order_by does not have a valid value")),
+        };
+        let at = |comment: &Comment| if by_update { comment.updated_at } else { comment.created_at };
+        let notes = pull.comments.iter().map(|comment| (at(comment), shapes(&world).note(state, pull, comment)));
         let system = pull.reviews.iter();
         let system = system.filter_map(|review| Some((review.at, shapes(&world).system_note(state, pull, review)?)));
         let mut all: Vec<_> = notes.chain(system).collect();

@@ -29,7 +29,9 @@ impl World {
                 reactions: Vec::new(),
             };
             if let Some(pull) = state.pull_mut(repo, number) {
-                pull.updated_at = at;
+                if self.face().is_moved_by_comment(pull.updated_at, at) {
+                    pull.updated_at = at;
+                }
                 pull.comments.push(comment);
             }
             Ok::<_, WorldError>(id)

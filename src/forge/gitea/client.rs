@@ -154,27 +154,39 @@ impl Client {
         answer.json(request)
     }
 
-    /// Walks a list of any length, until its end or until `each` breaks.
+    /// Walks a list of any length, until its end or until `each` breaks. Most lists lead to the next page with a `Link`
+    /// header; some only say how many there are.
     pub(super) async fn pages<T: DeserializeOwned>(
         &self,
         doing: &str,
         url: &Url,
         mut each: impl FnMut(T) -> ControlFlow<()>,
     ) -> Result<(), ForgeError> {
-        let mut next = url.clone();
-        next.query_pairs_mut().append_pair("limit", PAGE);
-        for _ in 0..MAX_PAGES {
+        let mut first = url.clone();
+        first.query_pairs_mut().append_pair("limit", PAGE);
+        let (mut next, mut seen) = (first.clone(), 0);
+        for page in 1..=MAX_PAGES {
             let request = Request::get(doing, next);
             let answer = self.send(&request).await?;
-            for item in answer.json::<Vec<T>>(&request)? {
+            let items = answer.json::<Vec<T>>(&request)?;
+            if items.is_empty() {
+                return Ok(());
+            }
+            seen += items.len();
+            for item in items {
                 if each(item).is_break() {
                     return Ok(());
                 }
             }
-            match next_page(&answer.headers, url) {
-                Some(page) => next = page,
+            next = match next_page(&answer.headers, url) {
+                Some(page) => page,
+                None if total(&answer.headers).is_some_and(|total| seen < total) => {
+                    let mut numbered = first.clone();
+                    numbered.query_pairs_mut().append_pair("page", &(page + 1).to_string());
+                    numbered
+                }
                 None => return Ok(()),
-            }
+            };
         }
         Err(ForgeError::invalid(format!("{doing}: the list has more than {MAX_PAGES} pages")))
     }
@@ -182,6 +194,11 @@ impl Client {
 
 pub(super) fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
+}
+
+/// How many items the whole list has.
+fn total(headers: &HeaderMap) -> Option<usize> {
+    headers.get("x-total-count")?.to_str().ok()?.parse().ok()
 }
 
 /// The `next` link (RFC 8288) as another page of `list`: only its query is taken, so that the token goes where it went

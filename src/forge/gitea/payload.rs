@@ -5,6 +5,7 @@
 
 use crate::domain::event::Comment;
 use crate::domain::id::{Branch, CommentId, InvalidId, Login, PullId, PullNumber, RepoName, Sha, Timestamp};
+use crate::domain::missed::{Glimpse, Stage};
 use crate::domain::pull::{Phase, Pull, Role};
 use serde::Deserialize;
 
@@ -20,7 +21,7 @@ pub(super) enum Odd {
 }
 
 /// RFC 3339, with the server's offset.
-fn time(text: &str) -> Result<Timestamp, Odd> {
+pub(super) fn time(text: &str) -> Result<Timestamp, Odd> {
     text.parse::<jiff::Timestamp>()
         .map(|at| Timestamp(at.as_millisecond()))
         .map_err(|_| Odd::Time(text.chars().take(80).collect()))
@@ -43,6 +44,7 @@ fn login(user: Option<&User>) -> Result<Login, InvalidId> {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct PullRequest {
+    number: PullNumber,
     title: String,
     html_url: String,
     user: Option<User>,
@@ -130,6 +132,31 @@ impl PullRequest {
         })
     }
 
+    /// What a list tells of it; `None` if its head is gone, from which nothing can follow any more.
+    pub(super) fn into_glimpse(self, repo: &RepoName) -> Result<(Option<Glimpse>, Timestamp), Odd> {
+        let updated_at = time(&self.updated_at)?;
+        if self.head.sha.is_empty() {
+            return Ok((None, updated_at));
+        }
+        let stage = match self.state {
+            _ if self.merged == Some(true) => {
+                Stage::Merged { at: self.merged_at.as_deref().map_or(Ok(updated_at), time)? }
+            }
+            PullRequestState::Open => Stage::Open,
+            PullRequestState::Closed => Stage::Closed,
+            PullRequestState::Other => return Err(Odd::Other("a pull request that is neither open nor closed")),
+        };
+        let glimpse = Glimpse {
+            pull: PullId { repo: repo.clone(), number: self.number },
+            head: self.head.sha.parse()?,
+            base_branch: self.base.branch.parse()?,
+            draft: self.is_draft(),
+            stage,
+            updated_at,
+        };
+        Ok((Some(glimpse), updated_at))
+    }
+
     fn phase(&self) -> Result<Phase, Odd> {
         match self.state {
             _ if self.merged == Some(true) => {
@@ -143,53 +170,6 @@ impl PullRequest {
             PullRequestState::Other => Err(Odd::Other("a pull request that is neither open nor closed")),
         }
     }
-}
-
-/// A pull request in a list, which says its number itself.
-#[derive(Debug, Deserialize)]
-pub(super) struct ListedPull {
-    number: PullNumber,
-    #[serde(flatten)]
-    pull: PullRequest,
-}
-
-impl ListedPull {
-    pub(super) fn into_pull(self, repo: &RepoName) -> Result<Pull, Odd> {
-        self.pull.into_pull(PullId { repo: repo.clone(), number: self.number })
-    }
-}
-
-/// A comment in the list of a whole repository.
-#[derive(Debug, Deserialize)]
-pub(super) struct ListedComment {
-    #[serde(flatten)]
-    comment: IssueComment,
-    updated_at: String,
-    /// The page of the pull request; empty for a comment on an issue.
-    #[serde(default)]
-    pull_request_url: String,
-}
-
-#[derive(Debug)]
-pub(super) struct ReadComment {
-    /// `None`: it is about an issue.
-    pub pull: Option<PullNumber>,
-    pub comment: Comment,
-    pub edited: bool,
-    pub updated_at: Timestamp,
-}
-
-impl ListedComment {
-    pub(super) fn read(self) -> Result<ReadComment, Odd> {
-        let pull = self.pull_request_url.rsplit_once("/pulls/").and_then(|(_, number)| number.parse().ok());
-        let (updated_at, edited) = (time(&self.updated_at)?, self.updated_at != self.comment.created_at);
-        Ok(ReadComment { pull: pull.map(PullNumber), comment: self.comment.into_comment()?, edited, updated_at })
-    }
-}
-
-/// A moment as parameters have it, in whole seconds: what is told again does no harm.
-pub(super) fn written(at: Timestamp) -> String {
-    jiff::Timestamp::from_second(at.0.div_euclid(1000)).map(|at| at.to_string()).unwrap_or_default()
 }
 
 #[derive(Debug, Deserialize)]
@@ -217,6 +197,34 @@ impl IssueComment {
             body: self.body.unwrap_or_default(),
             created_at: time(&self.created_at)?,
         })
+    }
+}
+
+/// A comment in the list of a whole repository.
+#[derive(Debug, Deserialize)]
+pub(super) struct ListedComment {
+    #[serde(flatten)]
+    comment: IssueComment,
+    updated_at: String,
+    /// The pull request's page, `…/pulls/7`; empty if it is about an issue.
+    pull_request_url: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct ReadComment {
+    /// `None`: it is about an issue.
+    pub pull: Option<PullNumber>,
+    pub comment: Comment,
+    pub edited: bool,
+    pub updated_at: Timestamp,
+}
+
+impl ListedComment {
+    pub(super) fn read(self) -> Result<ReadComment, Odd> {
+        let page = self.pull_request_url.as_deref().unwrap_or_default();
+        let pull = page.rsplit_once("/pulls/").and_then(|(_, number)| number.parse().ok()).map(PullNumber);
+        let (updated_at, comment) = (time(&self.updated_at)?, self.comment.into_comment()?);
+        Ok(ReadComment { pull, edited: updated_at != comment.created_at, comment, updated_at })
     }
 }
 

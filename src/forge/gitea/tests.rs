@@ -385,3 +385,83 @@ mod examining {
         insta::assert_snapshot!(report(&hub).await, @"NO Gitea at HUB lets us in: asking whose token this is: the forge answered 401 Unauthorized: invalid username, password or token (the token is wrong, expired or revoked)");
     }
 }
+
+mod catching_up {
+    use super::*;
+    use crate::domain::id::Timestamp;
+    use crate::domain::missed::{Mark, Seen, Stage};
+
+    const PULLS: &str = "GET /repos/acme/infra/pulls?state=all&sort=recentupdate&limit=50";
+    const COMMENTS: &str = "GET /repos/acme/infra/issues/comments?since=2026-11-24T01%3A00%3A00Z&limit=50";
+
+    /// Seconds after one o'clock.
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp(1_795_482_000_000 + seconds * 1000)
+    }
+
+    fn text(at: Timestamp) -> String {
+        jiff::Timestamp::from_millisecond(at.0).unwrap().to_string()
+    }
+
+    fn seen(pulls: Timestamp, comments: Timestamp) -> Seen {
+        let mark = |until| Mark { until, tag: None };
+        Seen { pulls: mark(pulls), comments: mark(comments) }
+    }
+
+    fn listed(number: u64, updated: Timestamp, mut more: Value) -> Value {
+        more["number"] = json!(number);
+        more["updated_at"] = json!(text(updated));
+        pull(&more)
+    }
+
+    fn comment(id: u64, page: &str, created: Timestamp, updated: Timestamp) -> Value {
+        json!({ "id": id, "body": "terraplane plan", "user": { "id": 3, "login": "sam" }, "pull_request_url": page,
+            "issue_url": "", "created_at": text(created), "updated_at": text(updated) })
+    }
+
+    #[tokio::test]
+    async fn pull_requests_are_read_back_to_what_is_known_and_comments_to_their_end() {
+        let hub = Hub::start().await;
+        let merged = json!({ "state": "closed", "merged": true, "merged_at": text(at(39)) });
+        let gone = json!({ "label": "", "ref": "refs/pull/5/head", "sha": "", "repo_id": -1 });
+        let first = json!([listed(9, at(40), merged), listed(5, at(35), json!({ "head": gone, "state": "closed" }))]);
+        let second = json!([
+            listed(7, at(30), json!({ "draft": true })),
+            listed(8, at(20), json!({ "state": "closed" })),
+            listed(6, at(19), json!({})),
+        ]);
+        let next = "<https://elsewhere.example/x?page=2>; rel=\"next\"";
+        hub.on(PULLS, says(200, first).with("link", next));
+        let more = "<https://elsewhere.example/x?page=3>; rel=\"next\"";
+        hub.on("GET /repos/acme/infra/pulls?page=2", says(200, second).with("link", more));
+        // This list has no links.
+        let page = format!("{}acme/infra/pulls/7", hub.url);
+        let first = json!([comment(1, &page, at(1), at(1)), comment(2, "", at(2), at(2))]);
+        let second = json!([comment(3, &page, at(3), at(9)), comment(4, &page, at(4), at(4))]);
+        hub.on(COMMENTS, says(200, first).with("x-total-count", "4"));
+        hub.on(&format!("{COMMENTS}&page=2"), says(200, second).with("x-total-count", "4"));
+        let repo = pull_id(&hub).repo;
+        let changes = hub.gitea().changes(&repo, &seen(at(20), Timestamp(at(0).0 + 999))).await.unwrap();
+
+        let told: Vec<_> = changes.pulls.iter().map(|p| (p.pull.number.0, p.stage, p.draft)).collect();
+        let merged = Stage::Merged { at: at(39) };
+        assert_eq!(told, [(9, merged, false), (7, Stage::Open, true), (8, Stage::Closed, false)]);
+        let told: Vec<_> = changes.comments.iter().map(|r| (r.pull.number.0, r.comment.id.0)).collect();
+        assert_eq!(told, [(7, 1), (7, 4)], "neither edited nor on an issue");
+        assert_eq!(changes.seen, seen(at(40), at(9)));
+        assert_eq!(hub.lines().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn where_there_is_nothing_two_requests_tell_it_and_nonsense_is_an_error() {
+        let hub = Hub::start().await;
+        hub.on(PULLS, says(200, json!([]))).on(COMMENTS, says(200, json!([])));
+        let (repo, known) = (pull_id(&hub).repo, seen(at(0), at(0)));
+        assert_eq!(hub.gitea().changes(&repo, &known).await.unwrap().seen, known);
+        assert_eq!(hub.lines().len(), 2);
+        hub.instead(PULLS, says(200, json!([pull(&json!({ "updated_at": "yesterday" }))])));
+        let error = hub.gitea().changes(&repo, &known).await.unwrap_err();
+        assert!(error.message.starts_with("looking for changed pull requests in acme/infra: "), "{error}");
+        assert!(error.message.contains("`yesterday` is not a time"), "{error}");
+    }
+}

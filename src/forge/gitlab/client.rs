@@ -149,21 +149,35 @@ impl Client {
     pub(super) async fn pages<T: DeserializeOwned>(
         &self,
         doing: &str,
+        url: Url,
+        each: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), ForgeError> {
+        self.walk(doing, url, each).await.map(drop)
+    }
+
+    /// The same. Returns when the first page was answered, by GitLab's clock, if it says so.
+    pub(super) async fn walk<T: DeserializeOwned>(
+        &self,
+        doing: &str,
         mut url: Url,
         mut each: impl FnMut(T) -> ControlFlow<()>,
-    ) -> Result<(), ForgeError> {
+    ) -> Result<Option<Timestamp>, ForgeError> {
         url.query_pairs_mut().append_pair("per_page", "100");
-        for _ in 0..MAX_PAGES {
+        let mut at = None;
+        for page in 0..MAX_PAGES {
             let request = Request::get(doing, url.clone());
             let answer = self.send(&request).await?;
+            if page == 0 {
+                at = date(&answer.headers);
+            }
             for item in answer.json::<Vec<T>>(&request)? {
                 if each(item).is_break() {
-                    return Ok(());
+                    return Ok(at);
                 }
             }
             match next_query(&answer.headers) {
                 Some(query) => url.set_query(Some(&query)),
-                None => return Ok(()),
+                None => return Ok(at),
             }
         }
         Err(ForgeError::invalid(format!("{doing}: GitLab's list has more than {MAX_PAGES} pages")))
@@ -183,6 +197,13 @@ async fn read(mut response: reqwest::Response, request: &Request<'_>) -> Result<
 
 pub(super) fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
+}
+
+/// RFC 9110, 6.6.1.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(header::DATE)?.to_str().ok()?;
+    let at = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(Timestamp(at.timestamp().as_millisecond()))
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -633,3 +633,118 @@ mod looking {
         assert_eq!(hub.seen(&format!("PUT {PROJECT}/hooks/4"))[0].body, wanted);
     }
 }
+
+mod catching_up {
+    use super::*;
+    use crate::domain::missed::{Mark, Seen, Stage};
+
+    const LIST: &str = "GET /projects/acme%2Feu%2Finfra/merge_requests";
+
+    /// Milliseconds after one o'clock.
+    fn at(ms: i64) -> Timestamp {
+        Timestamp(1_795_482_000_000 + ms)
+    }
+
+    fn text(at: Timestamp) -> String {
+        jiff::Timestamp::from_millisecond(at.0).unwrap().to_string()
+    }
+
+    fn seen(pulls: Timestamp, comments: Timestamp) -> Seen {
+        let mark = |until| Mark { until, tag: None };
+        Seen { pulls: mark(pulls), comments: mark(comments) }
+    }
+
+    fn listed(iid: u64, updated: Timestamp, more: &Value) -> Value {
+        let mut listed = merge_request(more);
+        listed["iid"] = json!(iid);
+        listed["updated_at"] = json!(text(updated));
+        listed
+    }
+
+    fn note(id: u64, created: Timestamp, updated: Timestamp, system: bool) -> Value {
+        json!({ "id": id, "body": "terraplane plan", "author": { "id": 3, "username": "sam" }, "system": system,
+            "created_at": text(created), "updated_at": text(updated), "noteable_type": "MergeRequest" })
+    }
+
+    #[tokio::test]
+    async fn merge_requests_and_their_new_notes_are_found_since_the_marks() {
+        let hub = Hub::start().await;
+        let merged = json!({ "state": "merged", "merged_at": text(at(300_000)) });
+        let first = json!([listed(9, at(300_000), &merged), listed(7, at(200_000), &json!({ "draft": true }))]);
+        let next = format!("<{}api/v4/x?page=2>; rel=\"next\"", hub.url);
+        hub.on(LIST, says(200, first).with("link", next).with("date", "Tue, 24 Nov 2026 01:05:05 GMT"));
+        // It changed before the comments' mark, by more than a note could hide behind.
+        hub.on(LIST, says(200, json!([listed(8, at(60_000), &json!({ "state": "closed" }))])));
+        let notes = json!([
+            note(5, at(250_000), at(250_000), false),
+            note(4, at(240_000), at(241_000), false),
+            note(3, at(230_000), at(230_000), true),
+            note(2, at(190_000), at(190_000), false),
+            note(1, at(10_000), at(10_000), false),
+        ]);
+        hub.on(&format!("GET {MR}/notes"), says(200, notes));
+        hub.on(&format!("{LIST}/9/notes"), says(404, json!({ "message": "404 Not found" })));
+        let changes = hub.gitlab().changes(&hub.repo(), &seen(at(50_000), at(200_000))).await.unwrap();
+
+        let told: Vec<_> = changes.pulls.iter().map(|p| (p.pull.number.0, p.stage, p.draft)).collect();
+        let merged = Stage::Merged { at: at(300_000) };
+        assert_eq!(told, [(9, merged, false), (7, Stage::Open, true), (8, Stage::Closed, false)]);
+        let told: Vec<_> = changes.comments.iter().map(|r| (r.pull.number.0, r.comment.id.0)).collect();
+        assert_eq!(told, [(7, 2), (7, 5)], "neither edited nor GitLab's own, oldest first");
+        assert_eq!(changes.seen, seen(at(300_000), at(300_000)));
+        let asked = hub.seen(LIST);
+        assert_eq!(
+            asked[0].query,
+            "state=all&scope=all&order_by=updated_at&sort=desc&updated_after=2026-11-24T01%3A00%3A50Z&per_page=100"
+        );
+        assert_eq!(asked.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_note_that_did_not_move_its_merge_request_is_found_and_later_nothing_is_asked_for() {
+        let hub = Hub::start().await;
+        let list = |date: &str| says(200, json!([listed(7, at(0), &json!({}))])).with("date", date);
+        let notes = format!("GET {MR}/notes");
+        // GitLab moves it once a minute at most.
+        hub.on(LIST, list("Tue, 24 Nov 2026 01:00:50 GMT"));
+        hub.on(&notes, says(200, json!([note(5, at(45_000), at(45_000), false)])));
+        let soon = hub.gitlab().changes(&hub.repo(), &seen(at(0), at(0))).await.unwrap();
+        assert_eq!((soon.comments.len(), &soon.seen), (1, &seen(at(0), at(0))));
+        hub.instead(LIST, list("Tue, 24 Nov 2026 01:02:00 GMT"));
+        let later = hub.gitlab().changes(&hub.repo(), &soon.seen).await.unwrap();
+        assert_eq!((later.comments.len(), &later.seen), (1, &seen(at(0), at(120_000))));
+        assert_eq!(hub.seen(&notes).len(), 2);
+        let quiet = hub.gitlab().changes(&hub.repo(), &later.seen).await.unwrap();
+        assert_eq!((quiet.comments.len(), &quiet.seen), (0, &later.seen));
+        assert_eq!(hub.seen(&notes).len(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_that_gitlab_is_still_preparing_is_looked_at_again() {
+        let hub = Hub::start().await;
+        let young = listed(7, at(100_000), &json!({ "sha": null }));
+        let other = listed(8, at(200_000), &json!({}));
+        hub.on(LIST, says(200, json!([other, young])).with("date", "Tue, 24 Nov 2026 01:03:21 GMT"));
+        let known = seen(at(50_000), at(900_000));
+        let changes = hub.gitlab().changes(&hub.repo(), &known).await.unwrap();
+        assert_eq!(changes.pulls.iter().map(|p| p.pull.number.0).collect::<Vec<_>>(), [8]);
+        assert_eq!(changes.seen, seen(at(100_000), at(900_000)));
+
+        // One without commits never has a head.
+        let list = json!([listed(8, at(200_000), &json!({})), listed(7, at(100_000), &json!({ "sha": null }))]);
+        hub.instead(LIST, says(200, list).with("date", "Tue, 24 Nov 2026 01:20:00 GMT"));
+        let changes = hub.gitlab().changes(&hub.repo(), &known).await.unwrap();
+        assert_eq!(changes.seen, seen(at(200_000), at(900_000)));
+    }
+
+    #[tokio::test]
+    async fn where_there_is_nothing_the_marks_stay_and_nonsense_is_an_error() {
+        let hub = Hub::start().await;
+        hub.on(LIST, says(200, json!([])));
+        let known = seen(at(1), at(2));
+        assert_eq!(hub.gitlab().changes(&hub.repo(), &known).await.unwrap().seen, known);
+        hub.instead(LIST, says(200, json!([listed(7, at(5), &json!({ "updated_at": 1, "sha": "nonsense" }))])));
+        let error = hub.gitlab().changes(&hub.repo(), &known).await.unwrap_err();
+        assert!(error.message.starts_with("looking for changed merge requests in acme/eu/infra: "), "{error}");
+    }
+}
