@@ -118,7 +118,7 @@ mod reading {
             review("lee", "REQUEST_REVIEW", false, 8),
         ]);
         let list = "GET /repos/acme/infra/pulls/7/reviews";
-        let next = format!("<https://elsewhere.example/x?limit=50&page=2>; rel=\"next\"");
+        let next = "<https://elsewhere.example/x?limit=50&page=2>; rel=\"next\"";
         hub.on(&format!("{list}?limit=50"), says(200, first).with("link", next))
             .on(&format!("{list}?limit=50&page=2"), says(200, second))
             .on(&role_line("ana"), says(200, json!({ "permission": "owner" })))
@@ -241,7 +241,7 @@ mod writing {
         let wanted = json!({ "active": true,
             "events": ["pull_request_only", "pull_request_sync", "pull_request_comment", "pull_request_review"],
             "config": { "url": url, "content_type": "json", "secret": "hush" } });
-        assert_eq!(hub.bodies("PATCH /repos/acme/infra/hooks/2"), [wanted.clone()]);
+        assert_eq!(hub.bodies("PATCH /repos/acme/infra/hooks/2"), std::slice::from_ref(&wanted));
         let mut made = hub.bodies(make).remove(0);
         assert_eq!(made.as_object_mut().unwrap().remove("type"), Some(json!("gitea")));
         assert_eq!(made, wanted);
