@@ -3,7 +3,7 @@
 mod around;
 mod commit;
 
-pub use around::{InstalledHook, Team};
+pub use around::{InstalledHook, Pipeline, Team};
 pub use commit::{Change, Content, MergeMethod, ReadyCommit};
 
 use crate::domain::id::{Sha, Timestamp};
@@ -60,18 +60,6 @@ pub struct Repo {
     pub hooks: Vec<InstalledHook>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pipeline {
-    pub id: u64,
-    pub sha: Sha,
-    /// A branch, or one of a merge request's refs.
-    pub reference: String,
-    /// `push`, `merge_request_event`, or `external` for one that was made for a status.
-    pub source: &'static str,
-    /// The head whose merge `sha` is, if it is one that was made to be tested.
-    pub of_head: Option<Sha>,
-}
-
 #[derive(Debug, Clone)]
 pub struct Pull {
     pub id: u64,
@@ -90,6 +78,8 @@ pub struct Pull {
     /// follow the base branch.
     pub base: Sha,
     pub draft: bool,
+    /// Only those who may write can comment.
+    pub locked: bool,
     pub phase: Phase,
     /// How it was merged, if it was.
     pub merged_with: Option<MergeMethod>,
@@ -200,6 +190,8 @@ pub enum How {
     RetryAfter(Duration),
     /// GitHub's primary rate limit: 403 with `x-ratelimit-remaining: 0` and the moment of its reset; elsewhere 429.
     RateLimited { reset_in: Duration },
+    /// Drops the connection and does nothing.
+    Reset,
     /// Performs the request, then drops the connection without an answer.
     LoseAnswer,
     /// Performs and answers the request after this time.
@@ -243,6 +235,8 @@ pub struct Delivery {
     /// The forge's own name of the event.
     pub event: String,
     pub body: String,
+    /// When it was due first.
+    pub at: Timestamp,
     pub answer: Answer,
 }
 

@@ -106,8 +106,8 @@ pub(in crate::demo) fn webhooks(world: &World, news: News<'_>) -> Vec<(&'static 
         News::Review { repo, number, id, what, by } => {
             let (repo, pull) = (state.repo(repo)?, state.pull(repo, number)?);
             let review = pull.reviews.iter().find(|review| review.id == id)?;
-            let before = pull.reviews.iter().filter(|older| older.author == review.author && older.id < id);
-            let had_approved = before.last().is_some_and(|older| older.state == ReviewState::Approved);
+            let mut before = pull.reviews.iter().filter(|older| older.author == review.author && older.id < id);
+            let had_approved = before.next_back().is_some_and(|older| older.state == ReviewState::Approved);
             let action = match (what, review.state) {
                 (ReviewNews::Submitted, ReviewState::Approved) => "approved",
                 (ReviewNews::Dismissed, _) => "unapproved",
