@@ -17,6 +17,7 @@ mod plans;
 mod postgres;
 mod sandbox;
 mod scenario;
+mod several_forges;
 mod stage;
 mod store;
 #[allow(dead_code, reason = "a vocabulary: not every scenario needs every word")]
