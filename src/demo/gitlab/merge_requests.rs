@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 pub(super) struct Filter {
     state: Option<String>,
     target_branch: Option<String>,
+    updated_after: Option<String>,
+    order_by: Option<String>,
+    sort: Option<String>,
 }
 
 pub(super) fn the_pull<'a>(
@@ -30,7 +33,7 @@ pub(super) fn the_pull<'a>(
     Ok((repo, pull))
 }
 
-/// `GET /projects/:id/merge_requests`: newest first.
+/// `GET /projects/:id/merge_requests`: newest first, if nothing else is asked for.
 pub(super) async fn list(
     State(world): State<World>,
     Extension(login): Extension<Login>,
@@ -39,15 +42,23 @@ pub(super) async fn list(
     Query(paging): Query<Paging>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
+    let moment = |text: &String| text.parse::<jiff::Timestamp>().map(|at| at.as_millisecond());
+    let after = filter.updated_after.as_ref().map(moment).transpose();
+    let after = after.map_err(|_| ApiError::parameter("updated_after is invalid"))?;
+    let by_update = filter.order_by.as_deref() == Some("updated_at");
     let all = world.read(|state| {
         let repo = visible(state, &login, &id)?;
-        let shape = |pull: &Pull| shapes(&world).merge_request_in_list(state, repo, pull);
-        let wanted = filter.state.as_deref().unwrap_or("all");
-        let shapes = repo.pulls.values().rev().map(|pull| (pull, shape(pull)));
-        let shapes = shapes.filter(|(_, shape)| wanted == "all" || shape["state"] == wanted);
         let base = filter.target_branch.as_ref();
-        let shapes = shapes.filter(|(pull, _)| base.is_none_or(|base| *base == pull.base_branch));
-        Ok::<_, ApiError>(shapes.map(|(_, shape)| shape).collect())
+        let mut pulls: Vec<&Pull> = repo.pulls.values().collect();
+        pulls.retain(|pull| base.is_none_or(|base| *base == pull.base_branch));
+        pulls.retain(|pull| after.is_none_or(|after| pull.updated_at.0 >= after));
+        pulls.sort_by_key(|pull| (if by_update { pull.updated_at } else { pull.created_at }, pull.number));
+        if filter.sort.as_deref() != Some("asc") {
+            pulls.reverse();
+        }
+        let wanted = filter.state.as_deref().unwrap_or("all");
+        let shapes = pulls.into_iter().map(|pull| shapes(&world).merge_request_in_list(state, repo, pull));
+        Ok::<_, ApiError>(shapes.filter(|shape| wanted == "all" || shape["state"] == wanted).collect())
     })?;
     Ok(paging.page(&world, &uri, all))
 }
