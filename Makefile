@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: demo test check bench contract prerequisites
+.PHONY: demo test torture check bench contract prerequisites
 
 ## The server and a small local forge in one process, with an open pull request to click through; FORGE says which.
 FORGE := github
@@ -26,6 +26,10 @@ contract: prerequisites
 	TEST_RECORD=$(RECORD) $(CARGO) test --locked --test it -- github_app::
 	$(CARGO) test --quiet --locked --example contract
 	$(CARGO) run --quiet --locked --example contract -- $(RECORD) "$$(scripts/install-descriptions.sh)"
+
+## Kills the server at every point that there is, and not at a sample. SEED=… repeats an order.
+torture: prerequisites
+	TORTURE=1 $(CARGO) test --locked --test it crash:: -- --nocapture
 
 prerequisites:
 	scripts/prerequisites.sh

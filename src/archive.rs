@@ -21,6 +21,7 @@ pub use name::{ArchiveName, InvalidName, RunFile};
 use crate::domain::id::RunId;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use rustix::fs::OFlags;
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -44,6 +45,13 @@ pub enum ArchiveError {
     TooLarge { name: ArchiveName, max: usize },
     #[error("`{name}` in the archive can't be decrypted: it was written with another key, or it was damaged")]
     Undecipherable { name: ArchiveName },
+}
+
+/// What is kept of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    pub run: RunId,
+    pub bytes: u64,
 }
 
 /// The archive. Cheap to clone. Its methods leave the disk's waiting to tokio's blocking threads.
@@ -85,7 +93,9 @@ impl Archive {
     #[tracing::instrument(level = "debug", name = "archive", skip_all)]
     pub async fn put(&self, name: &ArchiveName, bytes: Vec<u8>) -> Result<(), ArchiveError> {
         let name = name.clone();
-        self.blocking(move |inner| inner.put(&name, bytes)).await
+        let put = self.blocking(move |inner| inner.put(&name, bytes)).await;
+        crate::crash::point("archived");
+        put
     }
 
     /// The bytes under the name; `None` if there are none.
@@ -126,6 +136,30 @@ impl Archive {
             removed(&inner.root.join(format!("run/{run}")), |path| std::fs::remove_dir_all(path))?;
             removed(&inner.log_path(run), |path| std::fs::remove_file(path))?;
             Ok(())
+        })
+        .await
+    }
+
+    /// Every run that has files or a log here, with the bytes that they take.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn runs(&self) -> Result<Vec<Kept>, ArchiveError> {
+        self.blocking(|inner| {
+            let mut kept = BTreeMap::new();
+            for folder in ["run", "log"] {
+                let path = inner.root.join(folder);
+                let failed = |source| ArchiveError::Read { path: path.clone(), source };
+                for entry in std::fs::read_dir(&path).map_err(failed)? {
+                    let entry = entry.map_err(failed)?.path();
+                    // Whatever else somebody put there is not ours to remove.
+                    let name = entry.file_stem().and_then(|name| name.to_str());
+                    if let Some(run) = name.and_then(|name| name.parse::<RunId>().ok()) {
+                        *kept.entry(run).or_default() += bytes_of(&entry);
+                    }
+                }
+            }
+            Ok(kept.into_iter().map(|(run, bytes)| Kept { run, bytes }).collect())
         })
         .await
     }
@@ -267,6 +301,15 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     // The folder of a relative path without any is the present one.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder)?.sync_all()
+}
+
+/// Of a file, or of the files in a folder; 0 for what is not there any more.
+fn bytes_of(path: &Path) -> u64 {
+    let size = |path: &Path| std::fs::symlink_metadata(path).map_or(0, |facts| facts.len());
+    match std::fs::read_dir(path) {
+        Ok(files) => files.flatten().map(|file| size(&file.path())).sum(),
+        Err(_) => size(path),
+    }
 }
 
 fn removed(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<bool, ArchiveError> {

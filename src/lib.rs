@@ -16,6 +16,7 @@
 pub mod archive;
 pub mod cli;
 pub mod config;
+pub mod crash;
 pub mod demo;
 pub mod domain;
 pub mod flow;

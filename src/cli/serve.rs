@@ -21,6 +21,7 @@ pub async fn serve(config: Option<&Path>, out: &mut (dyn Write + Send)) -> anyho
             return Ok(2);
         }
     };
+    crate::crash::arm(&environment);
     telemetry::init(LogFormat::Auto);
     let stop = asked_to_stop()?;
     let grace = config.grace_period;

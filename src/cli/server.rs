@@ -5,7 +5,10 @@ use crate::config::{Environment, ServerConfig};
 use crate::domain::report;
 use crate::flow::links::Links;
 use crate::flow::tokens::Tokens;
-use crate::flow::{Flow, Pace, Running, Surveys, Worker, clear_work, open_archive};
+use crate::flow::{
+    Ends, Flow, Pace, Running, Surveys, Tenancy, Worker, clear_remains, clear_scratch, keep_catching_up, keep_clean,
+    open_archive,
+};
 use crate::git::{Git, Mirrors};
 use crate::render::Renderer;
 use crate::sandbox::egress::{Outside, Upstream};
@@ -43,6 +46,8 @@ pub struct Server {
     leaves_applies: bool,
     closed: CancellationToken,
     http: JoinHandle<std::io::Result<()>>,
+    /// Let go at last.
+    _tenancy: Tenancy,
 }
 
 impl Server {
@@ -61,14 +66,22 @@ impl Server {
         let address = listener.local_addr()?;
         show_level(&sandbox, &config);
         let leaves_applies = config.on_stop.leaves_applies(std::process::id(), environment);
-        let flow = Arc::new(assemble(config, address, environment, sandbox).await?);
-        clear_work(&flow).await?;
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("can't create `data_dir` {}", config.data_dir.display()))?;
+        let mut tenancy = Tenancy::begin(&config.data_dir).await?;
+        clear_scratch(&config.data_dir, &tenancy)?;
+        sandbox.clear_remains();
+        let flow = Arc::new(assemble(config, address, environment, sandbox, &tenancy.name).await?);
+        clear_remains(&flow).await?;
+        tenancy.succeed(&flow.store).await?;
         let draining = Arc::new(AtomicBool::new(false));
         let closed = CancellationToken::new();
         let router = web::router(web_state(&flow, &draining));
         let http = tokio::spawn(web::serve(listener, router, closed.clone()));
         let worker = Worker::start(&flow);
-        Ok(Self { flow, address, worker, draining, leaves_applies, closed, http })
+        tokio::spawn(keep_catching_up(Arc::clone(&flow), closed.clone()));
+        tokio::spawn(keep_clean(Arc::clone(&flow), closed.clone()));
+        Ok(Self { flow, address, worker, draining, leaves_applies, closed, http, _tenancy: tenancy })
     }
 
     /// Begins no new work; running work may finish within `grace`. Applies are left to their supervisors, if they outlive
@@ -122,11 +135,10 @@ async fn assemble(
     address: SocketAddr,
     environment: &Environment,
     sandbox: Sandbox,
+    name: &str,
 ) -> anyhow::Result<Flow> {
     let path = environment.get("PATH").cloned().unwrap_or_default();
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("can't create `data_dir` {}", config.data_dir.display()))?;
-    let store = Store::open(config.database.url().expose_secret()).await?;
+    let store = Store::open(config.database.url().expose_secret()).await?.held_by(name);
     let archive = open_archive(&config, &store).await?;
     let scratch = config.data_dir.join("scratch");
     let git = process::find_program(Path::new("git"), OsStr::new(&path))
@@ -156,6 +168,7 @@ async fn assemble(
         address: loopback(address),
         outside: outside(environment)?,
         path,
+        ends: Ends::default(),
         wake: Arc::new(Notify::new()),
         store,
         archive,

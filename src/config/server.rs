@@ -3,10 +3,12 @@
 mod forge;
 mod policy;
 mod sandbox;
+mod upkeep;
 
 pub use forge::{Forges, GiteaConfig, GithubAuth, GithubConfig, GitlabConfig};
 pub use policy::{ModulesAccess, Phase, RepoPolicy};
 pub use sandbox::{Confinement, Sandbox};
+pub use upkeep::Cleanup;
 
 use super::decode::{Fields, address, checked, duration, list, one_of, text};
 use super::environment::{Environment, overlay};
@@ -47,6 +49,9 @@ pub struct ServerConfig {
     pub grace_period: Duration,
     /// What becomes of running applies then.
     pub on_stop: OnStop,
+    /// How often to look for what no webhook told; `None`: never. Default 5 minutes.
+    pub catch_up: Option<Duration>,
+    pub cleanup: Cleanup,
     pub commands: Commands,
 }
 
@@ -231,6 +236,8 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
     let grace_period = fields.optional("grace_period", faults, duration);
     let ways = [("auto", OnStop::Auto), ("leave", OnStop::Leave), ("finish", OnStop::Finish)];
     let on_stop = fields.optional("on_stop", faults, |node, faults| one_of(node, &ways, faults));
+    let catch_up = fields.below("catch_up", faults).map(|fields| upkeep::catch_up(fields, faults));
+    let cleanup = fields.below("cleanup", faults).map(|fields| upkeep::cleanup(fields, faults));
     let commands = fields.below("commands", faults).map(|fields| commands(fields, faults));
     fields.finish(faults);
     Some(ServerConfig {
@@ -247,6 +254,8 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         terraform: terraform.unwrap_or_default(),
         grace_period: grace_period.unwrap_or(Duration::from_secs(10 * 60)),
         on_stop: on_stop.unwrap_or_default(),
+        catch_up: catch_up.unwrap_or(Some(upkeep::USUAL_CATCH_UP)),
+        cleanup: cleanup.unwrap_or_default(),
         commands: commands.unwrap_or_default(),
     })
 }

@@ -76,6 +76,8 @@ pub struct Pull {
     /// follow the base branch.
     pub base: Sha,
     pub draft: bool,
+    /// Only those who may write can comment.
+    pub locked: bool,
     pub phase: Phase,
     /// How it was merged, if it was.
     pub merged_with: Option<MergeMethod>,
@@ -227,6 +229,8 @@ pub enum How {
     RetryAfter(Duration),
     /// GitHub's primary rate limit: 403 with `x-ratelimit-remaining: 0` and the moment of its reset; elsewhere 429.
     RateLimited { reset_in: Duration },
+    /// Drops the connection and does nothing.
+    Reset,
     /// Performs the request, then drops the connection without an answer.
     LoseAnswer,
     /// Performs and answers the request after this time.
@@ -270,6 +274,8 @@ pub struct Delivery {
     /// The forge's own name of the event.
     pub event: String,
     pub body: String,
+    /// When it was due first.
+    pub at: Timestamp,
     pub answer: Answer,
 }
 

@@ -3,10 +3,11 @@
 use super::serve::Wire;
 use super::state::{How, Request as Noted};
 use super::world::World;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
 pub(super) async fn meet(
     State(world): State<World>,
@@ -24,6 +25,10 @@ pub(super) async fn meet(
         Some(How::Slow(time)) => {
             tokio::time::sleep(time).await;
             next.run(request).await
+        }
+        Some(How::Reset) => {
+            wire.cut();
+            return Response::new(Body::empty());
         }
         Some(How::LoseAnswer) => {
             let response = next.run(request).await;

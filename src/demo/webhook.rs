@@ -3,7 +3,7 @@
 
 use super::news::News;
 use super::state::{Answer, Delivery, How};
-use super::world::World;
+use super::world::{World, now};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -45,6 +45,7 @@ impl World {
             kind: news.kind(),
             event: event.into(),
             body: payload.to_string(),
+            at: now(),
             answer: Answer::None,
         };
         made.into_iter().map(delivery).collect()

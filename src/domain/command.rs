@@ -14,11 +14,12 @@ pub enum Verb {
     Apply,
     Approve,
     Unlock,
+    Cancel,
     Help,
 }
 
 impl Verb {
-    pub const ALL: [Self; 5] = [Self::Plan, Self::Apply, Self::Approve, Self::Unlock, Self::Help];
+    pub const ALL: [Self; 6] = [Self::Plan, Self::Apply, Self::Approve, Self::Unlock, Self::Cancel, Self::Help];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -27,6 +28,7 @@ impl Verb {
             Self::Apply => "apply",
             Self::Approve => "approve",
             Self::Unlock => "unlock",
+            Self::Cancel => "cancel",
             Self::Help => "help",
         }
     }
@@ -57,4 +59,16 @@ pub struct Origin {
     pub author: Login,
     /// When the comment was written, by the forge's clock.
     pub at: Timestamp,
+    /// When it was heard, by ours.
+    pub heard_at: Timestamp,
+}
+
+impl Origin {
+    /// Heard so late that its author does not wait for it any more, and may have done something else: nothing is applied
+    /// because of it.
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        const MINUTES_15: i64 = 15 * 60 * 1000;
+        self.heard_at.0 - self.at.0 > MINUTES_15
+    }
 }

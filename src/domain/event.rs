@@ -11,6 +11,8 @@ pub enum Event {
     PullChanged { pull: PullId, change: PullChange },
     /// Somebody wrote a new comment on a pull request.
     Commented { pull: PullId, comment: Comment },
+    /// A comment was deleted; it may have been ours.
+    CommentGone { pull: PullId, comment: CommentId },
     /// A review was given or dismissed: requirements may have changed.
     Reviewed { pull: PullId },
     /// Nothing that we act on, and why; kept so that an operator can see it.

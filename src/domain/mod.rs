@@ -15,6 +15,7 @@ pub mod grant;
 pub mod id;
 pub mod impact;
 pub mod lock;
+pub mod missed;
 pub mod permission;
 pub mod plan;
 pub mod project;

@@ -12,7 +12,7 @@ pub struct MayApply(pub(super) ());
 pub const fn needed_role(verb: Verb) -> Option<Role> {
     match verb {
         Verb::Help => None,
-        Verb::Plan | Verb::Apply | Verb::Approve | Verb::Unlock => Some(Role::Write),
+        Verb::Plan | Verb::Apply | Verb::Approve | Verb::Unlock | Verb::Cancel => Some(Role::Write),
     }
 }
 

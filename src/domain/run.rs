@@ -37,8 +37,35 @@ pub struct Run {
     /// What it wanted to reach and was refused.
     #[serde(default)]
     pub blocked: Vec<Refusal>,
+    /// Who has asked for it to be stopped, if anybody. It stops as soon as it can.
+    #[serde(default)]
+    pub cancelled_by: Option<Login>,
+    /// An interrupted apply: what was found where it had been at work.
+    #[serde(default)]
+    pub left: Option<Left>,
     /// What came of it; `None` until it ended (or superseded before it began).
     pub outcome: Option<Outcome>,
+}
+
+/// What an apply that lost its server has left behind, as far as that can be found out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The state's serial that its plan was made from.
+    pub before: Option<u64>,
+    /// The state's serial after it was lost.
+    pub after: Option<u64>,
+    pub lock: LeftLock,
+}
+
+/// Terraform's lock on the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftLock {
+    Free,
+    /// Under this id. A state that Terraplane keeps gives it to the next apply by itself.
+    Held(String),
+    /// No backend but our own can be asked without locking it.
+    Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -3,13 +3,14 @@
 //! Everything that needs the forge or git happens before the transaction; within it, what is known is loaded, the core
 //! is asked and its answer performed, so that two events of one pull request can't be decided on the same knowledge.
 
+use super::catch_up::FOUND;
 use super::find::Finding;
 use super::perform::Occasion;
 use super::{Flow, FlowError};
 use crate::domain::command::{Origin, Parsed, Verb, parse_comment};
 use crate::domain::decide::{Input, Rules};
 use crate::domain::event::{Comment, Event, PullChange};
-use crate::domain::id::{Branch, DeliveryId, ForgeKind, PullId};
+use crate::domain::id::{Branch, CommentId, DeliveryId, ForgeKind, PullId, Timestamp};
 use crate::domain::permission::authorize;
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
 use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
@@ -45,27 +46,42 @@ impl Flow {
 
     /// What becomes of the delivery; `None` if that is written already, together with what followed from it.
     async fn hear(&self, hearing: Hearing<'_>, delivered: &NewDelivery) -> Result<Option<DeliveryEnd>, FlowError> {
-        let host = self.host_of(hearing.forge)?;
-        let event = match crate::forge::event(hearing.forge, &delivered.event_name, &delivered.body, host) {
+        let event = match self.event(hearing.forge, delivered)? {
             Ok(event) => event,
             Err(malformed) => {
-                tracing::warn!(delivery = %delivered.id, error = %malformed, "a delivery can't be read");
-                return Ok(Some(DeliveryEnd::Failed(malformed.to_string())));
+                tracing::warn!(delivery = %delivered.id, error = malformed, "a delivery can't be read");
+                return Ok(Some(DeliveryEnd::Failed(malformed)));
             }
         };
         let pull = match &event {
             Event::Ignored { reason, .. } => return Ok(Some(DeliveryEnd::Ignored(reason.clone()))),
-            Event::PullChanged { pull, .. } | Event::Commented { pull, .. } | Event::Reviewed { pull } => pull.clone(),
+            Event::PullChanged { pull, .. }
+            | Event::Commented { pull, .. }
+            | Event::CommentGone { pull, .. }
+            | Event::Reviewed { pull } => pull.clone(),
         };
         if self.config.policy(&pull.repo).is_none() {
             return Ok(Some(DeliveryEnd::Ignored(format!("no entry of `repos` matches {}", pull.repo))));
         }
         match event {
             Event::PullChanged { change, .. } => self.changed(hearing, &pull, change).await,
-            Event::Commented { comment, .. } => self.commented(hearing.lease, &pull, &comment).await.map(Some),
+            Event::Commented { comment, .. } => {
+                self.commented(hearing.lease, &pull, &comment, delivered.received_at).await.map(Some)
+            }
+            Event::CommentGone { comment, .. } => self.comment_gone(hearing.lease, &pull, comment).await.map(Some),
             Event::Reviewed { .. } => self.reviewed(hearing.lease, &pull).await.map(Some),
             Event::Ignored { reason, .. } => Ok(Some(DeliveryEnd::Ignored(reason))),
         }
+    }
+
+    /// What a delivery means, whether a forge sent it or we found it; the inner error: it can't be read.
+    fn event(&self, forge: ForgeKind, delivered: &NewDelivery) -> Result<Result<Event, String>, FlowError> {
+        if delivered.event_name == FOUND {
+            return Ok(serde_json::from_str(&delivered.body).map_err(|error| error.to_string()));
+        }
+        let host = self.host_of(forge)?;
+        let event = crate::forge::event(forge, &delivered.event_name, &delivered.body, host);
+        Ok(event.map_err(|malformed| malformed.to_string()))
     }
 
     async fn changed(
@@ -123,7 +139,26 @@ impl Flow {
         Ok(DeliveryEnd::Done)
     }
 
-    async fn commented(&self, lease: &Lease, id: &PullId, comment: &Comment) -> Result<DeliveryEnd, FlowError> {
+    /// The live comment is there as long as there is something to show.
+    async fn comment_gone(&self, lease: &Lease, id: &PullId, comment: CommentId) -> Result<DeliveryEnd, FlowError> {
+        let mut tx = self.store.write(&id.repo).await?;
+        tx.hold(lease).await?;
+        if !tx.forget_live_comment(id, comment).await? {
+            return Ok(DeliveryEnd::Ignored("not the live comment".to_owned()));
+        }
+        tx.enqueue(&Job::Tell { pull: id.clone() }, super::now()).await?;
+        tx.commit().await?;
+        self.wake.notify_waiters();
+        Ok(DeliveryEnd::Done)
+    }
+
+    async fn commented(
+        &self,
+        lease: &Lease,
+        id: &PullId,
+        comment: &Comment,
+        heard_at: Timestamp,
+    ) -> Result<DeliveryEnd, FlowError> {
         let forge = self.forge(&id.repo)?;
         let lines = parse_comment(&comment.body, &self.names());
         if lines.is_empty() {
@@ -135,7 +170,8 @@ impl Flow {
         let role = forge.role(&id.repo, &comment.author).await?;
         let actor = Actor { login: comment.author.clone(), role };
         for (line, parsed) in lines {
-            let origin = Origin { comment: comment.id, line, author: comment.author.clone(), at: comment.created_at };
+            let (author, at) = (comment.author.clone(), comment.created_at);
+            let origin = Origin { comment: comment.id, line, author, at, heard_at };
             // Read again for every line: the line before may have changed something.
             let (pull, default) = self.pull_and_default(id).await?;
             self.command(lease, (pull, default), parsed, origin, actor.clone()).await?;

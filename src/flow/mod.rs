@@ -10,10 +10,13 @@ mod access;
 mod apply;
 mod bench;
 mod cage;
+mod catch_up;
+mod cleanup;
 mod error;
 mod find;
 mod ingest;
 pub mod links;
+mod lost;
 mod pace;
 mod perform;
 mod plan;
@@ -27,10 +30,12 @@ mod tell;
 pub mod tokens;
 mod worker;
 
+pub use catch_up::keep_catching_up;
+pub use cleanup::keep_clean;
 pub use error::FlowError;
 pub use pace::Pace;
 pub use running::Running;
-pub use start::{ArchiveUnusable, clear_work, open_archive};
+pub use start::{ArchiveUnusable, Occupied, Tenancy, clear_remains, clear_scratch, open_archive};
 pub use survey::Surveys;
 pub use worker::Worker;
 
@@ -54,6 +59,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokens::Tokens;
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 /// Everything that the glue works with. Cheap to clone through the `Arc` that holds it.
 pub struct Flow {
@@ -86,6 +92,8 @@ pub struct Flow {
     pub large_plans: Semaphore,
     /// What was read of trees lately.
     pub surveys: Surveys,
+    /// When this process has to let go of what it does.
+    pub ends: Ends,
     /// Rung whenever work was queued.
     pub wake: Arc<Notify>,
 }
@@ -94,6 +102,15 @@ impl std::fmt::Debug for Flow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Flow").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// The end of a process, in two steps.
+#[derive(Debug, Clone, Default)]
+pub struct Ends {
+    /// Nothing new is begun.
+    pub(crate) soon: CancellationToken,
+    /// Whatever goes on is stopped, applies too.
+    pub(crate) now: CancellationToken,
 }
 
 impl Flow {

@@ -1,12 +1,13 @@
 //! Performs what was decided: every effect of one decision in one transaction, so that a crash leaves all or nothing.
 
+use super::run::cancelled;
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Effect, Input, PullRecord, PullState, Rules, Say, decide};
-use crate::domain::id::{ProjectKey, PullId, RunId, Timestamp};
+use crate::domain::id::{Login, ProjectKey, PullId, RunId, Timestamp};
 use crate::domain::lock::Lock;
 use crate::domain::project::{Project, Target};
 use crate::domain::pull::Pull;
-use crate::domain::run::{ApplyOrder, Run, RunState, Work};
+use crate::domain::run::{ApplyOrder, Outcome, Run, RunState, Work};
 use crate::render::SayInput;
 use crate::store::{Job, Tx};
 use serde_json::json;
@@ -97,6 +98,10 @@ impl Performing<'_> {
                 self.supersede(run).await?;
                 aftermath.stopped.push(run);
             }
+            Effect::Cancel { run, by } => {
+                self.cancel(run, by).await?;
+                aftermath.stopped.push(run);
+            }
             Effect::TakeLock { project } => {
                 let lock = Lock { project, held_by: self.pull().clone(), since: self.at, applied: false };
                 if !self.tx.take_lock(&self.pull().repo.clone(), &lock).await? {
@@ -139,6 +144,8 @@ impl Performing<'_> {
             level: None,
             network: None,
             blocked: Vec::new(),
+            cancelled_by: None,
+            left: None,
             outcome: None,
         };
         self.tx.insert_run(&run).await?;
@@ -192,6 +199,25 @@ impl Performing<'_> {
             }
             run.state = RunState::Superseded;
             run.finished_at = Some(self.at);
+            self.tx.update_run(&run).await?;
+        }
+        Ok(())
+    }
+
+    /// One that runs ends when terraform has stopped; any other ends now.
+    async fn cancel(&mut self, run: RunId, by: Login) -> Result<(), FlowError> {
+        if let Some(mut run) = self.tx.run(run).await?
+            && !run.state.is_over()
+        {
+            let data = json!({ "run": run.id, "state": run.state.as_str() });
+            self.tx.audit(self.at, by.as_str(), "cancel", &run.pull, Some(&run.project.key), &data).await?;
+            run.cancelled_by = Some(by.clone());
+            if run.state != RunState::Running {
+                self.tx.drop_job(&job(&run)).await?;
+                run.state = RunState::Failed;
+                run.finished_at = Some(self.at);
+                run.outcome = Some(Outcome::Failed(cancelled(&by)));
+            }
             self.tx.update_run(&run).await?;
         }
         Ok(())

@@ -5,10 +5,10 @@ use super::bench::{Attempt, Stop, failure};
 use super::cage::Blocked;
 use super::perform::Occasion;
 use super::supervise::{Left, forget};
-use super::worker::Signals;
+use super::worker::{Signals, patiently};
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
-use crate::domain::id::{PullId, RunId, Sha};
+use crate::domain::id::{Login, PullId, RunId, Sha};
 use crate::domain::run::{Failure, Outcome, Run, RunState, Step};
 use crate::store::{Job, Lease, Tx};
 use crate::terraform::supervisor::{About, Place};
@@ -27,7 +27,11 @@ impl Flow {
         id: RunId,
         signals: &Signals,
     ) -> Result<(), FlowError> {
-        let Some(Begun { mut run, noted, taken_up }) = self.begin(lease, pull, id).await? else { return Ok(()) };
+        let (mut run, noted, taken_up) = match self.begin(lease, pull, id).await? {
+            Beginning::Nothing => return Ok(()),
+            Beginning::Now(begun) => (begun.run, begun.noted, begun.taken_up),
+            Beginning::Lost(run) => return self.interrupted(lease, *run, signals).await,
+        };
         let _running = self.running.begin(id, signals.cancel.clone());
         let blocked = Blocked::default();
         let attempt = Attempt { run: &run, signals, blocked: &blocked };
@@ -55,26 +59,27 @@ impl Flow {
         run.blocked = blocked.all();
         let end = match done {
             Ok(done) => End::of(done),
-            // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by this.
             Err(Stop::Failed(failure)) if signals.stop.is_cancelled() && failure.step != Step::Apply => {
-                self.put_back(lease, &run).await?;
-                self.store.give_back(lease, now(), "stopped").await?;
-                return Ok(());
+                match self.store.run(id).await?.and_then(|run| run.cancelled_by) {
+                    Some(by) => End::failed(cancelled(&by)),
+                    None => return self.put_back_and_give(lease, &run, "stopped").await,
+                }
             }
             Err(Stop::Left) => {
                 self.store.give_back(lease, now(), "it goes on without its server").await?;
                 return Ok(());
             }
             Err(Stop::Again(because)) => {
-                self.put_back(lease, &run).await?;
+                patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
                 forget(&self.applies.place(id));
-                self.store.give_back(lease, now(), &because).await?;
+                let give_back = || async { Ok(self.store.give_back(lease, now(), &because).await?) };
+                patiently(&self.ends.soon, give_back).await?;
                 return Ok(());
             }
-            Err(Stop::Interrupted) => End::interrupted(),
+            Err(Stop::Interrupted) => return self.interrupted(lease, run, signals).await,
             Err(Stop::Failed(failure)) => End::failed(failure),
             Err(Stop::Ours(error)) if lease.attempts < most_tries(&error) => {
-                self.put_back(lease, &run).await?;
+                patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
                 return Err(error);
             }
             Err(Stop::Ours(error)) => {
@@ -82,36 +87,59 @@ impl Flow {
                 End::failed(ours(&error))
             }
         };
-        self.end_run(lease, run, end).await?;
+        // What was done is told as it was, however long the database is away. A plan can be made again.
+        let patience = if run.is_plan() { &self.ends.soon } else { &self.ends.now };
+        patiently(patience, || self.end_run(lease, &run, &end)).await?;
         forget(&self.applies.place(id));
         Ok(())
     }
 
-    /// Notes that the run is under way; `None` if there is nothing to do.
-    async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Option<Begun>, FlowError> {
+    /// An apply that was killed with all that watched over it: people are told what can be found out.
+    async fn interrupted(&self, lease: &Lease, mut run: Run, signals: &Signals) -> Result<(), FlowError> {
+        tracing::error!(run = %run.id, attempts = lease.attempts, "an apply was lost");
+        run.left = Some(self.left_by(&run, signals).await);
+        let end = End::interrupted();
+        patiently(&self.ends.soon, || self.end_run(lease, &run, &end)).await?;
+        forget(&self.applies.place(run.id));
+        Ok(())
+    }
+
+    /// Nothing was changed: it begins anew when it is claimed again.
+    async fn put_back_and_give(&self, lease: &Lease, run: &Run, because: &str) -> Result<(), FlowError> {
+        patiently(&self.ends.soon, || self.put_back(lease, run)).await?;
+        let give_back = || async { Ok(self.store.give_back(lease, now(), because).await?) };
+        patiently(&self.ends.soon, give_back).await?;
+        Ok(())
+    }
+
+    /// Notes that the run is under way.
+    async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Beginning, FlowError> {
         let mut tx = self.store.write(&pull.repo).await?;
         tx.hold(lease).await?;
         let run = tx.run(id).await?.filter(|run| matches!(run.state, RunState::Queued | RunState::Running));
         let Some(mut run) = run else {
             tx.finish(lease).await?;
             tx.commit().await?;
-            return Ok(None);
+            return Ok(Beginning::Nothing);
         };
         // What was begun under an earlier lease lost its server.
         let lost = run.state == RunState::Running;
         let left = if lost && !run.is_plan() { self.left(&run)? } else { Left::NotBegun };
-        let (end, taken_up) = match left {
-            Left::Supervised(about, place) => (None, Some((about, place))),
+        let (end, taken_up) = match (left, &run.cancelled_by) {
+            (Left::Supervised(about, place), _) => (None, Some((about, place))),
             // Never repeated.
-            Left::Lost => (Some(End::interrupted()), None),
-            Left::NotBegun => ((lost && lease.attempts > MOST_PATIENT_TRIES).then(|| End::hopeless(&run)), None),
+            (Left::Lost, _) => return Ok(Beginning::Lost(Box::new(run))),
+            (Left::NotBegun, Some(by)) => (Some(End::failed(cancelled(by))), None),
+            (Left::NotBegun, None) => {
+                ((lost && lease.attempts > MOST_PATIENT_TRIES).then(|| End::hopeless(&run)), None)
+            }
         };
         if let Some(end) = end {
             tracing::error!(run = %id, attempts = lease.attempts, "a run lost its server");
-            self.finish_run(&mut tx, lease, run, end).await?;
+            self.finish_run(&mut tx, lease, run, &end).await?;
             tx.commit().await?;
             self.wake.notify_waiters();
-            return Ok(None);
+            return Ok(Beginning::Nothing);
         }
         if !run.is_plan() && taken_up.is_none() {
             let place = self.applies.place(id);
@@ -125,7 +153,7 @@ impl Flow {
         run.network = self.network(&run);
         tx.update_run(&run).await?;
         tx.enqueue(&Job::Tell { pull: run.pull.clone() }, now()).await?;
-        Ok(Some(Begun { run, noted: tx, taken_up }))
+        Ok(Beginning::Now(Box::new(Begun { run, noted: tx, taken_up })))
     }
 
     /// The run is queued again, for nothing was changed yet: from here on it counts as never begun.
@@ -144,40 +172,41 @@ impl Flow {
         Ok(())
     }
 
-    async fn end_run(&self, lease: &Lease, run: Run, end: End) -> Result<(), FlowError> {
+    async fn end_run(&self, lease: &Lease, run: &Run, end: &End) -> Result<(), FlowError> {
         let kind = run.work.kind();
         let mut tx = self.store.write(&run.pull.repo).await?;
         tx.hold(lease).await?;
-        let current = tx.run(run.id).await?;
-        if current.is_none_or(|current| current.state == RunState::Superseded) {
+        let current = tx.run(run.id).await?.filter(|current| current.state != RunState::Superseded);
+        let Some(current) = current else {
             // A newer push made it pointless while it ran: its result is never shown.
             tx.finish(lease).await?;
             tx.commit().await?;
             return Ok(());
-        }
+        };
+        // Somebody may have asked for its end meanwhile.
+        let run = Run { cancelled_by: current.cancelled_by, ..run.clone() };
         let started = run.started_at;
-        let state = end.state;
         self.finish_run(&mut tx, lease, run, end).await?;
         tx.commit().await?;
         self.wake.notify_waiters();
         if let Some(started) = started {
-            metrics::histogram!("terraplane_run_seconds", "kind" => kind, "state" => state.as_str())
+            metrics::histogram!("terraplane_run_seconds", "kind" => kind, "state" => end.state.as_str())
                 .record(now().since(started) as f64 / 1000.0);
         }
         Ok(())
     }
 
     /// Writes the end of a run and everything that follows from it.
-    async fn finish_run(&self, tx: &mut Tx, lease: &Lease, mut run: Run, end: End) -> Result<(), FlowError> {
+    async fn finish_run(&self, tx: &mut Tx, lease: &Lease, mut run: Run, end: &End) -> Result<(), FlowError> {
         run.state = end.state;
         run.finished_at = Some(now());
-        run.outcome = Some(end.outcome);
+        run.outcome = Some(end.outcome.clone());
         tx.update_run(&run).await?;
         let mut known = tx.pull_state(&run.pull).await?;
         if !run.is_plan() {
             // An apply that was begun before the merge is in the base branch by now.
             let merged = || known.as_ref().and_then(|known| known.pull().merge_commit().cloned());
-            self.record_apply(tx, &run, end.commit.or_else(merged)).await?;
+            self.record_apply(tx, &run, end.commit.clone().or_else(merged)).await?;
             known = tx.pull_state(&run.pull).await?;
         }
         if let Some(known) = known {
@@ -223,6 +252,15 @@ const fn most_tries(error: &FlowError) -> u32 {
     if error.may_heal() { MOST_PATIENT_TRIES } else { MOST_TRIES }
 }
 
+/// What is to be done with a run that was claimed.
+enum Beginning {
+    /// It is over, or was brought to its end here.
+    Nothing,
+    Now(Box<Begun>),
+    /// An apply that was begun, and nobody watches over any more.
+    Lost(Box<Run>),
+}
+
 /// A run that is under way, as is noted in a transaction that is still to be committed.
 struct Begun {
     run: Run,
@@ -264,6 +302,11 @@ impl End {
         let step = if run.is_plan() { Step::Plan } else { Step::Prepare };
         Self::failed(failure(step, "the server did not survive it, again and again"))
     }
+}
+
+/// Somebody stopped it before it changed anything.
+pub(super) fn cancelled(by: &Login) -> Failure {
+    failure(Step::Prepare, format!("cancelled by {by} before anything was changed"))
 }
 
 /// A failure of ours as people read it. The log has the rest; causes may hold paths and addresses of the server.

@@ -6,7 +6,7 @@
 
 use super::{Flow, FlowError, now};
 use crate::domain::decide::PullState;
-use crate::domain::id::{CommentId, PullId, RunId, Timestamp};
+use crate::domain::id::{CommentId, PullId, RepoName, RunId, Timestamp};
 use crate::domain::pull::Pull;
 use crate::domain::report::{self, LiveInput, ResultInput, StatusState, Views};
 use crate::domain::run::Run;
@@ -17,6 +17,13 @@ use sha2::{Digest as _, Sha256};
 /// The key of the live comment in the outbox.
 const LIVE: &str = "live";
 
+/// A refusal that an operator may mend (a permission that is missing, a conversation that is locked) is tried again for
+/// some two hours, and then given up with its reason. The next change is another try.
+const MOST_TRIES: u32 = 30;
+
+/// What one pull request writes without letting others pass.
+const MOST_AT_ONCE: usize = 8;
+
 impl Flow {
     pub(super) async fn tell(&self, lease: &Lease, id: &PullId) -> Result<(), FlowError> {
         let Some(state) = self.store.pull_state(id).await? else {
@@ -25,17 +32,27 @@ impl Flow {
         };
         let forge = self.forge(&id.repo)?;
         let comments = self.store.comments(id).await?;
+        let mut turn = Turn { flow: self, repo: &id.repo, left: MOST_AT_ONCE };
         // What one of them is refused (a conversation that is locked, a permission that is missing) must not keep the
         // others from being told.
         let mut refused = Refused::default();
         // The comment first: it is what people wait for.
-        let again = refused.unless(self.tell_live(lease, forge, &state, &comments).await)?.flatten();
-        refused.unless(self.tell_statuses(lease, forge, &state).await)?;
+        let told = self.tell_live(lease, forge, &state, &comments, &mut turn).await;
+        let mut again = refused.unless(Thing::Comment(LIVE), told)?.flatten();
+        let told = self.tell_statuses(lease, forge, &state, &mut turn).await;
+        again = sooner(again, refused.unless(Thing::Status, told)?.flatten());
         for comment in comments.iter().filter(|comment| comment.key != LIVE) {
-            refused.unless(self.tell_own(lease, forge, id, comment).await)?;
+            let told = self.tell_own(lease, forge, id, comment, &mut turn).await;
+            again = sooner(again, refused.unless(Thing::Comment(&comment.key), told)?.flatten());
         }
-        if let Some(error) = refused.0 {
-            return Err(error);
+        for (thing, error) in refused.0 {
+            if lease.attempts < MOST_TRIES {
+                return Err(error);
+            }
+            tracing::error!(pull = %id, error = %error.chain(), "the forge was not told: given up");
+            if let Thing::Comment(key) = thing {
+                self.store.comment_given_up(lease, key, &error.chain()).await?;
+            }
         }
         let mut tx = self.store.write(&id.repo).await?;
         tx.hold(lease).await?;
@@ -54,8 +71,11 @@ impl Flow {
         forge: &Forge,
         state: &PullState,
         comments: &[OutComment],
+        turn: &mut Turn<'_>,
     ) -> Result<Option<Timestamp>, FlowError> {
-        let posted = comments.iter().find(|comment| comment.key == LIVE);
+        let known = comments.iter().find(|comment| comment.key == LIVE);
+        // One that was given up, or deleted, is not there.
+        let posted = known.filter(|comment| comment.comment.is_some());
         let Some(due) = report::live_due(state, posted.is_some()) else { return Ok(None) };
         if due > now() {
             return Ok(Some(due));
@@ -65,7 +85,7 @@ impl Flow {
         if posted.is_some_and(|comment| comment.sent_hash.as_deref() == Some(&hash)) {
             return Ok(None);
         }
-        if let Some(later) = self.pace.next(&state.pull().id, now()) {
+        if let Some(later) = self.pace.next_edit(&state.pull().id, now()).or_else(|| turn.take()) {
             return Ok(Some(later));
         }
         let number = match self.show(forge, &state.pull().id, posted.and_then(|comment| comment.comment), &body).await {
@@ -73,6 +93,7 @@ impl Flow {
             // The next change is another try; nothing else is held up by it.
             Err(error) if error.is_final() => {
                 tracing::error!(pull = %state.pull().id, error = %error.chain(), "the live comment can't be shown");
+                self.store.comment_given_up(lease, LIVE, &error.chain()).await?;
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -82,8 +103,18 @@ impl Flow {
         Ok(None)
     }
 
-    async fn tell_own(&self, lease: &Lease, forge: &Forge, id: &PullId, comment: &OutComment) -> Result<(), FlowError> {
-        let (None, None, Some(body)) = (comment.comment, &comment.given_up, &comment.body) else { return Ok(()) };
+    async fn tell_own(
+        &self,
+        lease: &Lease,
+        forge: &Forge,
+        id: &PullId,
+        comment: &OutComment,
+        turn: &mut Turn<'_>,
+    ) -> Result<Option<Timestamp>, FlowError> {
+        let (None, None, Some(body)) = (comment.comment, &comment.given_up, &comment.body) else { return Ok(None) };
+        if let Some(later) = turn.take() {
+            return Ok(Some(later));
+        }
         match self.show(forge, id, None, body).await {
             Ok(number) => self.store.comment_sent(lease, &comment.key, number, &hash(body)).await?,
             Err(error) if error.is_final() => {
@@ -92,7 +123,7 @@ impl Flow {
             }
             Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Edits the comment, or creates it if there is none (any more). Before it creates, it looks for one with the same
@@ -120,7 +151,13 @@ impl Flow {
         Ok(forge.create_comment(pull, body).await?)
     }
 
-    async fn tell_statuses(&self, lease: &Lease, forge: &Forge, state: &PullState) -> Result<(), FlowError> {
+    async fn tell_statuses(
+        &self,
+        lease: &Lease,
+        forge: &Forge,
+        state: &PullState,
+        turn: &mut Turn<'_>,
+    ) -> Result<Option<Timestamp>, FlowError> {
         let id = &state.pull().id;
         let told = self.store.statuses(id).await?;
         let mut wanted = report::statuses(state, &self.server.name);
@@ -135,19 +172,23 @@ impl Flow {
             if told.contains(&sent) {
                 continue;
             }
+            if let Some(later) = turn.take() {
+                return Ok(Some(later));
+            }
             let (context, description) = (sent.context.clone(), sent.description.clone());
             let shown = Status { context, state: status.state, description, url: None };
-            match forge.set_status(id, &sent.sha, &shown).await.map_err(FlowError::from) {
-                Ok(()) => {}
+            let given_up = match forge.set_status(id, &sent.sha, &shown).await.map_err(FlowError::from) {
+                Ok(()) => None,
                 // A head that was force-pushed away: there is nothing left to show it on.
                 Err(error) if error.is_final() => {
                     tracing::warn!(pull = %id, sha = %sent.sha, error = %error.chain(), "a status can't be set");
+                    Some(error.chain())
                 }
                 Err(error) => return Err(error),
-            }
-            self.store.status_sent(lease, id, &sent).await?;
+            };
+            self.store.status_sent(lease, id, &sent, given_up.as_deref()).await?;
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn live_text(&self, state: &PullState) -> String {
@@ -184,17 +225,48 @@ impl Flow {
     }
 }
 
-/// The first refusal that an operator may mend; the others are told all the same.
-#[derive(Default)]
-struct Refused(Option<FlowError>);
+/// What one pull request may write before it goes to the end of the queue again.
+struct Turn<'a> {
+    flow: &'a Flow,
+    repo: &'a RepoName,
+    left: usize,
+}
 
-impl Refused {
+impl Turn<'_> {
+    /// When to go on; `None`: now.
+    fn take(&mut self) -> Option<Timestamp> {
+        if self.left == 0 {
+            return Some(now());
+        }
+        let later = self.flow.pace.write(self.repo, now());
+        self.left -= usize::from(later.is_none());
+        later
+    }
+}
+
+fn sooner(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
+}
+
+/// What the forge did not take.
+#[derive(Clone, Copy)]
+enum Thing<'a> {
+    Status,
+    /// By its key.
+    Comment(&'a str),
+}
+
+/// Refusals that an operator may mend; what else there is to tell is told all the same.
+#[derive(Default)]
+struct Refused<'a>(Vec<(Thing<'a>, FlowError)>);
+
+impl<'a> Refused<'a> {
     /// The error is one that would meet the others as well.
-    fn unless<T>(&mut self, told: Result<T, FlowError>) -> Result<Option<T>, FlowError> {
+    fn unless<T>(&mut self, thing: Thing<'a>, told: Result<T, FlowError>) -> Result<Option<T>, FlowError> {
         match told {
             Ok(told) => Ok(Some(told)),
             Err(FlowError::Forge(error)) if !error.is_transient() => {
-                self.0.get_or_insert(error.into());
+                self.0.push((thing, error.into()));
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -4,7 +4,7 @@
 //! Two lanes, because a long apply must not keep a webhook from being heard: light work (deliveries, telling the forge)
 //! and runs. A worker whose lease is lost stops what it does and writes nothing: somebody else has the work by then.
 
-use super::{Flow, FlowError, now};
+use super::{Ends, Flow, FlowError, now};
 use crate::domain::id::Timestamp;
 use crate::store::{Job, JobKind, Lease, StoreError};
 use crate::terraform::steps::Limits;
@@ -23,6 +23,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(2);
 /// After terraform was stopped: reading and storing what came of it.
 const LAST_WORDS: Duration = Duration::from_secs(30);
+/// Between two tries to write to a database that is away.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Deliveries and tells that go on at once.
 const LIGHT: usize = 8;
 
@@ -44,6 +46,11 @@ impl Signals {
         Self { stop: cancel.child_token(), lost: CancellationToken::new(), cancel, leave }
     }
 
+    /// For work that only the given token ends.
+    pub(super) fn only(cancel: CancellationToken) -> Self {
+        Self::new(cancel, CancellationToken::new())
+    }
+
     fn lose(&self) {
         self.lost.cancel();
         self.stop.cancel();
@@ -63,8 +70,8 @@ pub struct Worker {
 impl Worker {
     #[must_use]
     pub fn start(flow: &Arc<Flow>) -> Self {
-        let [stop, abort, leave] = std::array::from_fn(|_| CancellationToken::new());
-        let worker = Self { stop, abort, leave, tasks: TaskTracker::new() };
+        let Ends { soon, now } = flow.ends.clone();
+        let worker = Self { stop: soon, abort: now, leave: CancellationToken::new(), tasks: TaskTracker::new() };
         worker.spawn_pool(flow, &[JobKind::Ingest, JobKind::Tell], LIGHT);
         worker.spawn_pool(flow, &[JobKind::Run], flow.config.concurrency.runs.get());
         worker
@@ -169,9 +176,30 @@ async fn work(flow: &Flow, lease: Lease, signals: Signals) {
         Err(error) => {
             let wait = error.retry_after(lease.attempts);
             tracing::warn!(job = %lease.job_id, attempt = lease.attempts, error = %error.chain(), wait_ms = wait, "will be tried again");
-            if let Err(error) = flow.store.give_back(&lease, now().plus_ms(wait), &error.chain()).await {
-                tracing::error!(error = %error, "the work could not be given back; its lease will run out");
+            let give_back = || async { Ok(flow.store.give_back(&lease, now().plus_ms(wait), &error.chain()).await?) };
+            // The next server takes up what this one could not give back.
+            if let Err(error) = patiently(&flow.ends.soon, give_back).await {
+                tracing::error!(error = %error.chain(), "the work could not be given back");
             }
+        }
+    }
+}
+
+/// Writes something down that must not be forgotten, for as long as it takes the database to come back, or until the
+/// process ends.
+pub(super) async fn patiently<T, Written>(end: &CancellationToken, write: impl Fn() -> Written) -> Result<T, FlowError>
+where
+    Written: Future<Output = Result<T, FlowError>>,
+{
+    let mut pause = Duration::from_millis(200);
+    loop {
+        match write().await {
+            Err(FlowError::Store(error)) if error.may_pass() && !end.is_cancelled() => {
+                tracing::error!(error = %error, "the database can't be written: trying again");
+                end.run_until_cancelled(tokio::time::sleep(pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            done => return done,
         }
     }
 }
@@ -185,7 +213,7 @@ async fn heartbeat(flow: &Flow, lease: &Lease, signals: &Signals) {
     }
     if let Job::Run { run, .. } = &lease.job
         && let Ok(Some(run)) = flow.store.run(*run).await
-        && run.state.is_over()
+        && (run.state.is_over() || run.cancelled_by.is_some())
     {
         signals.cancel.cancel();
     }

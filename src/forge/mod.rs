@@ -18,7 +18,8 @@ pub use github::{Github, GithubAuth, GithubSettings};
 pub use gitlab::{Gitlab, GitlabSettings, Merge};
 
 use crate::domain::event::{Comment, Event, Reaction};
-use crate::domain::id::{Branch, CommentId, ForgeKind, Login, PullId, RepoName, Sha, TeamName};
+use crate::domain::id::{Branch, CommentId, ForgeKind, Login, PullId, RepoName, Sha, TeamName, Timestamp};
+use crate::domain::missed::{Glimpse, Remark, Seen};
 use crate::domain::pull::{Approval, Pull, Role};
 pub use crate::domain::report::StatusState;
 use secrecy::SecretString;
@@ -66,6 +67,17 @@ pub struct Status {
     pub description: String,
     /// Where a click on it leads.
     pub url: Option<Url>,
+}
+
+/// What changed in a repository since a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// The pull requests that changed in any way.
+    pub pulls: Vec<Glimpse>,
+    /// The comments on pull requests that were written and not edited.
+    pub comments: Vec<Remark>,
+    /// To ask with the next time. Each of its two marks goes with the list of the same name.
+    pub seen: Seen,
 }
 
 /// What was done so that a repository's webhook is as we need it.
@@ -241,6 +253,25 @@ impl Forge {
     /// See [`ForgeError`].
     pub async fn install_webhook(&self, repo: &RepoName, url: &Url, proof: &Proof) -> Result<Installed, ForgeError> {
         of!(self, forge => forge.install_webhook(repo, url, proof).await)
+    }
+
+    /// What changed in a repository since `seen`, for whoever fears to have missed a webhook. What changed at that very
+    /// moment is told again. Costs one small request for each of the two lists where nothing has changed, and one for each
+    /// further page of a hundred where much has.
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub async fn changes(&self, repo: &RepoName, seen: &Seen) -> Result<Changes, ForgeError> {
+        of!(self, forge => forge.changes(repo, seen).await)
+    }
+
+    /// Has webhooks sent again that the forge could not deliver since a moment, and returns how many that were. Always 0
+    /// where the forge keeps no such list for us.
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub async fn redeliver_failed(&self, since: Timestamp) -> Result<usize, ForgeError> {
+        of!(self, forge => forge.redeliver_failed(since).await)
     }
 
     /// Looks whether the forge is there and lets us do our work, in general and in one repository.

@@ -14,10 +14,12 @@ use crate::sandbox::process::Stdin;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use std::time::SystemTime;
 use tokio::sync::Mutex;
 
 /// For a first fetch of a large repository; a connection that stalls ends after a minute (`http.lowSpeedTime`).
@@ -111,6 +113,7 @@ impl Mirrors {
             state.tips.extend(self.tips(&dir, branches.keys()).await?);
         }
         state.ready = true;
+        in_use(&dir);
         let tip = |(name, branch): (String, &Branch)| Some((branch.clone(), state.tips.get(&name)?.clone()));
         let tips = branches.into_iter().filter_map(tip).collect();
         Ok(Mirror::new(self.git.clone(), repo.clone(), dir, tips))
@@ -147,6 +150,36 @@ impl Mirrors {
         let mut gc = Call::local(&dir, "gc", ["--auto", "--quiet"]);
         gc.deadline = TIDY_DEADLINE;
         self.git.run(gc).await?.success().map(drop)
+    }
+
+    /// Removes the mirrors that nothing was asked of since a moment. What is wanted later is fetched again.
+    ///
+    /// # Errors
+    /// When one can't be removed.
+    pub async fn forget_unused(&self, since: SystemTime) -> Result<(), GitError> {
+        let failed = |path: &Path| GitError::io(format!("removing mirrors in `{}`", path.display()));
+        let entries = match std::fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(failed(&self.root))?,
+        };
+        for dir in entries.flatten().map(|entry| entry.path()) {
+            let used = std::fs::metadata(dir.join(USED)).and_then(|facts| facts.modified());
+            if !used.is_ok_and(|used| used < since) {
+                continue;
+            }
+            let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let state = known.into_iter().find_map(|(repo, state)| (self.dir(&repo) == dir).then_some(state));
+            // Held to the end, so that nobody begins to use it meanwhile.
+            let mut state = match &state {
+                Some(state) => Some(state.lock().await),
+                None => None,
+            };
+            if let Some(state) = &mut state {
+                **state = State::default();
+            }
+            std::fs::remove_dir_all(&dir).map_err(failed(&dir))?;
+        }
+        Ok(())
     }
 
     /// A mirror as it is, of which no branch is known.
@@ -240,6 +273,17 @@ impl Mirrors {
         }
         tracing::warn!(%repo, %error, "git.mirror.damaged: removed, to be fetched anew");
         std::fs::remove_dir_all(dir).map_err(GitError::io(format!("removing `{}`", dir.display())))
+    }
+}
+
+/// Every mirror has this file, and git never looks at its age.
+const USED: &str = "HEAD";
+
+/// Notes that a mirror was asked for something. If that can't be noted, it may be fetched once more than needed.
+fn in_use(dir: &Path) {
+    let noted = File::options().append(true).open(dir.join(USED)).and_then(|file| file.set_modified(SystemTime::now()));
+    if let Err(error) = noted {
+        tracing::debug!(dir = %dir.display(), %error, "the use of a mirror can't be noted");
     }
 }
 

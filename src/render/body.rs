@@ -6,7 +6,7 @@ use super::live::length;
 use crate::domain::egress::{Reason, Refusal};
 use crate::domain::plan::PlanSummary;
 use crate::domain::report::{Counts, Detail};
-use crate::domain::run::Failure;
+use crate::domain::run::{Failure, Left, LeftLock};
 
 /// A diff of so many lines is shown open when it is the only one.
 const OPEN_LINES: usize = 40;
@@ -32,7 +32,10 @@ impl Body {
                 output: filters::clean(&failure.output).trim_end().to_owned(),
                 made: made(failure),
             }),
-            Detail::Lost => Some(Self::Output { intro: LOST.into(), output: String::new(), made: None }),
+            Detail::Lost(left) => {
+                let intro = format!("{LOST}{}", left.map(found).unwrap_or_default());
+                Some(Self::Output { intro, output: String::new(), made: None })
+            }
             Detail::Plan { summary, view } => {
                 Some(Self::Diff { draft: Draft::of_plan((*view)?), summary: (*summary).clone(), intro: None })
             }
@@ -132,6 +135,33 @@ fn facts(summary: &PlanSummary, shortened: usize, left_out: usize) -> String {
 }
 
 /// What the run wanted to reach and was not let, with the entry that lets it.
+/// What a lost apply has left, in sentences.
+fn found(left: &Left) -> String {
+    let serial = match (left.before, left.after) {
+        (Some(before), Some(after)) if before == after => {
+            format!(" The state's serial is {after}, as before: nothing of it was written to the state.")
+        }
+        (Some(before), Some(after)) => format!(" The state's serial was {before} before, and is {after} now."),
+        (None, Some(after)) => format!(" The state's serial is {after} now."),
+        (Some(before), None) => {
+            format!(" The state's serial was {before} before; what it is now could not be read.")
+        }
+        (None, None) => String::new(),
+    };
+    let lock = match &left.lock {
+        LeftLock::Free => " Nobody holds Terraform's lock on the state.".to_owned(),
+        LeftLock::Held(id) => format!(
+            " It left Terraform's lock on the state behind ({}); the next apply takes it over.",
+            filters::code(id)
+        ),
+        LeftLock::Unknown => {
+            " Whether it left Terraform's lock on the state behind is shown by the next apply, with the lock's id."
+                .to_owned()
+        }
+    };
+    format!("{serial}{lock}")
+}
+
 fn not_reached(blocked: &[Refusal]) -> String {
     let line = |refusal: &Refusal| {
         let Refusal { host, port, reason, .. } = refusal;

@@ -45,6 +45,8 @@ pub struct RunFacts<'a> {
     pub reviewed: Option<&'a Run>,
     /// What protects the host from the run too little, in capitals.
     pub now: Timestamp,
+    /// Why the pull request does not show what it should, if so.
+    pub not_told: &'a [String],
     pub log_bytes: u64,
     /// Bytes of the log's beginning that are not shown.
     pub log_left_out: u64,

@@ -51,6 +51,10 @@ fn values(say: &Say, input: &SayInput<'_>, listed: usize) -> Option<Value> {
             say => "unlocked", by => by.as_str(),
             projects => names(projects, listed), more => projects.len().saturating_sub(listed),
         },
+        Say::Cancelling { by, projects } => context! {
+            say => "cancelling", by => by.as_str(),
+            projects => names(projects, listed), more => projects.len().saturating_sub(listed),
+        },
         Say::Waiting { to, projects } => {
             let shown = projects.iter().take(listed).map(|(project, held_by)| {
                 context! { project => project.as_str(), held_by => pull_text(held_by, &input.pull.id.repo) }

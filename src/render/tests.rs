@@ -767,6 +767,7 @@ fn help() {
     | `terraplane apply [WHAT]` | applies what was planned, where the rules allow it before the merge, or where something is left after it |
     | `terraplane approve [WHAT]` | accepts a plan that differs from the reviewed one |
     | `terraplane unlock [WHAT]` | lets other pull requests change what this one holds |
+    | `terraplane cancel [WHAT]` | stops what is queued or running |
     | `terraplane help` | shows this |
 
     `WHAT` names projects: `prod/network`, `prod/*`, `tag:prod`; without it, all of this pull request. One command per line, at its start; `tp` is short for `terraplane`. All but `help` need write permission. Code blocks, quotes and edited comments are ignored.

@@ -86,10 +86,13 @@ impl Cage {
     /// # Errors
     /// When it could not be started, the file of a [`super::sink::Sink::File`] not be created, or the cage is broken.
     pub async fn run(&mut self, spec: Spec) -> Result<Outcome, SpawnError> {
-        match &mut self.session {
+        crate::crash::point("program in a cage");
+        let done = match &mut self.session {
             Some(session) => session.run(spec, self.level).await,
             None => process::run(spec).await,
-        }
+        };
+        crate::crash::point("end in a cage");
+        done
     }
 
     /// The content of a regular file in the work tree or the scratch directory, as the programs left it; `None` if it is

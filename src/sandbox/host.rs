@@ -110,6 +110,9 @@ pub enum CageError {
     Setup { doing: String, source: io::Error },
 }
 
+/// Begins the names of cages.
+const CAGE: &str = "terraplane-";
+
 impl Sandbox {
     /// Finds out what holds on this host, by trying to break out of it: well under a second.
     pub async fn probe(setup: Setup) -> Self {
@@ -181,6 +184,23 @@ impl Sandbox {
     /// When this host has less than the policy requires, or the cage cannot be built.
     pub async fn open(&self, policy: Policy) -> Result<Cage, CageError> {
         self.open_in(policy, &self.slot().await).await
+    }
+
+    /// Removes the cgroups of cages whose server is dead. To be called before the first cage is opened.
+    pub fn clear_remains(&self) {
+        for dir in self.inner.cgroups.iter().filter_map(|parent| std::fs::read_dir(parent).ok()).flatten().flatten() {
+            let name = dir.file_name().to_string_lossy().into_owned();
+            let server = name.strip_prefix(CAGE).and_then(|rest| rest.split_once('-')?.0.parse::<u32>().ok());
+            // The first process of every container has the same number: one of its cages is a predecessor's.
+            let is_dead = |server: u32| match server {
+                1 => std::process::id() == 1,
+                _ => !Path::new(&format!("/proc/{server}")).exists(),
+            };
+            if server.is_some_and(is_dead) {
+                // Fails as long as something lives in it.
+                let _ = std::fs::remove_dir(dir.path());
+            }
+        }
     }
 
     /// Who the processes of several cages are, one after the other or side by side. Waits until somebody is free to be.
@@ -256,7 +276,13 @@ impl Sandbox {
         drop(stdin);
         // The socket closes when the helper becomes the program.
         match channel.receive_or_end().await.map_err(failed)? {
-            None => Ok(process::attend(child, feed, streams, (spec.deadline, spec.grace), &spec.cancel, level).await),
+            None => {
+                crate::crash::point("program");
+                let done = process::attend(child, feed, streams, (spec.deadline, spec.grace), &spec.cancel, level);
+                let done = done.await;
+                crate::crash::point("end of a program");
+                Ok(done)
+            }
             Some(Say::NotStarted { error, doing, .. }) => Err(failed(wire::not_started(error, doing))),
             Some(Say::Failed { doing, why }) => Err(failed(io::Error::other(format!("{doing}: {why}")))),
             Some(other) => Err(failed(io::Error::other(format!("unexpected answer {other:?}")))),
@@ -270,7 +296,7 @@ impl Sandbox {
             run_as: user.map(|lease| lease.user),
             cgroups: self.inner.cgroups.clone(),
             // Also not that of a server that was killed and had the same number, as every first process of a container.
-            name: format!("terraplane-{}-{}", std::process::id(), uuid::Uuid::now_v7().as_simple()),
+            name: format!("{CAGE}{}-{}", std::process::id(), uuid::Uuid::now_v7().as_simple()),
             light,
         }
     }

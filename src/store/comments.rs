@@ -1,7 +1,7 @@
 //! The outbox of comments. What is to be said is written here first, and then brought to the forge until it is there.
 
 use super::error::StoreError;
-use super::job::Lease;
+use super::job::{Job, Lease};
 use super::{Store, Tx, row};
 use crate::domain::id::{CommentId, PullId, RepoName, Timestamp};
 use sqlx::Row as _;
@@ -50,6 +50,19 @@ impl Store {
             .collect()
     }
 
+    /// Whether any line of a comment was carried out.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn has_commanded(&self, repo: &RepoName, comment: CommentId) -> Result<bool, StoreError> {
+        let row = sqlx::query("SELECT 1 AS seen FROM seen_command WHERE repo = $1 AND comment = $2 LIMIT 1")
+            .bind(repo.to_string())
+            .bind(comment.0.cast_signed())
+            .fetch_optional(&self.pools.reads)
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// The comment is on the forge, with a text of this hash. Makes the row of the live comment, which nobody adds.
     ///
     /// # Errors
@@ -71,19 +84,21 @@ impl Store {
         tx.commit().await
     }
 
-    /// The forge says that the comment is gone: it has to be created again.
+    /// Why the forge does not show what it should about a pull request: what was given up, and what is being tried again.
     ///
     /// # Errors
-    /// As [`Store::comment_sent`].
-    pub async fn comment_forgotten(&self, lease: &Lease, key: &str) -> Result<(), StoreError> {
-        let pull = lease.job.pull().ok_or(StoreError::NoPull)?.to_string();
-        let mut tx = self.fenced(lease).await?;
-        sqlx::query("UPDATE comment SET forge_id = NULL, sent_hash = NULL WHERE pull = $1 AND key = $2")
-            .bind(pull)
-            .bind(key)
-            .execute(tx.connection())
-            .await?;
-        tx.commit().await
+    /// The database's.
+    pub async fn not_told(&self, pull: &PullId) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT given_up AS why FROM comment WHERE pull = $1 AND given_up IS NOT NULL UNION \
+             SELECT given_up AS why FROM status WHERE pull = $1 AND given_up IS NOT NULL UNION \
+             SELECT error AS why FROM job WHERE kind = 'tell' AND lane = $2 AND error IS NOT NULL",
+        )
+        .bind(pull.to_string())
+        .bind(Job::Tell { pull: pull.clone() }.lane())
+        .fetch_all(&self.pools.reads)
+        .await?;
+        rows.iter().map(|row| Ok(row.try_get("why")?)).collect()
     }
 
     /// The forge will never take this comment: it is not tried again.
@@ -107,6 +122,21 @@ impl Store {
 }
 
 impl Tx {
+    /// Somebody deleted a comment: if it was the live comment, it has to be created again, and this is true.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_live_comment(&mut self, pull: &PullId, comment: CommentId) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE comment SET forge_id = NULL, sent_hash = NULL WHERE pull = $1 AND forge_id = $2 AND body IS NULL",
+        )
+        .bind(pull.to_string())
+        .bind(comment.0.cast_signed())
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Wants a comment, to be posted once. The first line of `body` is its marker. False: there is one with this key
     /// already, and it stays as it is.
     ///

@@ -63,6 +63,12 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl StoreError {
+    /// The database is locked, full or away: what could not be written now may be written later.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Busy | Self::Database(_) | Self::Connect(_))
+    }
+
     pub(super) fn connect(error: sqlx::Error) -> Self {
         Self::Connect(DatabaseError(Arc::new(error)))
     }

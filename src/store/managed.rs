@@ -93,6 +93,7 @@ impl Store {
         .bind(row::to_json(version))
         .execute(&self.pools.writes)
         .await?;
+        crate::crash::point("state written");
         Ok(done.rows_affected() == 1)
     }
 

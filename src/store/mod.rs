@@ -11,6 +11,7 @@
 //! Structured facts are kept as JSON of the domain's types, beside the columns that are searched by.
 
 mod audit;
+mod cleanup;
 mod comments;
 mod deliveries;
 mod error;
@@ -34,18 +35,22 @@ pub use job::{Job, JobKind, Lease};
 pub use managed::{StateId, StateVersion};
 pub use statuses::SentStatus;
 
+use crate::crash;
 use crate::domain::id::{PullId, RepoName};
 use open::{Dialect, Pools, Turn};
 use sha2::{Digest as _, Sha256};
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 /// The database. Cheap to clone; all clones share the connections.
 #[derive(Clone)]
 pub struct Store {
     pools: Pools,
     intake: intake::Intake,
+    /// Who holds what is claimed; empty: nobody by name.
+    holder: Arc<str>,
 }
 
 /// One transaction: everything in it happens, or nothing. Dropped without [`Tx::commit`], it is rolled back.
@@ -72,7 +77,14 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let pools = open::open(url).await?;
         let intake = intake::Intake::start(pools.clone());
-        Ok(Self { pools, intake })
+        Ok(Self { pools, intake, holder: "".into() })
+    }
+
+    /// The same store for a process that goes by this name. It never claims what it holds itself, however long the
+    /// database was away and its leases could not be renewed.
+    #[must_use]
+    pub fn held_by(self, holder: &str) -> Self {
+        Self { holder: holder.into(), ..self }
     }
 
     /// Whether the database can be read, and a write could begin.
@@ -152,7 +164,10 @@ impl Tx {
     /// The database's; nothing has happened then, unless the connection was lost at this very moment.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         self.mark_settled().await?;
-        Ok(self.inner.commit().await?)
+        crash::point("commit");
+        self.inner.commit().await?;
+        crash::point("committed");
+        Ok(())
     }
 }
 

@@ -180,6 +180,7 @@ fn migrator() -> Migrator {
         step(2, "pulls", include_str!("migrations/0002_pulls.sql")),
         step(3, "outbox", include_str!("migrations/0003_outbox.sql")),
         step(4, "records", include_str!("migrations/0004_records.sql")),
+        step(5, "holders", include_str!("migrations/0005_holders.sql")),
     ])
 }
 

@@ -23,6 +23,15 @@ impl Store {
         snapshot.rollback().await?;
         Ok(state)
     }
+
+    /// The repositories of which any pull request is known.
+    ///
+    /// # Errors
+    /// The database's, or rows of another version.
+    pub async fn repos(&self) -> Result<Vec<RepoName>, StoreError> {
+        let rows = sqlx::query("SELECT DISTINCT repo FROM pull").fetch_all(&self.pools.reads).await?;
+        rows.iter().map(|row| row::id(row, "repo")).collect()
+    }
 }
 
 impl Tx {

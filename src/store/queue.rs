@@ -28,8 +28,9 @@ const COLLISIONS: usize = 10;
 macro_rules! claim_sql {
     ($row_lock:literal) => {
         concat!(
-            "UPDATE job SET state = 'leased', token = $1, due_at = $2, attempts = attempts + 1 WHERE id = (",
-            "SELECT id FROM job AS candidate WHERE due_at <= $3 AND kind IN ($4, $5, $6) AND (state = 'leased' OR ",
+            "UPDATE job SET state = 'leased', token = $1, due_at = $2, attempts = attempts + 1, holder = $7 WHERE id = (",
+            "SELECT id FROM job AS candidate WHERE due_at <= $3 AND kind IN ($4, $5, $6) AND ",
+            "((state = 'leased' AND (holder IS NULL OR holder = '' OR holder <> $7)) OR ",
             "NOT EXISTS (SELECT 1 FROM job AS other WHERE other.lane = candidate.lane AND other.state = 'leased')) ",
             "ORDER BY due_at, id LIMIT 1",
             $row_lock,
@@ -72,9 +73,11 @@ impl Store {
             .bind(a)
             .bind(b)
             .bind(c)
+            .bind(&*self.holder)
             .fetch_all(&self.pools.writes)
             .await?;
         let Some(row) = rows.first() else { return Ok(None) };
+        crate::crash::point("claimed");
         let attempts = u32::try_from(row.try_get::<i64, _>("attempts")?).unwrap_or(u32::MAX);
         Ok(Some(Lease { job_id: row::id(row, "id")?, job: row::json(row, "payload")?, attempts, token }))
     }
@@ -143,6 +146,20 @@ impl Store {
         tx.commit().await
     }
 
+    /// What a process held that is known to be dead can be claimed from `now` on. Returns how many jobs that are.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release(&self, holder: &str, now: Timestamp) -> Result<u64, StoreError> {
+        let _turn = self.pools.turn().await?;
+        let done = sqlx::query("UPDATE job SET due_at = $2, holder = NULL WHERE state = 'leased' AND holder = $1")
+            .bind(holder)
+            .bind(now.0)
+            .execute(&self.pools.writes)
+            .await?;
+        Ok(done.rows_affected())
+    }
+
     /// The earliest moment at which a claim of these kinds may find something: until then a worker can sleep, unless it
     /// is told of new work. A moment in the past means now.
     ///
@@ -151,13 +168,15 @@ impl Store {
     pub async fn next_due(&self, kinds: &[JobKind]) -> Result<Option<Timestamp>, StoreError> {
         let [a, b, c] = kind_filter(kinds);
         let row = sqlx::query(
-            "SELECT due_at FROM job AS candidate WHERE kind IN ($1, $2, $3) AND (state = 'leased' OR NOT EXISTS \
+            "SELECT due_at FROM job AS candidate WHERE kind IN ($1, $2, $3) AND \
+             ((state = 'leased' AND (holder IS NULL OR holder = '' OR holder <> $4)) OR NOT EXISTS \
              (SELECT 1 FROM job AS other WHERE other.lane = candidate.lane AND other.state = 'leased')) \
              ORDER BY due_at, id LIMIT 1",
         )
         .bind(a)
         .bind(b)
         .bind(c)
+        .bind(&*self.holder)
         .fetch_optional(&self.pools.reads)
         .await?;
         Ok(row.map(|row| row.try_get("due_at")).transpose()?.map(Timestamp))

@@ -37,21 +37,29 @@ impl Store {
             .collect()
     }
 
-    /// The forge has taken a status.
+    /// The forge has taken a status, or never will, and why.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or the database's.
-    pub async fn status_sent(&self, lease: &Lease, pull: &PullId, status: &SentStatus) -> Result<(), StoreError> {
+    pub async fn status_sent(
+        &self,
+        lease: &Lease,
+        pull: &PullId,
+        status: &SentStatus,
+        given_up: Option<&str>,
+    ) -> Result<(), StoreError> {
         let mut tx = self.fenced(lease).await?;
         sqlx::query(
-            "INSERT INTO status (pull, sha, context, state, description) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (pull, sha, context) DO UPDATE SET state = excluded.state, description = excluded.description",
+            "INSERT INTO status (pull, sha, context, state, description, given_up) VALUES ($1, $2, $3, $4, $5, $6) \
+             ON CONFLICT (pull, sha, context) DO UPDATE SET state = excluded.state, \
+             description = excluded.description, given_up = excluded.given_up",
         )
         .bind(pull.to_string())
         .bind(status.sha.as_str())
         .bind(status.context.as_str())
         .bind(status.state.as_str())
         .bind(row::free_text(&status.description))
+        .bind(given_up.map(row::free_text))
         .execute(tx.connection())
         .await?;
         tx.commit().await

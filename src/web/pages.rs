@@ -85,8 +85,10 @@ async fn show(web: &Web, run: &Run, log: &RunLog) -> Result<crate::render::page:
         Some(plan) => store.run(plan).await?,
         None => None,
     };
+    let not_told = store.not_told(&run.pull).await?;
     Ok(web.pages.run(&RunFacts {
         run,
+        not_told: &not_told,
         pull: pull.as_ref(),
         reviewed: reviewed.as_ref(),
         now: now(),

@@ -5,6 +5,7 @@ mod architecture;
 mod attacks;
 mod calls;
 mod container;
+mod crash;
 mod demo_story;
 mod faces;
 mod forge_face;

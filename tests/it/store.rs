@@ -9,7 +9,7 @@ mod property;
 mod pulls;
 mod queue;
 mod records;
-mod sample;
+pub(crate) mod sample;
 
 use crate::postgres;
 use terraplane::store::Store;

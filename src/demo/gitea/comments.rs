@@ -10,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use serde::Deserialize;
 use serde_json::Value;
 
 const REACTIONS: [&str; 8] = ["+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes"];
@@ -31,18 +32,26 @@ pub(super) async fn list(
     Ok(response)
 }
 
+#[derive(Deserialize)]
+pub(super) struct Since {
+    since: Option<jiff::Timestamp>,
+}
+
 /// `GET /repos/{owner}/{repo}/issues/comments`
 pub(super) async fn all(
     State(world): State<World>,
     Extension(caller): Extension<Caller>,
     Path((owner, name)): Path<(String, String)>,
+    Query(wanted): Query<Since>,
     Query(paging): Query<Paging>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
+    let since = wanted.since.map_or(i64::MIN, jiff::Timestamp::as_millisecond);
     let all = world.read(|state| {
         let repo = visible(state, &caller, &owner, &name)?;
         let mut comments: Vec<(u64, &Comment)> =
             repo.pulls.values().flat_map(|pull| pull.comments.iter().map(|c| (pull.number, c))).collect();
+        comments.retain(|(_, comment)| comment.updated_at.0 >= since);
         comments.sort_by_key(|(_, comment)| comment.id);
         let shape = |(number, comment)| shapes(&world).comment(state, repo, number, comment);
         Ok::<_, ApiError>(comments.into_iter().map(shape).collect())

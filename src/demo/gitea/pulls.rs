@@ -15,9 +15,10 @@ use serde_json::Value;
 #[derive(Deserialize)]
 pub(super) struct Filter {
     state: Option<String>,
+    sort: Option<String>,
 }
 
-/// `GET /repos/{owner}/{repo}/pulls`: newest first.
+/// `GET /repos/{owner}/{repo}/pulls`: newest first, unless it is sorted by the last change.
 pub(super) async fn list(
     State(world): State<World>,
     Extension(caller): Extension<Caller>,
@@ -30,7 +31,11 @@ pub(super) async fn list(
         let repo = visible(state, &caller, &owner, &name)?;
         let wanted = filter.state.as_deref().unwrap_or("open");
         let pulls = repo.pulls.values().rev().filter(|p| wanted == "all" || p.is_open() == (wanted == "open"));
-        Ok::<_, ApiError>(pulls.map(|pull| shapes(&world).pull(state, repo, pull)).collect())
+        let mut pulls: Vec<_> = pulls.collect();
+        if filter.sort.as_deref() == Some("recentupdate") {
+            pulls.sort_by_key(|pull| std::cmp::Reverse(pull.updated_at));
+        }
+        Ok::<_, ApiError>(pulls.into_iter().map(|pull| shapes(&world).pull(state, repo, pull)).collect())
     })?;
     Ok(paging.page(&world, &uri, all))
 }

@@ -1,15 +1,16 @@
 //! The App and its installations. Only a JWT opens these.
 
+use super::Paging;
 use super::error::{ApiError, object};
 use super::payload::time;
-use crate::demo::state::Repo;
+use crate::demo::state::{Answer, Delivery, Repo};
 use crate::demo::world::{
     World,
     accounts::{APP_ID, Caller},
 };
 use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use secrecy::ExposeSecret as _;
@@ -108,4 +109,54 @@ pub(super) async fn access_token(
         "repository_selection": if asked.is_empty() { "all" } else { "selected" },
     });
     Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// `GET /app/hook/deliveries`: newest first. The number of an attempt is its place in the world's list.
+pub(super) async fn deliveries(
+    State(world): State<World>,
+    Extension(caller): Extension<Caller>,
+    Query(paging): Query<Paging>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    must_be_app(&caller)?;
+    let all = world.read(|state| {
+        let tried = state.deliveries.iter().enumerate().filter(|(_, delivery)| delivery.answer != Answer::None);
+        tried.rev().map(|(index, delivery)| attempt(index, delivery)).collect()
+    });
+    Ok(paging.page(&world, &uri, all))
+}
+
+fn attempt(index: usize, delivery: &Delivery) -> Value {
+    let (code, status) = match &delivery.answer {
+        Answer::Status(code @ 200..300) => (*code, "OK"),
+        Answer::Status(code) => (*code, "Invalid HTTP Response"),
+        Answer::None | Answer::Failed(_) | Answer::Lost => (0, "failed to connect to host"),
+    };
+    let body: Value = serde_json::from_str(&delivery.body).unwrap_or_default();
+    json!({
+        "id": index + 1,
+        "guid": delivery.id,
+        "delivered_at": time(delivery.at),
+        "redelivery": false,
+        "duration": 0.1,
+        "status": status,
+        "status_code": code,
+        "event": delivery.event,
+        "action": body["action"],
+        "installation_id": null,
+        "repository_id": null,
+        "throttled_at": null,
+    })
+}
+
+/// `POST /app/hook/deliveries/{delivery_id}/attempts`
+pub(super) async fn redeliver(
+    State(world): State<World>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<usize>,
+) -> Result<Response, ApiError> {
+    must_be_app(&caller)?;
+    let guid = world.read(|state| state.deliveries.get(id.checked_sub(1)?).map(|delivery| delivery.id.clone()));
+    world.redeliver(&guid.ok_or_else(ApiError::not_found)?);
+    Ok((StatusCode::ACCEPTED, Json(json!({}))).into_response())
 }

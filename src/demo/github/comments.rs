@@ -9,6 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use serde::Deserialize;
 use serde_json::Value;
 
 const REACTIONS: [&str; 8] = ["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"];
@@ -29,6 +30,43 @@ pub(super) async fn list(
     Ok(paging.page(&world, &uri, all))
 }
 
+#[derive(Deserialize)]
+pub(super) struct Since {
+    sort: Option<String>,
+    direction: Option<String>,
+    since: Option<jiff::Timestamp>,
+}
+
+/// `GET /repos/{owner}/{repo}/issues/comments`: by their numbers, unless it is sorted. `direction` counts only beside
+/// `sort`.
+pub(super) async fn of_repo(
+    State(world): State<World>,
+    Extension(caller): Extension<Caller>,
+    Path((owner, name)): Path<(String, String)>,
+    Query(wanted): Query<Since>,
+    Query(paging): Query<Paging>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let all = world.read(|state| {
+        let repo = visible(state, &caller, &owner, &name)?;
+        let comments = repo.pulls.values().flat_map(|pull| pull.comments.iter().map(|c| (pull.number, c)));
+        // GitHub compares whole seconds.
+        let since = wanted.since.map(|at| at.as_second() * 1000);
+        let mut comments: Vec<_> = comments.filter(|(_, c)| since.is_none_or(|at| c.updated_at.0 >= at)).collect();
+        match wanted.sort.as_deref() {
+            None => comments.sort_by_key(|(_, c)| c.id),
+            Some("created") => comments.sort_by_key(|(_, c)| c.created_at),
+            Some("updated") => comments.sort_by_key(|(_, c)| c.updated_at),
+            Some(other) => return Err(ApiError::unprocessable(format!("{other} is not a way to sort"))),
+        }
+        if wanted.sort.is_some() && wanted.direction.as_deref() != Some("asc") {
+            comments.reverse();
+        }
+        Ok(comments.into_iter().map(|(number, c)| shapes(&world).comment(state, repo, number, c)).collect())
+    })?;
+    Ok(paging.page(&world, &uri, all))
+}
+
 /// `POST /repos/{owner}/{repo}/issues/{issue_number}/comments`
 pub(super) async fn create(
     State(world): State<World>,
@@ -37,7 +75,13 @@ pub(super) async fn create(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let path = world.read(|state| Ok::<_, ApiError>(visible(state, &caller, &owner, &name)?.path.clone()))?;
-    world.read(|state| state.pull(&path, number).map(drop)).ok_or_else(ApiError::not_found)?;
+    world.read(|state| {
+        let pull = state.pull(&path, number).ok_or_else(ApiError::not_found)?;
+        let writes = state.repo(&path).is_some_and(|repo| repo.role(caller.login()) >= Role::Write);
+        let locked = pull.locked && !writes;
+        let why = "Unable to create comment because issue is locked.";
+        if locked { Err(ApiError::forbidden(why)) } else { Ok(()) }
+    })?;
     let text = text(&body)?;
     let id = world.comment(&path, number, caller.login(), &text)?;
     let shape = shape(&world, &path, id)?;

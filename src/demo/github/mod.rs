@@ -21,7 +21,7 @@ use super::world::{World, accounts::Caller};
 use crate::domain::pull::Role;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, patch, post};
@@ -29,6 +29,7 @@ use error::ApiError;
 use payload::Shapes;
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 /// Where the API is, as on GitHub Enterprise Server.
 pub(super) const API: &str = "/api/v3";
@@ -48,6 +49,8 @@ pub(super) fn router(world: &World) -> Router<World> {
         .route("/orgs/{org}/teams/{team}/memberships/{login}", get(hooks::membership))
         .route("/repos/{owner}/{repo}/hooks", get(hooks::list).post(hooks::create))
         .route("/repos/{owner}/{repo}/hooks/{id}", patch(hooks::edit))
+        .route("/app/hook/deliveries", get(apps::deliveries))
+        .route("/app/hook/deliveries/{id}/attempts", post(apps::redeliver))
         .route("/app/installations/{id}/access_tokens", post(apps::access_token))
         .route("/repos/{owner}/{repo}", get(repos::repo))
         .route("/repos/{owner}/{repo}/installation", get(apps::installation))
@@ -56,12 +59,14 @@ pub(super) fn router(world: &World) -> Router<World> {
         .route("/repos/{owner}/{repo}/pulls/{number}", get(pulls::pull))
         .route("/repos/{owner}/{repo}/pulls/{number}/reviews", get(pulls::reviews))
         .route("/repos/{owner}/{repo}/issues/{number}/comments", get(comments::list).post(comments::create))
+        .route("/repos/{owner}/{repo}/issues/comments", get(comments::of_repo))
         .route("/repos/{owner}/{repo}/issues/comments/{id}", patch(comments::edit).get(comments::comment))
         .route("/repos/{owner}/{repo}/issues/comments/{id}/reactions", post(comments::react))
         .route("/repos/{owner}/{repo}/statuses/{sha}", post(statuses::create))
         .route("/repos/{owner}/{repo}/commits/{reference}/status", get(statuses::combined))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::not_found())
+        .layer(middleware::from_fn(conditional))
         .layer(middleware::from_fn_with_state(world.own(), authenticate))
         .layer(middleware::from_fn_with_state(world.own(), meet))
 }
@@ -75,6 +80,27 @@ async fn authenticate(State(world): State<World>, mut request: Request, next: Ne
         }
         Err(error) => error.into_response(),
     }
+}
+
+/// What is read has an `ETag`, and who has that already gets 304 and nothing else.
+async fn conditional(request: Request, next: Next) -> Response {
+    let asked = request.headers().get(header::IF_NONE_MATCH).cloned();
+    let reads = request.method() == Method::GET;
+    let (mut parts, body) = next.run(request).await.into_parts();
+    if !reads || parts.status != StatusCode::OK {
+        return Response::from_parts(parts, body);
+    }
+    let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let tag = format!("W/\"{}\"", hex::encode(&Sha256::digest(&bytes)[..16]));
+    if asked.is_some_and(|asked| asked.as_bytes() == tag.as_bytes()) {
+        return StatusCode::NOT_MODIFIED.into_response();
+    }
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        parts.headers.insert(header::ETAG, tag);
+    }
+    Response::from_parts(parts, bytes.into())
 }
 
 fn caller(world: &World, headers: &HeaderMap) -> Result<Caller, ApiError> {

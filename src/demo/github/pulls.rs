@@ -14,9 +14,11 @@ use serde_json::Value;
 pub(super) struct Filter {
     state: Option<String>,
     base: Option<String>,
+    sort: Option<String>,
+    direction: Option<String>,
 }
 
-/// `GET /repos/{owner}/{repo}/pulls`: newest first.
+/// `GET /repos/{owner}/{repo}/pulls`: newest first, unless it is sorted otherwise.
 pub(super) async fn list(
     State(world): State<World>,
     Extension(caller): Extension<Caller>,
@@ -31,7 +33,16 @@ pub(super) async fn list(
         let pulls = repo.pulls.values().rev();
         let pulls = pulls.filter(|p| wanted == "all" || p.is_open() == (wanted == "open"));
         let pulls = pulls.filter(|p| filter.base.as_ref().is_none_or(|base| base == &p.base_branch));
-        let shapes = pulls.map(|pull| shapes(&world).short_pull(state, repo, pull));
+        let mut pulls: Vec<_> = pulls.collect();
+        match filter.sort.as_deref().unwrap_or("created") {
+            "created" => {}
+            "updated" => pulls.sort_by_key(|pull| std::cmp::Reverse(pull.updated_at)),
+            other => return Err(ApiError::unprocessable(format!("{other} is not a way to sort"))),
+        }
+        if filter.direction.as_deref() == Some("asc") {
+            pulls.reverse();
+        }
+        let shapes = pulls.into_iter().map(|pull| shapes(&world).short_pull(state, repo, pull));
         Ok::<_, ApiError>(shapes.collect())
     })?;
     Ok(paging.page(&world, &uri, all))

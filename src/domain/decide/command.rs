@@ -39,8 +39,18 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>, rules: &R
     if let Err(lacking) = authorize(command.verb, asking.actor) {
         return whole(lacking);
     }
+    if matches!(command.verb, Verb::Apply | Verb::Approve) && asking.origin.is_stale() {
+        return whole(
+            "the comment was heard more than 15 minutes after it was written, and nothing is applied by surprise: comment \
+             again"
+                .to_owned(),
+        );
+    }
     if command.verb == Verb::Unlock {
         return unlock(state, &command.selector, asking);
+    }
+    if command.verb == Verb::Cancel {
+        return super::cancel::cancel(state, &command.selector, asking);
     }
     if let Some(other) = command.sha.as_ref().filter(|sha| **sha != state.pull().head) {
         let head = &state.pull().head;
@@ -70,7 +80,7 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>, rules: &R
     effects.extend(match command.verb {
         Verb::Plan => plan(state, &chosen, asking),
         Verb::Approve => approve(state, &chosen, asking, rules),
-        Verb::Apply | Verb::Unlock | Verb::Help => apply(state, &chosen, asking, rules),
+        Verb::Apply | Verb::Unlock | Verb::Cancel | Verb::Help => apply(state, &chosen, asking, rules),
     });
     // A plan that was asked for and one that was due anyway are one plan.
     let mut seen = Vec::new();
@@ -289,6 +299,6 @@ fn ask<'a>(state: &'a PullState, asking: Asking<'a>, verb: Verb, rules: &'a Rule
     Asked { pull: state.pull(), review: asking.review, verb, actor: asking.actor, rules }
 }
 
-fn refuse(asking: Asking<'_>, verb: Verb, missing: Vec<Missing>) -> Vec<Effect> {
+pub(super) fn refuse(asking: Asking<'_>, verb: Verb, missing: Vec<Missing>) -> Vec<Effect> {
     vec![Effect::Say(Say::Refused { to: asking.actor.login.clone(), verb, missing })]
 }

@@ -39,6 +39,11 @@ pub enum Effect {
     Supersede {
         run: RunId,
     },
+    /// Stop a run, and show how far it came.
+    Cancel {
+        run: RunId,
+        by: Login,
+    },
     TakeLock {
         project: ProjectKey,
     },
@@ -87,6 +92,11 @@ pub enum Say {
         projects: Vec<ProjectName>,
     },
     Unlocked {
+        by: Login,
+        projects: Vec<ProjectName>,
+    },
+    /// What is stopped now; how far it came is told when it has stopped.
+    Cancelling {
         by: Login,
         projects: Vec<ProjectName>,
     },

@@ -121,6 +121,8 @@ pub(crate) fn plan_run(id: u128, project: &Project, head: char, state: RunState)
         level: None,
         network: None,
         blocked: Vec::new(),
+        cancelled_by: None,
+        left: None,
         outcome: (state == RunState::Succeeded).then(|| Outcome::Planned(planned(head, 1))),
     }
 }
@@ -181,7 +183,7 @@ pub(crate) fn lock_of(state: &mut PullState, holder: &str, applied: bool) {
 }
 
 pub(crate) fn origin(seconds: i64) -> Origin {
-    Origin { comment: CommentId(1), line: 1, author: login("ana"), at: at(seconds) }
+    Origin { comment: CommentId(1), line: 1, author: login("ana"), at: at(seconds), heard_at: at(seconds) }
 }
 
 pub(crate) fn says(verb: Verb, words: &[&str]) -> Parsed {

@@ -3,6 +3,7 @@
 //!
 //! One file for each kind of input.
 
+mod cancel;
 mod change;
 mod command;
 mod effect;

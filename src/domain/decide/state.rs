@@ -1,9 +1,9 @@
 //! What is known when something happens: the pull request, the projects that it concerns, their runs and locks.
 
-use crate::domain::id::{Sha, TreeId};
+use crate::domain::id::{RunId, Sha, TreeId};
 use crate::domain::lock::Lock;
-use crate::domain::project::{Project, Target};
-use crate::domain::pull::Pull;
+use crate::domain::project::{Project, StateKind, Target};
+use crate::domain::pull::{Phase, Pull};
 use crate::domain::run::{Outcome, Run, RunState};
 use crate::domain::sandbox::Level;
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,33 @@ impl PullState {
     #[must_use]
     pub fn pull(&self) -> &Pull {
         &self.record.pull
+    }
+
+    /// Whether the run stands in the live comment, or its plan does.
+    #[must_use]
+    pub fn shows(&self, run: RunId) -> bool {
+        let shown = |project: &ProjectState| {
+            let apply = project.apply.as_ref();
+            let ordered = apply.and_then(Run::apply_order).and_then(|order| order.plan);
+            [project.plan.as_ref().map(|plan| plan.id), apply.map(|apply| apply.id), ordered].contains(&Some(run))
+        };
+        self.projects.iter().any(shown)
+    }
+
+    /// Whether the run's plan may still be applied, shown or compared with: the pull request is not over, or still holds
+    /// a project, and the run is not of older code.
+    #[must_use]
+    pub fn may_ask_for(&self, run: RunId) -> bool {
+        let settled = |project: &ProjectState| project.is_settled() || project.project.state == StateKind::Nowhere;
+        let over = match self.pull().phase {
+            Phase::Open => false,
+            Phase::Closed => true,
+            Phase::Merged { .. } => self.projects.iter().all(settled),
+        };
+        let holds = self.projects.iter().any(|project| self.holds_lock(project));
+        let ordered = |unfinished: &Run| unfinished.apply_order().is_some_and(|order| order.plan == Some(run));
+        let at_work = self.unfinished.iter().any(|unfinished| unfinished.id == run || ordered(unfinished));
+        at_work || ((!over || holds) && self.shows(run))
     }
 
     #[must_use]

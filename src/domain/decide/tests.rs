@@ -27,6 +27,7 @@ fn words(effects: &[Effect]) -> Vec<String> {
             Effect::WaitForLock { project, .. } => format!("wait {}", project.name),
             Effect::NoteApplied { project, commit } => format!("applied {project} by {}", commit.short()),
             Effect::Supersede { run } => format!("supersede {}", run.0.as_u128()),
+            Effect::Cancel { run, by } => format!("cancel {} by {by}", run.0.as_u128()),
             Effect::TakeLock { project } => format!("lock {project}"),
             Effect::FreeLock { project } => format!("free {project}"),
             Effect::Say(Say::Refused { missing, .. } | Say::MergedNotApplied { missing, .. }) => {
@@ -480,6 +481,58 @@ fn unlock() {
 }
 
 #[test]
+fn cancel() {
+    let a = project("a");
+    let cancel = says(Verb::Cancel, &[]);
+    let idle = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    let nothing = ["refuse: nothing of this pull request is planned or applied now"];
+    assert_eq!(on(&idle, &commanded(&idle, cancel.clone(), ana(), 10)), nothing);
+
+    let planning = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Running)), None);
+    assert_eq!(on(&planning, &commanded(&planning, cancel.clone(), ana(), 10)), ["cancel 1 by ana", "say Cancelling"]);
+    let other = commanded(&planning, says(Verb::Cancel, &["b"]), ana(), 10);
+    assert_eq!(on(&planning, &other), ["say NothingMatched"]);
+
+    // What has not begun ends at once, and lets go of the project.
+    let mut queued = fixture::state(pull('a'), &a, None, Some(apply_run(2, &a, 'a', RunState::Queued, order(None))));
+    lock_of(&mut queued, "github.com/acme/infra#7", false);
+    assert_eq!(
+        on(&queued, &commanded(&queued, cancel.clone(), ana(), 10)),
+        ["cancel 2 by ana", "say result of 2", "free a", "say Cancelling"]
+    );
+
+    // What runs keeps it, and is stopped only by somebody who may apply.
+    let guarded = Project { least_role: Some(Role::Maintain), ..project("a") };
+    let run = apply_run(2, &guarded, 'a', RunState::Running, order(None));
+    let mut running = fixture::state(pull('a'), &guarded, None, Some(run));
+    lock_of(&mut running, "github.com/acme/infra#7", false);
+    assert_eq!(
+        on(&running, &commanded(&running, cancel.clone(), actor("kim", Role::Write), 10)),
+        ["refuse: stopping its apply needs the role `maintain` in this repository, and you have `write`"]
+    );
+    let maintainer = actor("kim", Role::Maintain);
+    assert_eq!(on(&running, &commanded(&running, cancel, maintainer, 10)), ["cancel 2 by kim", "say Cancelling"]);
+}
+
+#[test]
+fn a_comment_that_was_heard_late_applies_nothing() {
+    let a = Project { apply: ApplyMode::Both, ..project("a") };
+    let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    for (verb, minutes, stopped) in
+        [(Verb::Apply, 15, false), (Verb::Apply, 16, true), (Verb::Approve, 16, true), (Verb::Plan, 16, false)]
+    {
+        let Input::Commanded { parsed, origin, actor, review, found } = commanded(&known, says(verb, &[]), ana(), 10)
+        else {
+            panic!("a command")
+        };
+        let origin = Origin { heard_at: origin.at.plus_ms(minutes * 60_000), ..origin };
+        let words = on(&known, &Input::Commanded { parsed, origin, actor, review, found });
+        let late = words.iter().any(|word| word.contains("more than 15 minutes after it was written"));
+        assert_eq!(late, stopped, "{verb:?} {minutes}: {words:?}");
+    }
+}
+
+#[test]
 fn a_word_that_names_no_project_stops_the_whole_command() {
     let a = project("a");
     let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
@@ -630,6 +683,11 @@ mod properties {
                     state.unfinished.retain(|unfinished| unfinished.id != *run);
                     known.plan.take_if(|plan| plan.id == *run);
                     known.apply.take_if(|apply| apply.id == *run);
+                }
+                Effect::Cancel { run, by } => {
+                    for known in state.unfinished.iter_mut().chain(&mut known.plan).chain(&mut known.apply) {
+                        known.cancelled_by = (known.id == *run).then(|| by.clone());
+                    }
                 }
                 Effect::TakeLock { project } => {
                     known.lock = Some(crate::domain::lock::Lock {

@@ -9,7 +9,7 @@ use crate::domain::id::{PullId, RepoName, RunId, Timestamp};
 use crate::domain::plan::{Difference, PlanSummary, PlanView, differences};
 use crate::domain::project::StateKind;
 use crate::domain::pull::Phase;
-use crate::domain::run::{Failure, Outcome, Planned, Run};
+use crate::domain::run::{Failure, Left, Outcome, Planned, Run};
 use crate::domain::sandbox::Network;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -93,8 +93,8 @@ pub enum Detail<'a> {
         /// What the run was not let reach.
         blocked: &'a [Refusal],
     },
-    /// A run that ended without saying anything.
-    Lost,
+    /// A run that ended without saying anything, and what was found in its place.
+    Lost(Option<&'a Left>),
     Plan {
         summary: &'a PlanSummary,
         view: Option<&'a PlanView>,
@@ -181,7 +181,7 @@ impl<'a> Detail<'a> {
     const fn summary(&self) -> Option<&'a PlanSummary> {
         match self {
             Self::Plan { summary, .. } | Self::Differs { summary, .. } => Some(summary),
-            Self::Failure { .. } | Self::Lost => None,
+            Self::Failure { .. } | Self::Lost(_) => None,
         }
     }
 }
@@ -216,7 +216,7 @@ fn detail<'a>(
     let plan = project.plan.as_ref();
     match standing {
         Standing::ApplyFailed => Some(failure(apply?)),
-        Standing::Interrupted => Some(Detail::Lost),
+        Standing::Interrupted => Some(Detail::Lost(apply.and_then(|apply| apply.left.as_ref()))),
         Standing::PlanFailed => Some(failure(plan?)),
         Standing::Differs => differs_detail(apply?, views),
         Standing::Planning | Standing::PlanQueued | Standing::NotPlanned => None,
@@ -230,7 +230,7 @@ fn detail<'a>(
 pub(super) fn failure(run: &Run) -> Detail<'_> {
     match &run.outcome {
         Some(Outcome::Failed(failure)) => Detail::Failure { failure, blocked: &run.blocked },
-        _ => Detail::Lost,
+        _ => Detail::Lost(run.left.as_ref()),
     }
 }
 

@@ -82,7 +82,7 @@ fn row<'a>(input: &ResultInput<'a>, run: &'a Run) -> OutcomeRow<'a> {
         RunState::Succeeded => (Standing::Applied, None),
         RunState::Failed => (Standing::ApplyFailed, Some(failure(run))),
         RunState::Differs => (Standing::Differs, differs_detail(run, input.views)),
-        RunState::Interrupted => (Standing::Interrupted, Some(Detail::Lost)),
+        RunState::Interrupted => (Standing::Interrupted, Some(Detail::Lost(run.left.as_ref()))),
         RunState::Waiting => (Standing::WaitsForLock, None),
         RunState::Running => (Standing::Applying, None),
         RunState::Queued => (Standing::ApplyQueued, None),

@@ -99,6 +99,8 @@ pub(crate) fn run(id: u128, project: &Project, work: Work, state: RunState, outc
         level: Some(Level::Off),
         network: None,
         blocked: Vec::new(),
+        cancelled_by: None,
+        left: None,
         outcome,
     }
 }

@@ -1,5 +1,6 @@
 //! Gitea and Forgejo, which share an API.
 
+mod changes;
 mod client;
 mod doctor;
 pub(super) mod event;

@@ -4,7 +4,7 @@
 //! Field names: the API's own description, `swagger.v1.json`, of both.
 
 use crate::domain::event::Comment;
-use crate::domain::id::{Branch, CommentId, InvalidId, Login, PullId, Sha, Timestamp};
+use crate::domain::id::{Branch, CommentId, InvalidId, Login, PullId, PullNumber, RepoName, Sha, Timestamp};
 use crate::domain::pull::{Phase, Pull, Role};
 use serde::Deserialize;
 
@@ -143,6 +143,53 @@ impl PullRequest {
             PullRequestState::Other => Err(Odd::Other("a pull request that is neither open nor closed")),
         }
     }
+}
+
+/// A pull request in a list, which says its number itself.
+#[derive(Debug, Deserialize)]
+pub(super) struct ListedPull {
+    number: PullNumber,
+    #[serde(flatten)]
+    pull: PullRequest,
+}
+
+impl ListedPull {
+    pub(super) fn into_pull(self, repo: &RepoName) -> Result<Pull, Odd> {
+        self.pull.into_pull(PullId { repo: repo.clone(), number: self.number })
+    }
+}
+
+/// A comment in the list of a whole repository.
+#[derive(Debug, Deserialize)]
+pub(super) struct ListedComment {
+    #[serde(flatten)]
+    comment: IssueComment,
+    updated_at: String,
+    /// The page of the pull request; empty for a comment on an issue.
+    #[serde(default)]
+    pull_request_url: String,
+}
+
+#[derive(Debug)]
+pub(super) struct ReadComment {
+    /// `None`: it is about an issue.
+    pub pull: Option<PullNumber>,
+    pub comment: Comment,
+    pub edited: bool,
+    pub updated_at: Timestamp,
+}
+
+impl ListedComment {
+    pub(super) fn read(self) -> Result<ReadComment, Odd> {
+        let pull = self.pull_request_url.rsplit_once("/pulls/").and_then(|(_, number)| number.parse().ok());
+        let (updated_at, edited) = (time(&self.updated_at)?, self.updated_at != self.comment.created_at);
+        Ok(ReadComment { pull: pull.map(PullNumber), comment: self.comment.into_comment()?, edited, updated_at })
+    }
+}
+
+/// A moment as parameters have it, in whole seconds: what is told again does no harm.
+pub(super) fn written(at: Timestamp) -> String {
+    jiff::Timestamp::from_second(at.0.div_euclid(1000)).map(|at| at.to_string()).unwrap_or_default()
 }
 
 #[derive(Debug, Deserialize)]

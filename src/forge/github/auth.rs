@@ -142,6 +142,15 @@ impl Auth {
         installation.session(acting, repo, app, base, patience).await
     }
 
+    /// Requests of the same name share one rate limit: an App has one for each account that installed it, and one of its
+    /// own.
+    pub(super) fn token_of<'a>(&self, acting: Acting<'a>) -> &'a str {
+        match (self, acting) {
+            (Self::Token(_), _) | (Self::App { .. }, Acting::Ourselves) => "",
+            (Self::App { .. }, Acting::In(repo) | Acting::GitIn(repo)) => repo.owner(),
+        }
+    }
+
     /// Forgets a session that was refused. Returns whether another one can be had.
     pub(super) async fn forget(&self, acting: Acting<'_>, refused: &Arc<Session>) -> bool {
         let (Acting::In(repo) | Acting::GitIn(repo)) = acting else {
@@ -234,6 +243,7 @@ impl Installation {
             body: Some(body),
             // One token too many does no harm.
             repeat: Repeat::Harmless,
+            if_not: None,
         };
         let answer: InstallationToken = repeat_if_harmless(&app.crab, &request, patience).await?.json(&request)?;
         let expires_at = payload::time(&answer.expires_at).map_err(|odd| failure::unreadable(&request, &odd))?;

@@ -13,7 +13,9 @@ use crate::forge::retry::Patience;
 use http::{HeaderMap, Method, StatusCode, header};
 use octocrab::Octocrab;
 use serde::de::DeserializeOwned;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 use url::Url;
 
 /// Whether a request may be sent again when nobody knows what became of the first one.
@@ -32,20 +34,28 @@ pub(super) struct Request<'a> {
     pub path: String,
     pub body: Option<serde_json::Value>,
     pub repeat: Repeat,
+    /// The answer may be "not modified" if this is still its `ETag`. Such an answer counts against no rate limit.
+    pub if_not: Option<String>,
 }
 
 impl<'a> Request<'a> {
     pub(super) const fn get(doing: &'a str, path: String) -> Self {
-        Self { doing, method: Method::GET, path, body: None, repeat: Repeat::Harmless }
+        Self { doing, method: Method::GET, path, body: None, repeat: Repeat::Harmless, if_not: None }
     }
 
     /// Makes something new each time it is sent, so it is sent once.
     pub(super) const fn post(doing: &'a str, path: String, body: serde_json::Value) -> Self {
-        Self { doing, method: Method::POST, path, body: Some(body), repeat: Repeat::Never }
+        Self { doing, method: Method::POST, path, body: Some(body), repeat: Repeat::Never, if_not: None }
     }
 
     pub(super) const fn patch(doing: &'a str, path: String, body: serde_json::Value) -> Self {
-        Self { doing, method: Method::PATCH, path, body: Some(body), repeat: Repeat::Harmless }
+        Self { doing, method: Method::PATCH, path, body: Some(body), repeat: Repeat::Harmless, if_not: None }
+    }
+}
+
+impl Request<'_> {
+    fn is_unchanged(&self, status: StatusCode) -> bool {
+        self.if_not.is_some() && status == StatusCode::NOT_MODIFIED
     }
 }
 
@@ -72,17 +82,25 @@ pub(super) async fn exchange(
 ) -> Result<Answer, ForgeError> {
     let sent = async {
         // Without scheme and authority: octocrab gives the `Authorization` header to such addresses only.
-        let http = http::Request::builder()
+        let mut http = http::Request::builder()
             .method(request.method.clone())
             .uri(&request.path)
             .header(header::ACCEPT, "application/vnd.github+json");
+        if let Some(tag) = &request.if_not {
+            http = http.header(header::IF_NONE_MATCH, tag);
+        }
         let response = crab.execute(crab.build_request(http, request.body.as_ref())?).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = crab.body_to_string(response).await?;
         Ok((status, headers, body))
     };
-    match tokio::time::timeout(patience.deadline, sent).await {
-        Ok(Ok((status, headers, body))) if status.is_success() => Ok(Answer { status, headers, body }),
+    crate::crash::point("request");
+    let answer = tokio::time::timeout(patience.deadline, sent).await;
+    crate::crash::point("answered");
+    match answer {
+        Ok(Ok((status, headers, body))) if status.is_success() || request.is_unchanged(status) => {
+            Ok(Answer { status, headers, body })
+        }
         Ok(Ok((status, headers, body))) => Err(failure::refused(request, status, &headers, &body, now())),
         Ok(Err(error)) => Err(failure::unreachable(request, &error)),
         Err(_) => Err(failure::too_slow(request, patience.deadline)),
@@ -101,6 +119,8 @@ pub(super) struct Client {
     pub base: Url,
     pub auth: Auth,
     pub patience: Patience,
+    /// Until when a token is to be left alone, by whose it is: whoever goes on asking is limited for longer.
+    pub paused: Mutex<HashMap<String, Timestamp>>,
 }
 
 impl Client {
@@ -111,6 +131,19 @@ impl Client {
 
     /// Sends a request: again and again if that does no harm, and once more with a new token if the old one was refused.
     pub(super) async fn send(&self, acting: Acting<'_>, request: &Request<'_>) -> Result<Answer, ForgeError> {
+        let token = self.auth.token_of(acting);
+        let paused = || self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = paused().get(token).copied().filter(|until| *until > now()) {
+            return Err(failure::paused(request, until));
+        }
+        let done = self.send_now(acting, request).await;
+        if let Err(ForgeError { kind: ForgeErrorKind::RateLimited, retry_at: Some(until), .. }) = &done {
+            paused().insert(token.to_owned(), *until);
+        }
+        done
+    }
+
+    async fn send_now(&self, acting: Acting<'_>, request: &Request<'_>) -> Result<Answer, ForgeError> {
         let session = self.auth.session(acting, &self.base, &self.patience).await?;
         let refused = match self.send_as(&session.crab, request).await {
             Err(error) if error.kind == ForgeErrorKind::Unauthorized => error,
@@ -157,18 +190,37 @@ impl Client {
         path: &str,
         mut each: impl FnMut(T) -> ControlFlow<()>,
     ) -> Result<(), ForgeError> {
-        let mut next = format!("{path}?per_page=100");
-        for _ in 0..MAX_PAGES {
-            let request = Request::get(doing, next);
+        let first = Request::get(doing, format!("{path}?per_page=100"));
+        self.walk(acting, first, &mut each).await.map(drop)
+    }
+
+    /// The same from a first request on. Returns the `ETag` of the first page. If the list is what [`Request::if_not`]
+    /// says, `each` sees nothing of it.
+    pub(super) async fn walk<T: DeserializeOwned>(
+        &self,
+        acting: Acting<'_>,
+        first: Request<'_>,
+        mut each: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<Option<String>, ForgeError> {
+        let (doing, unchanged) = (first.doing, first.if_not.clone());
+        let mut request = first;
+        let mut tag = None;
+        for page in 0..MAX_PAGES {
             let answer = self.send(acting, &request).await?;
+            if page == 0 {
+                if request.is_unchanged(answer.status) {
+                    return Ok(unchanged);
+                }
+                tag = answer.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+            }
             for item in answer.json::<Vec<T>>(&request)? {
                 if each(item).is_break() {
-                    return Ok(());
+                    return Ok(tag);
                 }
             }
             match next_page(&answer.headers) {
-                Some(page) => next = page,
-                None => return Ok(()),
+                Some(page) => request = Request::get(doing, page),
+                None => return Ok(tag),
             }
         }
         Err(ForgeError::invalid(format!("{doing}: GitHub's list has more than {MAX_PAGES} pages")))

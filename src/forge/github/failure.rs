@@ -100,6 +100,12 @@ fn advice(kind: ForgeErrorKind, headers: &HeaderMap) -> Option<String> {
     }
 }
 
+/// Not even asked: the limit that another request met holds for this one too.
+pub(super) fn paused(request: &Request<'_>, until: Timestamp) -> ForgeError {
+    let message = format!("{}: GitHub's rate limit was met a moment ago", request.doing);
+    ForgeError { kind: ForgeErrorKind::RateLimited, status: None, message, retry_at: Some(until) }
+}
+
 /// No answer, or only a part of one.
 pub(super) fn unreachable(request: &Request<'_>, error: &octocrab::Error) -> ForgeError {
     let kind = match error {

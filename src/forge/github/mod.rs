@@ -1,6 +1,7 @@
 //! GitHub: github.com, GitHub Enterprise Cloud with its own host, and GitHub Enterprise Server.
 
 mod auth;
+mod changes;
 mod client;
 mod doctor;
 pub(super) mod event;
@@ -21,7 +22,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::OnceCell;
 use url::{Host, Url};
 
@@ -70,7 +71,7 @@ impl Github {
         let web = web_address(&base)?;
         let auth = Auth::new(&settings.auth, &base)?;
         let host = address::host(&web);
-        let client = Client { base, auth, patience };
+        let client = Client { base, auth, patience, paused: Mutex::default() };
         Ok(Self(Arc::new(Inner { client, web, host, me: OnceCell::new() })))
     }
 

@@ -6,7 +6,8 @@
 //! <https://docs.github.com/en/rest/pulls/reviews>, <https://docs.github.com/en/webhooks/webhook-events-and-payloads>.
 
 use crate::domain::event::Comment;
-use crate::domain::id::{CommentId, InvalidId, Login, PullId, Sha, Timestamp};
+use crate::domain::id::{CommentId, InvalidId, Login, PullId, PullNumber, RepoName, Sha, Timestamp};
+use crate::domain::missed::{Glimpse, Stage};
 use crate::domain::pull::{Phase, Pull, Role};
 use serde::Deserialize;
 
@@ -224,6 +225,72 @@ pub(super) struct Repository {
 pub(super) struct RepositoryPermissions {
     #[serde(default)]
     pub push: bool,
+}
+
+/// A pull request in a list, which lacks what GitHub computes for each.
+#[derive(Debug, Deserialize)]
+pub(super) struct ListedPull {
+    number: PullNumber,
+    state: PullRequestState,
+    draft: Option<bool>,
+    head: Side,
+    base: Side,
+    merged_at: Option<String>,
+    updated_at: String,
+}
+
+impl ListedPull {
+    pub(super) fn into_glimpse(self, repo: &RepoName) -> Result<Glimpse, Odd> {
+        let stage = match (self.state, &self.merged_at) {
+            (PullRequestState::Open, _) => Stage::Open,
+            (PullRequestState::Closed, Some(at)) => Stage::Merged { at: time(at)? },
+            (PullRequestState::Closed, None) => Stage::Closed,
+            (PullRequestState::Other, _) => {
+                return Err(Odd::Other("a pull request that is neither open nor closed"));
+            }
+        };
+        Ok(Glimpse {
+            pull: PullId { repo: repo.clone(), number: self.number },
+            head: self.head.sha.parse()?,
+            base_branch: self.base.branch.parse()?,
+            draft: self.draft == Some(true),
+            stage,
+            updated_at: time(&self.updated_at)?,
+        })
+    }
+}
+
+/// A comment in the list of a whole repository.
+#[derive(Debug, Deserialize)]
+pub(super) struct ListedComment {
+    #[serde(flatten)]
+    comment: IssueComment,
+    updated_at: String,
+    /// The one place that tells a pull request from an issue: `…/pull/7#issuecomment-1`.
+    html_url: String,
+}
+
+#[derive(Debug)]
+pub(super) struct ReadComment {
+    /// `None`: it is about an issue.
+    pub pull: Option<PullNumber>,
+    pub comment: Comment,
+    pub edited: bool,
+    pub updated_at: Timestamp,
+}
+
+impl ListedComment {
+    pub(super) fn read(self) -> Result<ReadComment, Odd> {
+        let page = self.html_url.split('#').next().unwrap_or_default();
+        let pull = page.rsplit_once("/pull/").and_then(|(_, number)| number.parse().ok());
+        let (updated_at, edited) = (time(&self.updated_at)?, self.updated_at != self.comment.created_at);
+        Ok(ReadComment { pull: pull.map(PullNumber), comment: self.comment.into_comment()?, edited, updated_at })
+    }
+}
+
+/// A moment as GitHub's parameters have it. It counts whole seconds: what is told again does no harm.
+pub(super) fn written(at: Timestamp) -> String {
+    jiff::Timestamp::from_second(at.0.div_euclid(1000)).map(|at| at.to_string()).unwrap_or_default()
 }
 
 /// The answer to everything that creates something.

@@ -444,15 +444,32 @@ mod failing {
         let hub = Hub::start().await;
         let limited = says(403, json!({ "message": "You have exceeded a secondary rate limit." }));
         hub.on(PULL, limited.clone().with("retry-after", "120")).on(COMMENT, limited.with("retry-after", "120"));
-        let (github, id) = (hub.with_token(), pull_id(&hub));
+        let id = pull_id(&hub);
         let before = client::now();
-        let answers = [github.pull(&id).await.unwrap_err(), github.create_comment(&id, "x").await.unwrap_err()];
+        let answers = [
+            hub.with_token().pull(&id).await.unwrap_err(),
+            hub.with_token().create_comment(&id, "x").await.unwrap_err(),
+        ];
         for error in answers {
             assert_eq!((error.kind, error.status), (ForgeErrorKind::RateLimited, Some(403)));
             let wait = error.retry_at.unwrap().since(before);
             assert!((120_000..150_000).contains(&wait), "{wait} ms");
         }
         assert_eq!((hub.seen(PULL).len(), hub.seen(COMMENT).len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_met_a_limit_is_left_alone_until_it_is_over() {
+        let hub = Hub::start().await;
+        let limited = says(429, json!({ "message": "You have exceeded a secondary rate limit." }));
+        hub.on(PULL, limited.with("retry-after", "1")).on(COMMENT, says(201, json!({ "id": 5 })));
+        let (github, id) = (hub.with_token(), pull_id(&hub));
+        let first = github.pull(&id).await.unwrap_err();
+        let second = github.create_comment(&id, "x").await.unwrap_err();
+        assert_eq!((second.kind, second.retry_at), (ForgeErrorKind::RateLimited, first.retry_at));
+        assert_eq!(hub.seen(COMMENT).len(), 0, "it was not even asked");
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        github.create_comment(&id, "x").await.unwrap();
     }
 
     #[tokio::test]

@@ -63,7 +63,7 @@ fn pull(html_url: &str, title: &str) -> Pull {
 }
 
 fn facts(run: &Run) -> RunFacts<'_> {
-    RunFacts { run, pull: None, reviewed: None, now: NOW, log_bytes: 10, log_left_out: 0 }
+    RunFacts { run, pull: None, reviewed: None, now: NOW, not_told: &[], log_bytes: 10, log_left_out: 0 }
 }
 
 fn page(facts: &RunFacts<'_>) -> String {

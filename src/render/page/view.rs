@@ -3,7 +3,7 @@
 use super::RunFacts;
 use crate::domain::id::{Login, Timestamp};
 use crate::domain::plan::PlanSummary;
-use crate::domain::run::{Applied, Failure, Outcome, Planned, ResourceOutcome, Run, RunState};
+use crate::domain::run::{Applied, Failure, Left, LeftLock, Outcome, Planned, ResourceOutcome, Run, RunState};
 use crate::domain::sandbox::{Level, Network};
 use serde::Serialize;
 
@@ -124,6 +124,8 @@ fn rows(facts: &RunFacts<'_>) -> Vec<Fact> {
     let network = if run.network == Some(Network::Host) { ", with the network of the host" } else { "" };
     rows.extend(run.level.map(|level| Fact::plain("Sandbox", format!("{level}{network}"))));
     rows.extend(result(run));
+    rows.extend(run.left.as_ref().map(|left| Fact::plain("State", left_state(left))));
+    rows.extend(facts.not_told.iter().map(|why| Fact::plain("Not shown on the pull request", why.clone())));
     rows.push(Fact::code("Run", run.id.to_string()));
     rows
 }
@@ -173,6 +175,17 @@ fn result(run: &Run) -> Vec<Fact> {
         Some(Outcome::Applied(applied)) => applied_rows(applied),
         Some(Outcome::Failed(_)) | None => Vec::new(),
     }
+}
+
+/// What a lost apply has left.
+fn left_state(left: &Left) -> String {
+    let serial = |serial: Option<u64>| serial.map_or_else(|| "unknown".to_owned(), |serial| serial.to_string());
+    let lock = match &left.lock {
+        LeftLock::Free => "not locked".to_owned(),
+        LeftLock::Held(id) => format!("still locked ({id})"),
+        LeftLock::Unknown => "whether it is locked is not known".to_owned(),
+    };
+    format!("serial {} before, {} afterwards; {lock}", serial(left.before), serial(left.after))
 }
 
 fn plan_rows(name: &'static str, planned: &Planned) -> Vec<Fact> {

@@ -200,6 +200,41 @@ fn writable(dir: &Path) -> io::Result<()> {
     directories(dir)?.iter().try_for_each(|dir| fs::set_permissions(dir, fs::Permissions::from_mode(0o755)))
 }
 
+/// Removes the packages that nobody has read since a moment, as far as the file system tells. What is asked for later is
+/// fetched again. Nothing may run meanwhile that uses one.
+///
+/// # Errors
+/// When the mirror can't be read.
+pub fn forget_unused(mirror: &Path, since: SystemTime) -> io::Result<()> {
+    // host/namespace/type/version/platform, beside each the record of its content.
+    let mut level = vec![mirror.to_owned()];
+    for _ in 0..5 {
+        let mut below = Vec::new();
+        for dir in level {
+            for entry in fs::read_dir(dir)? {
+                let entry = entry?;
+                below.extend(entry.file_type()?.is_dir().then(|| entry.path()));
+            }
+        }
+        level = below;
+    }
+    for package in level {
+        let used = files(&package)?.iter().filter_map(|file| last_use(&package.join(file)).ok()).max();
+        if used.is_some_and(|used| used < since) {
+            tracing::info!(package = %package.display(), "a provider that nobody uses is removed");
+            // First: what has no record counts as not there.
+            fs::remove_file(record_of(&package))?;
+            remove(&package);
+        }
+    }
+    Ok(())
+}
+
+fn last_use(file: &Path) -> io::Result<SystemTime> {
+    let facts = fs::symlink_metadata(file)?;
+    Ok(facts.accessed()?.max(facts.modified()?))
+}
+
 /// What can't be removed is in nobody's way.
 fn remove(path: &Path) {
     let _ = writable(path);

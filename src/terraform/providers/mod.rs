@@ -37,6 +37,7 @@ use fetch::{Download, Wanted, fetch};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lock_file::{BadLockFile, LOCK_FILE, LockFile, Locked, with_hashes};
 use mirror::Mirror;
+pub use mirror::forget_unused;
 use modules::Modules;
 use package::{Bounds, Hashes, PackageError, unpack};
 use requirements::{Call, Requirements};

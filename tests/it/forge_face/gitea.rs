@@ -214,6 +214,7 @@ async fn everything_that_happens_is_told_signed_and_understood() {
             match forge::event(ForgeKind::Gitea, &delivery.event_name, &delivery.body, &host).unwrap() {
                 Event::PullChanged { change, .. } => format!("{change:?}"),
                 Event::Commented { comment, .. } => format!("{} says {}", comment.author, comment.body),
+                Event::CommentGone { .. } => "gone".into(),
                 Event::Reviewed { .. } => "reviewed".into(),
                 Event::Ignored { .. } => format!("({})", delivery.event_name),
             }

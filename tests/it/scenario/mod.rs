@@ -1,8 +1,11 @@
 //! What people do and what they then see. A file for each part of the story.
 
+mod cancel;
+mod cleanup;
 mod commands;
 mod discovery;
 mod merge;
+mod missed;
 mod modules;
 mod pages;
 mod plan;

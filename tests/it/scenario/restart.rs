@@ -1,17 +1,20 @@
 //! The real binary, and what becomes of work when it is told to stop, is killed, loses its key or has no disk left.
 
-use super::props::until;
+use super::props::{StateServer, until};
 use super::stand_in::StandIn;
 use super::{MANAGED, masked, resource};
-use crate::stage::{Setup, open_dir, server_yaml};
+use crate::stage::{Setup, Stage, open_dir, server_yaml};
+use crate::store::sample;
 use crate::world::{PATIENCE, World};
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::Connection as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 use terraplane::demo::state::Answer;
+use terraplane::store::{Job, Store};
 use tokio::process::{Child, Command};
 
 /// `terraplane serve`, with a data directory that outlives it.
@@ -277,6 +280,34 @@ async fn an_apply_whose_server_was_killed_is_taken_up_and_can_still_be_stopped()
 }
 
 #[tokio::test]
+async fn of_an_apply_that_was_lost_people_are_told_what_its_own_backend_says() {
+    let dir = open_dir();
+    let notes = dir.path().join("notes");
+    let elsewhere = StateServer::start().await;
+    let base = format!("{}{}", elsewhere.backend(), resource("first", "one"));
+    let setup = Setup { network_of_host: true, ..Setup::default() }.and_writable(dir.path());
+    let mut serving = Serving::of(&[("prod/base.tf", &base)], setup).await;
+    let first = serving.world.open_pull("First").changing("prod/first.tf", &resource("second", "one")).await;
+    first.await_status("terraplane/plan", "success").await;
+    first.merge("ana").await;
+    assert!(first.next_comment().await.contains("2 created"));
+    let pull = serving.world.open_pull("Slow").changing("prod/main.tf", &slow(&notes, 30)).await;
+    pull.await_status("terraplane/plan", "success").await;
+    pull.merge("ana").await;
+    until("an apply that runs", || lines(&notes) == ["begun"]).await;
+    serving.signal(Signal::KILL);
+    serving.ended().await;
+    serving.kill_supervisors();
+    serving.start(None).await;
+    let result = pull.next_comment().await;
+    let known = "The state's serial is 1, as before: nothing of it was written to the state. Whether it left Terraform's \
+                 lock on the state behind is shown by the next apply, with the lock's id.";
+    assert!(result.contains(known), "{result}");
+    assert!(result.contains("`terraplane apply prod`"), "{result}");
+    serving.finish().await;
+}
+
+#[tokio::test]
 async fn every_error_of_the_configuration_is_said_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("server.yaml");
@@ -371,6 +402,78 @@ async fn on_a_full_disk_webhooks_are_refused_and_taken_when_there_is_room_again(
     pull.await_status("terraplane/plan", "success").await;
     pull.await_status("terraplane/apply", "success").await;
     serving.finish().await;
+}
+
+#[tokio::test]
+async fn with_much_in_its_queue_and_much_behind_it_a_server_is_ready_at_once() {
+    let (queued, old) = (1_000, 10_000);
+    let mut serving = Serving::of(&[("terraplane.yaml", MANAGED)], Setup::default()).await;
+    serving.signal(Signal::TERM);
+    serving.ended().await;
+    let url = format!("sqlite:{}", serving.data.path().join("data/terraplane.db").display());
+    let store = Store::open(&url).await.unwrap();
+    let mut tx = store.write(&sample::repo()).await.unwrap();
+    for number in 0..queued + old {
+        let (pull, first) = (number / 10, number % 10 == 0);
+        if first {
+            let record = sample::record(pull, 'a', 'b', &["prod"]);
+            tx.save_pull(&record, sample::at(0)).await.unwrap();
+        }
+        let waits = number < queued;
+        let run = sample::plan(number.into(), pull, "prod", 'a', 'b');
+        let run = if waits { run } else { sample::planned(run, 1) };
+        tx.insert_run(&run).await.unwrap();
+        if waits {
+            let (pull, project) = (run.pull.clone(), run.project.key.clone());
+            tx.enqueue(&Job::Run { run: run.id, pull, project }, sample::at(0)).await.unwrap();
+        }
+    }
+    tx.commit().await.unwrap();
+    store.close().await;
+
+    let started = std::time::Instant::now();
+    serving.start(None).await;
+    let took = started.elapsed();
+    // With a second or so for the sandbox's probe, and far more than needed for machines that do much else.
+    assert!(took < Duration::from_secs(10), "it was ready only after {took:?}");
+    println!("ready after {took:?}");
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.ended().await.code(), Some(0), "{}", serving.log());
+}
+
+#[tokio::test]
+async fn while_the_database_is_locked_webhooks_get_503_and_what_ran_is_told_as_it_was() {
+    let dir = open_dir();
+    let notes = dir.path().join("notes");
+    // The state is elsewhere: the apply itself does not notice.
+    let elsewhere = StateServer::start().await;
+    let files = [("prod/backend.tf", &*elsewhere.backend())];
+    let setup = Setup { network_of_host: true, ..Setup::default() }.and_writable(dir.path());
+    let stage = Stage::set(&files, setup).await;
+    let pull = stage.world.open_pull("Slow").changing("prod/main.tf", &slow(&notes, 2)).await;
+    pull.await_status("terraplane/apply", "success").await;
+    let merged = pull.merge("ana").await;
+    until("an apply that runs", || lines(&notes) == ["begun"]).await;
+    stage.world.webhooks_answered().await;
+
+    let url = format!("sqlite://{}", stage.data.path().join("data/terraplane.db").display());
+    let mut somebody = sqlx::AnyConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut somebody).await.unwrap();
+    pull.comment("kim", "terraplane help");
+    let refused = |state: &terraplane::demo::state::State| {
+        let delivery = state.deliveries.iter().find(|delivery| delivery.answer == Answer::Status(503))?;
+        Some(delivery.id.clone())
+    };
+    let refused = stage.world.wait("a webhook that is refused", refused).await;
+    until("an apply that is over", || lines(&notes) == ["begun", "ended"]).await;
+    // Long enough that its end could not be written.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut somebody).await.unwrap();
+    stage.world.forge.redeliver(&refused);
+    pull.wait_for_comment(|text| text.contains("1 created · the reviewed plan")).await;
+    pull.wait_for_comment(|text| text.contains("terraplane · commands")).await;
+    stage.world.await_status(&merged, "terraplane/apply", "success").await;
+    stage.finish().await;
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@ use super::stand_in::StandIn;
 use super::{MANAGED, resource};
 use crate::stage::Stage;
 use crate::world::{PullRequest, REPO};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 use terraplane::demo::state::How;
+use terraplane::domain::pull::Role;
 
 const HELP: &str = "<!-- terraplane:reply";
 
@@ -174,5 +176,164 @@ async fn an_apply_whose_sandbox_breaks_is_not_taken_for_one_that_did_nothing() {
     stage.world.await_status(&merged, "terraplane/apply", "failure").await;
     stage.settled().await;
     assert_eq!(terraform.count("begin apply prod"), 1, "it is not tried again by itself");
+    stage.finish().await;
+}
+
+/// The address of a run's page that a comment holds.
+fn run_page(text: &str) -> String {
+    let from = text.find("<a href=\"").expect("a link") + "<a href=\"".len();
+    text[from..].split('"').next().unwrap().to_owned()
+}
+
+async fn page(address: &str) -> String {
+    reqwest::get(address).await.unwrap().text().await.unwrap()
+}
+
+#[tokio::test]
+async fn connections_that_break_before_anything_happens_are_made_again() {
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))]).await;
+    stage.world.trouble("GET", "/pulls/", How::Reset, 2);
+    stage.world.trouble("POST", "/comments", How::Reset, 1);
+    stage.world.trouble("POST", "/statuses", How::Reset, 1);
+    let pull = opened(&stage, "two").await;
+    pull.live_comment().await_containing("\"two\"").await;
+    pull.await_status("terraplane/plan", "success").await;
+    stage.settled().await;
+    stage.world.trouble("PATCH", "/comments", How::Reset, 1);
+    pull.push(&[("prod/main.tf", &resource("web", "three"))]).await;
+    pull.live_comment().await_containing("\"three\"").await;
+    stage.settled().await;
+    assert_eq!(pull.server_comments().len(), 1);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_live_comment_that_somebody_deleted_is_there_again() {
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))]).await;
+    let pull = opened(&stage, "two").await;
+    pull.live_comment().await_containing("\"two\"").await;
+    stage.settled().await;
+    let deleted = pull.live_comment().id().unwrap();
+    stage.world.forge.delete_comment(REPO, deleted, "ana").unwrap();
+    pull.live_comment().await_containing("\"two\"").await;
+    stage.settled().await;
+    let again = pull.live_comment().id().unwrap();
+    assert_ne!(again, deleted);
+    // And when no webhook tells it, with the next change.
+    stage.world.trouble("POST", "issue_comment", How::LoseWebhook, 1);
+    stage.world.forge.delete_comment(REPO, again, "ana").unwrap();
+    pull.push(&[("prod/main.tf", &resource("web", "three"))]).await;
+    pull.live_comment().await_containing("\"three\"").await;
+    stage.settled().await;
+    assert_eq!(pull.server_comments().len(), 1);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_locked_is_told_when_it_is_open_again_and_the_run_page_says_why() {
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))]).await;
+    let pull = opened(&stage, "two").await;
+    let link = run_page(&pull.live_comment().await_containing("\"two\"").await);
+    pull.await_status("terraplane/apply", "success").await;
+    stage.settled().await;
+    let lock = |locked: bool| {
+        stage.world.forge.change(|state| state.pull_mut(REPO, pull.number).unwrap().locked = locked);
+        let role = if locked { Role::Triage } else { Role::Write };
+        stage.world.forge.grant(REPO, "terraplane", role).unwrap();
+    };
+    assert!(!page(&link).await.contains("Not shown on the pull request"));
+    pull.comment("kim", "terraplane help");
+    assert!(pull.next_comment().await.starts_with(HELP));
+    stage.settled().await;
+    // Locked while the server looks at the comment: afterwards it may not even ask for roles.
+    stage.world.trouble("GET", "/issues/", How::Slow(Duration::from_millis(500)), 1);
+    pull.comment("kim", "terraplane help");
+    stage.world.wait("a look for the comment", |state| state.troubles.is_empty().then_some(())).await;
+    lock(true);
+    until_page(&link, "Unable to create comment because issue is locked").await;
+    lock(false);
+    assert!(pull.next_comment().await.starts_with(HELP));
+    stage.settled().await;
+    assert!(!page(&link).await.contains("Not shown on the pull request"));
+    stage.finish().await;
+}
+
+async fn until_page(link: &str, text: &str) {
+    let end = tokio::time::Instant::now() + crate::world::PATIENCE;
+    while !page(link).await.contains(text) {
+        assert!(tokio::time::Instant::now() < end, "the page never said: {text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_forge_will_never_take_is_given_up_and_the_run_page_says_why() {
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))]).await;
+    let pull = opened(&stage, "two").await;
+    let link = run_page(&pull.live_comment().await_containing("\"two\"").await);
+    stage.settled().await;
+    // As if the pull request had been deleted with its repository.
+    stage.world.trouble("POST", "/comments", How::Answer(410), 1);
+    pull.comment("kim", "terraplane help");
+    until_page(&link, "Not shown on the pull request").await;
+    stage.settled().await;
+    let html = page(&link).await;
+    assert!(html.contains("GitHub answered 410 Gone"), "{html}");
+    assert_eq!(count(&pull, HELP), 0);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn any_mixture_of_troubles_gives_each_comment_once() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    println!("SEED={seed}");
+    let mut dice = seed | 1;
+    let mut throw = move |bound: usize| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        (dice >> 33) as usize % bound
+    };
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))]).await;
+    let pull = opened(&stage, "two").await;
+    pull.live_comment().await_containing("\"two\"").await;
+    let requests = [("POST", "/comments"), ("GET", "/comments"), ("PATCH", "/comments"), ("POST", "/statuses")];
+    let hows = [How::Answer(500), How::Answer(502), How::Answer(503), How::LoseAnswer, How::Reset];
+    for round in 0..6 {
+        for _ in 0..=throw(3) {
+            let (method, path) = requests[throw(requests.len())];
+            stage.world.trouble(method, path, hows[throw(hows.len())], 1);
+        }
+        let input = format!("round {round}");
+        pull.comment("kim", "terraplane help");
+        pull.push(&[("prod/main.tf", &resource("web", &input))]).await;
+        assert!(pull.next_comment().await.starts_with(HELP));
+        pull.live_comment().await_containing(&input).await;
+    }
+    stage.settled().await;
+    assert_eq!((count(&pull, "<!-- terraplane:live"), count(&pull, HELP)), (1, 6));
+    pull.await_status("terraplane/apply", "success").await;
+    stage.world.forge.change(|state| state.troubles.clear());
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_token_that_met_a_limit_asks_for_nothing_until_it_is_over() {
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))]).await;
+    let pull = opened(&stage, "two").await;
+    pull.await_status("terraplane/apply", "success").await;
+    stage.settled().await;
+    stage.world.trouble("POST", "/comments", How::RetryAfter(Duration::from_secs(3)), 1);
+    pull.comment("kim", "terraplane help");
+    stage.world.wait("the limit", |state| state.troubles.is_empty().then_some(())).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let asked = |state: &terraplane::demo::state::State| state.requests.len();
+    let before = stage.world.forge.read(asked);
+    let other = opened(&stage, "three").await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(stage.world.forge.read(asked), before);
+    assert!(pull.next_comment().await.starts_with(HELP));
+    other.live_comment().await_containing("\"three\"").await;
     stage.finish().await;
 }

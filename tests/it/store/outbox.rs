@@ -8,7 +8,7 @@ use terraplane::store::{JobKind, Lease, OutComment, SentStatus, Store, StoreErro
 on_both!(
     a_comment_is_wanted_once_and_then_sent,
     the_live_comment_has_a_row_as_soon_as_it_is_sent,
-    a_comment_that_vanished_is_to_be_created_again,
+    the_live_comment_is_created_again_if_it_vanished_and_no_other_is,
     a_comment_that_the_forge_refuses_is_given_up_until_it_is_sent_after_all,
     an_ingest_job_has_no_comments,
     the_last_status_of_each_context_is_known,
@@ -71,12 +71,18 @@ async fn the_live_comment_has_a_row_as_soon_as_it_is_sent(db: Fresh) {
     assert_eq!(db.store.comments(&pull_id(1)).await.unwrap(), [live, wanted("reply", "text", 10)]);
 }
 
-async fn a_comment_that_vanished_is_to_be_created_again(db: Fresh) {
+async fn the_live_comment_is_created_again_if_it_vanished_and_no_other_is(db: Fresh) {
     let lease = lease(&db.store).await;
     want(&db.store, "reply", "text", 10).await;
+    db.store.comment_sent(&lease, "live", CommentId(4), "hash").await.unwrap();
     db.store.comment_sent(&lease, "reply", CommentId(5), "hash").await.unwrap();
-    db.store.comment_forgotten(&lease, "reply").await.unwrap();
-    assert_eq!(db.store.comments(&pull_id(1)).await.unwrap(), [wanted("reply", "text", 10)]);
+    let mut tx = db.store.write(&repo()).await.unwrap();
+    assert!(!tx.forget_live_comment(&pull_id(1), CommentId(5)).await.unwrap());
+    assert!(!tx.forget_live_comment(&pull_id(2), CommentId(4)).await.unwrap());
+    assert!(tx.forget_live_comment(&pull_id(1), CommentId(4)).await.unwrap());
+    tx.commit().await.unwrap();
+    let comments = db.store.comments(&pull_id(1)).await.unwrap();
+    assert_eq!(comments.iter().map(|comment| comment.comment).collect::<Vec<_>>(), [None, Some(CommentId(5))]);
 }
 
 async fn a_comment_that_the_forge_refuses_is_given_up_until_it_is_sent_after_all(db: Fresh) {
@@ -114,7 +120,7 @@ async fn the_last_status_of_each_context_is_known(db: Fresh) {
         status('b', "terraplane/plan", "failure"),
     ];
     for status in &told {
-        db.store.status_sent(&lease, &pull_id(1), status).await.unwrap();
+        db.store.status_sent(&lease, &pull_id(1), status, None).await.unwrap();
     }
     let mut known = db.store.statuses(&pull_id(1)).await.unwrap();
     known.sort_by_key(|status| told.iter().position(|told| told == status));

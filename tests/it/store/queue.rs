@@ -116,9 +116,8 @@ async fn whoever_lost_the_lease_writes_nothing(db: Fresh) {
         assert!(!store.give_back(&lost, at(0), "").await.unwrap());
         let refused = [
             store.comment_sent(&lost, "live", CommentId(1), "h").await,
-            store.comment_forgotten(&lost, "live").await,
             store.comment_given_up(&lost, "live", "why").await,
-            store.status_sent(&lost, &pull_id(1), &status).await,
+            store.status_sent(&lost, &pull_id(1), &status, None).await,
         ];
         assert!(refused.iter().all(|written| matches!(written, Err(StoreError::LeaseLost))), "{refused:?}");
         let mut tx = store.write(&repo()).await.unwrap();

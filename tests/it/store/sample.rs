@@ -122,6 +122,8 @@ pub(crate) fn plan(n: u128, number: u64, dir: &str, head: char, base: char) -> R
         level: None,
         network: None,
         blocked: Vec::new(),
+        cancelled_by: None,
+        left: None,
         outcome: None,
     }
 }

@@ -170,6 +170,7 @@ fn every_recorded_webhook_means_what_its_name_says() {
         let shown = match event("Some Hook", &body, "gitlab.com") {
             Ok(Event::PullChanged { pull, change }) => format!("{pull} {change:?}"),
             Ok(Event::Commented { pull, comment }) => format!("{pull} {}: {}", comment.author, comment.body),
+            Ok(Event::CommentGone { comment, .. }) => format!("{comment} gone"),
             Ok(Event::Reviewed { pull }) => format!("{pull} reviewed"),
             Ok(Event::Ignored { repo, reason }) => format!("{}: {reason}", repo.unwrap()),
             Err(malformed) => malformed.what,

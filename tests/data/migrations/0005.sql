@@ -1,0 +1,2 @@
+-- A job that a process held which is no more.
+UPDATE job SET holder = 'somebody who is gone';
