@@ -1,6 +1,7 @@
 //! GitLab: gitlab.com and self-managed instances, from 15.0 on. A pull request is a merge request here, a repository a
 //! project, and owners nest: `group/subgroup/project`.
 
+mod changes;
 mod client;
 mod doctor;
 pub(super) mod event;
