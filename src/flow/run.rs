@@ -4,7 +4,7 @@ use super::apply::Done;
 use super::bench::{Attempt, Stop, failure};
 use super::cage::Blocked;
 use super::perform::Occasion;
-use super::supervise::{Left, forget};
+use super::supervise::{Aftermath, forget};
 use super::worker::{Signals, patiently};
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
@@ -59,6 +59,7 @@ impl Flow {
         run.blocked = blocked.all();
         let end = match done {
             Ok(done) => End::of(done),
+            // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by this.
             Err(Stop::Failed(failure)) if signals.stop.is_cancelled() && failure.step != Step::Apply => {
                 match self.store.run(id).await?.and_then(|run| run.cancelled_by) {
                     Some(by) => End::failed(cancelled(&by)),
@@ -124,13 +125,13 @@ impl Flow {
         };
         // What was begun under an earlier lease lost its server.
         let lost = run.state == RunState::Running;
-        let left = if lost && !run.is_plan() { self.left(&run)? } else { Left::NotBegun };
-        let (end, taken_up) = match (left, &run.cancelled_by) {
-            (Left::Supervised(about, place), _) => (None, Some((about, place))),
+        let aftermath = if lost && !run.is_plan() { self.aftermath(&run)? } else { Aftermath::NotBegun };
+        let (end, taken_up) = match (aftermath, &run.cancelled_by) {
+            (Aftermath::Supervised(about, place), _) => (None, Some((about, place))),
             // Never repeated.
-            (Left::Lost, _) => return Ok(Beginning::Lost(Box::new(run))),
-            (Left::NotBegun, Some(by)) => (Some(End::failed(cancelled(by))), None),
-            (Left::NotBegun, None) => {
+            (Aftermath::Lost, _) => return Ok(Beginning::Lost(Box::new(run))),
+            (Aftermath::NotBegun, Some(by)) => (Some(End::failed(cancelled(by))), None),
+            (Aftermath::NotBegun, None) => {
                 ((lost && lease.attempts > MOST_PATIENT_TRIES).then(|| End::hopeless(&run)), None)
             }
         };
