@@ -36,20 +36,19 @@ impl Gitlab {
         let since = seen.pulls.until.min(seen.comments.until);
         let mut url = self.project_url(repo, &["merge_requests"])?;
         url.query_pairs_mut()
-            .extend_pairs([("state", "all"), ("scope", "all"), ("order_by", "updated_at"), ("sort", "asc")])
+            .extend_pairs([("state", "all"), ("scope", "all"), ("order_by", "updated_at"), ("sort", "desc")])
             .append_pair("updated_after", &rfc3339(since));
-        let request = Request::get(&doing, url.clone());
         let mut listed: Vec<Listed> = Vec::new();
-        self.0
-            .client
-            .pages(&doing, url, |merge_request| {
-                listed.push(merge_request);
-                ControlFlow::Continue(())
-            })
-            .await?;
+        let keep = |merge_request| {
+            listed.push(merge_request);
+            ControlFlow::Continue(())
+        };
+        // The newest change first: one that changes while the pages are read is told twice then, and none is left out.
+        self.0.client.pages(&doing, url, keep).await?;
         let (mut pulls, mut comments, mut until) = (Vec::new(), Vec::new(), since);
         for merge_request in listed {
-            let glimpse = merge_request.glimpse(repo).map_err(|odd| failure::unreadable(&request, &odd))?;
+            // One whose branches are gone can't be planned, and must not hide the others.
+            let Ok(glimpse) = merge_request.glimpse(repo) else { continue };
             until = until.max(glimpse.updated_at);
             comments.extend(self.remarks(&glimpse.pull, seen.comments.until).await?);
             pulls.push(glimpse);
@@ -58,13 +57,13 @@ impl Gitlab {
         Ok(Changes { pulls, comments, seen: Seen { pulls: mark.clone(), comments: mark } })
     }
 
-    /// The history of its webhooks is for each project's Maintainers, and GitLab sends again by itself what failed.
+    /// The history of its webhooks is for each project's Maintainers.
     #[expect(clippy::unused_async, reason = "other forges have to ask")]
     pub(in crate::forge) async fn redeliver_failed(&self, _since: Timestamp) -> Result<usize, ForgeError> {
         Ok(0)
     }
 
-    /// Newest first, until one that was known before. One that was edited is no command any more.
+    /// Read newest first, until one that was known before; told oldest first. One that was edited is no command any more.
     async fn remarks(&self, pull: &PullId, since: Timestamp) -> Result<Vec<Remark>, ForgeError> {
         let doing = format!("reading the comments of {}", short(pull));
         let mut url = self.merge_request_url(pull, &["notes"])?;
@@ -89,7 +88,7 @@ impl Gitlab {
                 ControlFlow::Continue(())
             })
             .await?;
-        found.into_iter().collect::<Result<_, _>>().map_err(|odd| failure::unreadable(&request, &odd))
+        found.into_iter().rev().collect::<Result<_, _>>().map_err(|odd| failure::unreadable(&request, &odd))
     }
 }
 

@@ -481,6 +481,64 @@ mod writing {
     }
 }
 
+mod catching_up {
+    use super::*;
+    use crate::domain::missed::{Seen, Stage};
+
+    #[tokio::test]
+    async fn what_changed_is_listed_with_the_comments_that_nobody_edited_since() {
+        let hub = Hub::start().await;
+        let listed = |iid: u64, state: &str, merged_at: Option<&str>, updated_at: &str| {
+            json!({
+                "iid": iid, "state": state, "draft": iid == 8, "sha": sha('a'), "target_branch": "main",
+                "merged_at": merged_at, "updated_at": updated_at,
+            })
+        };
+        hub.on(
+            &format!("GET {PROJECT}/merge_requests"),
+            says(
+                200,
+                json!([
+                    listed(7, "opened", None, "2026-11-24T02:00:00.000Z"),
+                    listed(8, "merged", Some("2026-11-24T02:30:00.000Z"), "2026-11-24T03:00:00.000Z"),
+                ]),
+            ),
+        );
+        let note = |id: u64, created_at: &str, updated_at: &str, system: bool| {
+            json!({
+                "id": id, "body": "terraplane plan", "author": { "username": "sam" }, "system": system,
+                "created_at": created_at, "updated_at": updated_at,
+            })
+        };
+        let (late, later) = ("2026-11-24T01:30:00.000Z", "2026-11-24T01:40:00.000Z");
+        let before = "2026-11-24T00:30:00.000Z";
+        hub.on(
+            &format!("GET {MR}/notes"),
+            says(
+                200,
+                json!([
+                    note(5, later, later, true),
+                    note(4, later, later, false),
+                    note(3, late, later, false),
+                    note(2, before, before, false),
+                    note(1, "nonsense", "nonsense", false),
+                ]),
+            ),
+        );
+        hub.on(&format!("GET {PROJECT}/merge_requests/8/notes"), says(200, json!([])));
+        let since = Seen::until(Timestamp(1_795_482_000_000));
+        let changes = hub.gitlab().changes(&hub.repo(), &since).await.unwrap();
+        let query = &hub.seen(&format!("GET {PROJECT}/merge_requests"))[0].query;
+        assert!(query.contains("updated_after=2026-11-24T01%3A00%3A00.000Z"), "{query}");
+        let stages: Vec<Stage> = changes.pulls.iter().map(|pull| pull.stage).collect();
+        assert_eq!(stages, [Stage::Open, Stage::Merged { at: Timestamp(1_795_487_400_000) }]);
+        assert!(changes.pulls[1].draft);
+        let comments: Vec<CommentId> = changes.comments.iter().map(|remark| remark.comment.id).collect();
+        assert_eq!(comments, [CommentId(4)], "not one of GitLab's own, nor one that was edited, nor an old one");
+        assert_eq!(changes.seen, Seen::until(Timestamp(1_795_489_200_000)));
+    }
+}
+
 mod access {
     use super::*;
 
