@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: demo test torture check bench prerequisites
+.PHONY: demo test torture check bench contract prerequisites
 
 ## The server and a small local forge in one process, with an open pull request to click through; FORGE says which.
 FORGE := github
@@ -13,6 +13,19 @@ demo:
 ## Everything the tests need, then the tests.
 test: prerequisites
 	TERRAPLANE_TEST_TOFU="$$(scripts/install-tofu.sh $(TOOLS))" INSTA_UPDATE=no $(CARGO) test --locked --lib --bins --tests
+
+## What the suite sends to each forge, and what the demo's forges answer, against the forges' published descriptions.
+RECORD := $(CURDIR)/target/contract.jsonl
+contract: prerequisites
+	rm -f $(RECORD)
+	for forge in github gitea; do \
+	    TEST_FORGE=$$forge TEST_RECORD=$(RECORD) TERRAPLANE_TEST_TOFU="$$(scripts/install-tofu.sh $(TOOLS))" \
+	    INSTA_UPDATE=no $(CARGO) test --locked --test it -- calls:: scenario::plan scenario::commands scenario::merge \
+	        scenario::trouble || exit 1; \
+	done
+	TEST_RECORD=$(RECORD) $(CARGO) test --locked --test it -- github_app::
+	$(CARGO) test --quiet --locked --example contract
+	$(CARGO) run --quiet --locked --example contract -- $(RECORD) "$$(scripts/install-descriptions.sh)"
 
 ## Kills the server at every point that there is, and not at a sample. SEED=… repeats an order.
 torture: prerequisites

@@ -3,7 +3,9 @@
 use crate::config::{Forges, GithubAuth as Auth};
 use crate::domain::id::ForgeKind;
 use crate::forge::webhook::Proof;
-use crate::forge::{Forge, Gitea, GiteaSettings, Github, GithubAuth, GithubSettings, SetupError};
+use crate::forge::{
+    Forge, Gitea, GiteaSettings, Github, GithubAuth, GithubSettings, Gitlab, GitlabSettings, SetupError,
+};
 use crate::web::Hook;
 
 /// The forges that a configuration describes. Nothing is sent yet.
@@ -20,6 +22,10 @@ pub(super) fn connect(config: &Forges) -> Vec<(ForgeKind, Result<Forge, SetupErr
         let made = Github::new(&GithubSettings { api_url: github.api_url.clone(), auth });
         forges.push((ForgeKind::Github, made.map(Forge::Github)));
     }
+    if let Some(gitlab) = &config.gitlab {
+        let made = Gitlab::new(&GitlabSettings { url: gitlab.url.clone(), token: gitlab.token.clone() });
+        forges.push((ForgeKind::Gitlab, made.map(Forge::Gitlab)));
+    }
     if let Some(gitea) = &config.gitea {
         let made = Gitea::new(&GiteaSettings { url: gitea.url.clone(), token: gitea.token.clone() });
         forges.push((ForgeKind::Gitea, made.map(Forge::Gitea)));
@@ -32,6 +38,10 @@ pub(super) fn hooks(config: &Forges) -> Vec<Hook> {
     let mut hooks = Vec::new();
     if let Some(github) = &config.github {
         hooks.push(Hook { host: github.host(), proof: Proof::Github(github.webhook_secret.clone()) });
+    }
+    if let Some(gitlab) = &config.gitlab {
+        let (token, signing) = (gitlab.webhook_secret.clone(), gitlab.signing_token.clone());
+        hooks.push(Hook { host: gitlab.host(), proof: Proof::Gitlab { token, signing } });
     }
     if let Some(gitea) = &config.gitea {
         hooks.push(Hook { host: gitea.host(), proof: Proof::Gitea(gitea.webhook_secret.clone()) });

@@ -6,6 +6,7 @@ pub mod doctor;
 mod forges;
 pub mod serve;
 mod server;
+pub mod webhook;
 
 pub use server::{Server, find_sandbox};
 
@@ -47,8 +48,26 @@ enum Command {
         #[arg(default_value = ".")]
         path: PathBuf,
     },
+    /// The webhooks that forges send us.
+    Webhook {
+        #[command(subcommand)]
+        command: Webhook,
+    },
     /// Check this host and the access to the forges, and say what to do about each failure.
     Doctor {
+        /// The server's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Webhook {
+    /// Make the webhook of a repository, or mend the one that is there.
+    Install {
+        /// The repository, with the forge's host before it where there are several.
+        #[arg(value_name = "OWNER/REPO")]
+        repo: String,
         /// The server's configuration.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -68,6 +87,9 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Serve { config } => serve::serve(config.as_deref(), &mut out).await,
             Command::Demo { forge, script } => demo::demo(forge, script, &mut out).await,
             Command::Check { path } => check::check(&path, &mut out),
+            Command::Webhook { command: Webhook::Install { repo, config } } => {
+                webhook::install(&repo, config.as_deref(), &process_environment(), &mut out).await
+            }
             Command::Doctor { config } => {
                 doctor::doctor(config.as_deref(), &process_environment(), None, &mut out).await
             }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -161,6 +161,7 @@ async fn assemble(
         applies: Applies::open(config.data_dir.join("applies")).context("can't make the directory of applies")?,
         running: Running::default(),
         pace: Pace::default(),
+        large_plans: Semaphore::new(1),
         surveys: Surveys::default(),
         server: report::Server { name: config.name.clone(), level: sandbox.level() },
         sandbox,

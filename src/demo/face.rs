@@ -4,7 +4,7 @@
 use super::news::News;
 use super::state::How;
 use super::world::World;
-use super::{gitea, github, webhook::Outgoing};
+use super::{gitea, github, gitlab, webhook::Outgoing};
 use crate::domain::id::ForgeKind;
 use crate::domain::pull::Role;
 use axum::Router;
@@ -18,16 +18,18 @@ use std::str::FromStr;
 pub enum Face {
     #[default]
     Github,
+    Gitlab,
     Gitea,
 }
 
 impl Face {
-    pub const ALL: [Self; 2] = [Self::Github, Self::Gitea];
+    pub const ALL: [Self; 3] = [Self::Github, Self::Gitlab, Self::Gitea];
 
     #[must_use]
     pub const fn kind(self) -> ForgeKind {
         match self {
             Self::Github => ForgeKind::Github,
+            Self::Gitlab => ForgeKind::Gitlab,
             Self::Gitea => ForgeKind::Gitea,
         }
     }
@@ -42,6 +44,7 @@ impl Face {
     pub(super) const fn address(self) -> (&'static str, &'static str) {
         match self {
             Self::Github => ("api_url", github::API),
+            Self::Gitlab => ("url", gitlab::API),
             Self::Gitea => ("url", gitea::API),
         }
     }
@@ -50,6 +53,7 @@ impl Face {
     pub(super) const fn pull_segment(self) -> &'static str {
         match self {
             Self::Github => "pull",
+            Self::Gitlab => "-/merge_requests",
             Self::Gitea => "pulls",
         }
     }
@@ -58,6 +62,9 @@ impl Face {
     pub(super) fn refs(self, number: u64) -> (String, String) {
         match self {
             Self::Github | Self::Gitea => (format!("refs/pull/{number}/head"), format!("refs/pull/{number}/merge")),
+            Self::Gitlab => {
+                (format!("refs/merge-requests/{number}/head"), format!("refs/merge-requests/{number}/merge"))
+            }
         }
     }
 
@@ -70,6 +77,7 @@ impl Face {
     pub(super) const fn longest_comment(self) -> usize {
         match self {
             Self::Github => github::LONGEST_COMMENT,
+            Self::Gitlab => gitlab::LONGEST_COMMENT,
             Self::Gitea => gitea::LONGEST_COMMENT,
         }
     }
@@ -78,6 +86,7 @@ impl Face {
     pub(super) const fn token_prefix(self) -> &'static str {
         match self {
             Self::Github => "ghp_",
+            Self::Gitlab => "glpat-",
             // Forty digits, and nothing before them.
             Self::Gitea => "",
         }
@@ -87,6 +96,7 @@ impl Face {
     pub(super) fn router(self, world: &World) -> Router<World> {
         match self {
             Self::Github => Router::new().nest(github::API, github::router(world)),
+            Self::Gitlab => Router::new().nest(gitlab::API, gitlab::router(world)),
             Self::Gitea => Router::new().nest(gitea::API, gitea::router(world)),
         }
     }
@@ -95,6 +105,7 @@ impl Face {
     pub(super) fn refusal(self, how: How) -> Response {
         match self {
             Self::Github => github::troubles::refusal(how),
+            Self::Gitlab => gitlab::refusal(how),
             Self::Gitea => gitea::refusal(how),
         }
     }
@@ -102,7 +113,7 @@ impl Face {
     /// What the server's account may do in a repository: what its documentation asks for.
     pub(super) const fn server_role(self) -> Role {
         match self {
-            Self::Github => Role::Write,
+            Self::Github | Self::Gitlab => Role::Write,
             // Only administrators are told what others may do.
             Self::Gitea => Role::Admin,
         }
@@ -112,6 +123,7 @@ impl Face {
     pub(super) fn webhooks(self, world: &World, news: News<'_>) -> Vec<(&'static str, Value)> {
         match self {
             Self::Github => github::news::webhooks(world, news),
+            Self::Gitlab => gitlab::news::webhooks(world, news),
             Self::Gitea => gitea::news::webhooks(world, news),
         }
     }
@@ -120,6 +132,7 @@ impl Face {
     pub(super) fn headers(self, delivery: &Outgoing) -> HeaderMap {
         match self {
             Self::Github => github::news::headers(delivery),
+            Self::Gitlab => gitlab::news::headers(delivery),
             Self::Gitea => gitea::news::headers(delivery),
         }
     }

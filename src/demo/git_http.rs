@@ -7,7 +7,7 @@ use super::world::World;
 use crate::domain::pull::Role;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, OriginalUri, Path, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, OriginalUri, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -22,6 +22,10 @@ pub(super) fn router() -> Router<World> {
         .route("/{owner}/{repo}/info/refs", get(answer))
         .route("/{owner}/{repo}/git-upload-pack", post(answer))
         .route("/{owner}/{repo}/git-receive-pack", post(answer))
+        // A group below a group.
+        .route("/{owner}/{repo}/{nested}/info/refs", get(answer))
+        .route("/{owner}/{repo}/{nested}/git-upload-pack", post(answer))
+        .route("/{owner}/{repo}/{nested}/git-receive-pack", post(answer))
         .layer(DefaultBodyLimit::max(LARGEST_PUSH))
 }
 
@@ -35,7 +39,6 @@ enum Refusal {
 async fn answer(
     State(world): State<World>,
     ConnectInfo(wire): ConnectInfo<Wire>,
-    Path((owner, repo)): Path<(String, String)>,
     OriginalUri(uri): OriginalUri,
     method: Method,
     headers: HeaderMap,
@@ -54,13 +57,20 @@ async fn answer(
         Some(How::Slow(time)) => tokio::time::sleep(time).await,
         _ => {}
     }
-    let path = format!("{owner}/{}", repo.strip_suffix(".git").unwrap_or(&repo));
+    let path = repository(uri.path());
     let realm = world.face().realm();
     let answered = serve(&world, &path, &service, &query, &method, &headers, body).await;
     if trouble == Some(How::LoseAnswer) {
         wire.cut();
     }
     answered.unwrap_or_else(|refusal| refusal.into_response(realm))
+}
+
+/// The `owner/name` in a path of the protocol, with or without `.git` at its end.
+fn repository(path: &str) -> String {
+    let ends = ["/info/refs", "/git-upload-pack", "/git-receive-pack"];
+    let path = ends.iter().find_map(|end| path.strip_suffix(end)).unwrap_or(path).trim_start_matches('/');
+    path.strip_suffix(".git").unwrap_or(path).to_owned()
 }
 
 async fn serve(

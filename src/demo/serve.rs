@@ -2,9 +2,10 @@
 //! without a word, which no ordinary handler can do.
 
 use super::world::World;
-use super::{git_http, pages};
+use super::{git_http, pages, record};
 use axum::Router;
 use axum::extract::connect_info::Connected;
+use axum::middleware;
 use axum::serve::{IncomingStream, Listener};
 use std::io;
 use std::net::SocketAddr;
@@ -16,8 +17,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 pub(super) async fn serve(world: World, listener: TcpListener) {
+    let mut api = world.face().router(&world);
+    if world.settings().record.is_some() {
+        api = api.layer(middleware::from_fn_with_state(world.own(), record::exchange));
+    }
     let app = Router::new()
-        .merge(world.face().router(&world))
+        .merge(api)
         .merge(git_http::router())
         .merge(pages::router(world.face()))
         .with_state(world)

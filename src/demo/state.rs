@@ -1,9 +1,13 @@
 //! The world as plain data. Tests read it to see what people would see, and change it to cause trouble.
 
+mod around;
+
+pub use around::{InstalledHook, Pipeline, Team};
+
 use crate::domain::id::{Sha, Timestamp};
 use crate::domain::pull::Role;
 use axum::http::StatusCode;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
@@ -34,26 +38,6 @@ pub struct User {
 }
 
 #[derive(Debug, Clone)]
-pub struct Team {
-    pub id: u64,
-    pub org: String,
-    pub name: String,
-    pub members: BTreeSet<String>,
-}
-
-/// A webhook of a repository, as it was made through the API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InstalledHook {
-    pub id: u64,
-    pub url: String,
-    pub content_type: String,
-    pub secret: String,
-    pub events: Vec<String>,
-    pub active: bool,
-    pub at: Timestamp,
-}
-
-#[derive(Debug, Clone)]
 pub struct Repo {
     pub id: u64,
     /// `owner/name`, the owner of several levels where groups nest.
@@ -69,6 +53,8 @@ pub struct Repo {
     pub statuses: Vec<Status>,
     /// Contexts that must be a success before GitHub allows the merge.
     pub required_statuses: Vec<String>,
+    /// GitLab's, oldest first: every status of its stands in one.
+    pub pipelines: Vec<Pipeline>,
     pub hooks: Vec<InstalledHook>,
 }
 
@@ -83,6 +69,8 @@ pub struct Pull {
     pub head_repo: Option<String>,
     pub head_branch: String,
     pub head: Sha,
+    /// Every head that it has had, with the moment from which on; oldest first.
+    pub heads: Vec<(Timestamp, Sha)>,
     pub base_branch: String,
     /// The base branch's tip when the pull request was last opened, pushed to or retargeted. Like GitHub's, it does not
     /// follow the base branch.
@@ -91,6 +79,8 @@ pub struct Pull {
     /// Only those who may write can comment.
     pub locked: bool,
     pub phase: Phase,
+    /// How it was merged, if it was.
+    pub merged_with: Option<MergeMethod>,
     /// Whether head and the base branch's present tip merge without a conflict.
     pub mergeable: bool,
     /// How many reads are still answered "not computed yet" (`mergeable: null`), as GitHub does after a push.
@@ -172,6 +162,10 @@ pub struct Status {
     pub target_url: Option<String>,
     pub creator: String,
     pub at: Timestamp,
+    /// GitLab's pipeline that it stands in.
+    pub pipeline: Option<u64>,
+    /// GitLab tells what is pending from what is running.
+    pub running: bool,
 }
 
 /// A commit that is written when its button is pressed.

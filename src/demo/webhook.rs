@@ -80,6 +80,13 @@ impl World {
         }
     }
 
+    /// The headers by which this forge would send a webhook, proven with this secret: for a test's own webhooks.
+    #[must_use]
+    pub fn webhook_headers(&self, secret: &SecretString, event: &str, id: &str, body: &str) -> HeaderMap {
+        let hook = Hook { url: self.url().clone(), secret: secret.clone() };
+        self.face().headers(&Outgoing { hook, id: id.into(), event: event.into(), body: body.into() })
+    }
+
     fn send(&self, delivery: &Delivery) {
         // Whoever listens from later on does not hear of what happened before.
         let Some(hook) = self.hook() else { return self.answered(&delivery.id, Answer::Lost) };

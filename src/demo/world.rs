@@ -43,6 +43,8 @@ pub struct Settings {
     pub bot: String,
     /// Which forge it looks like.
     pub face: Face,
+    /// The file that every request to the API is written to, with its answer; `None`: nowhere.
+    pub record: Option<PathBuf>,
 }
 
 impl Settings {
@@ -55,6 +57,7 @@ impl Settings {
             viewer: "ana".into(),
             bot: "terraplane".into(),
             face: Face::default(),
+            record: None,
         }
     }
 }
@@ -325,6 +328,7 @@ impl World {
                 pulls: BTreeMap::new(),
                 statuses: Vec::new(),
                 required_statuses: Vec::new(),
+                pipelines: Vec::new(),
                 hooks: Vec::new(),
             };
             state.repos.insert(path.into(), repo);

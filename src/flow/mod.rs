@@ -58,7 +58,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokens::Tokens;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// Everything that the glue works with. Cheap to clone through the `Arc` that holds it.
@@ -88,6 +88,8 @@ pub struct Flow {
     pub sandbox: Sandbox,
     /// How the proxies of all cages reach what they may.
     pub outside: Outside,
+    /// Held while a large plan is read.
+    pub large_plans: Semaphore,
     /// What was read of trees lately.
     pub surveys: Surveys,
     /// When this process has to let go of what it does.

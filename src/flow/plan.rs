@@ -17,6 +17,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
 use sha2::Sha256;
 
+/// Bytes of a plan's JSON from which on it is read alone.
+const LARGE_JSON: usize = 16 << 20;
 /// Nothing that is larger is kept or read back.
 const LARGEST: usize = 256 << 20;
 
@@ -93,7 +95,9 @@ impl Flow {
             inputs: snapshot.fetched().map_or_else(|| inputs.to_owned(), |fetched| format!("{inputs} {fetched}")),
             key: self.archive.hmac_key(),
         };
-        // Seconds of work, if the plan is large.
+        // Seconds of work, if the plan is large, and several times its size in memory: then one at a time.
+        let large = made.json.len() > LARGE_JSON;
+        let _turn = if large { self.large_plans.acquire().await.ok() } else { None };
         let (read, ()) = tokio::join!(off_the_async_threads(|| made.read()), caged.close());
         let Read { json, view, summary, fingerprint } = read?;
         // Side by side: each is synced to the disk.

@@ -59,7 +59,6 @@ impl Flow {
         run.blocked = blocked.all();
         let end = match done {
             Ok(done) => End::of(done),
-            // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by this.
             Err(Stop::Failed(failure)) if signals.stop.is_cancelled() && failure.step != Step::Apply => {
                 match self.store.run(id).await?.and_then(|run| run.cancelled_by) {
                     Some(by) => End::failed(cancelled(&by)),

@@ -19,8 +19,8 @@ use std::path::PathBuf;
 /// What the plan is told to be that can't be used any more.
 pub(super) const STATE_CHANGED: &str = "The state has changed since it was planned.";
 
-/// What is known of an apply whose server was lost.
-pub(super) enum Left {
+/// What is known of an apply that was under way.
+pub(super) enum Aftermath {
     /// It is under way, or ended meanwhile.
     Supervised(About, Place),
     /// Terraform was not started to apply: nothing was changed.
@@ -83,18 +83,18 @@ impl Flow {
     }
 
     /// What is known of an apply that was under way.
-    pub(super) fn left(&self, run: &Run) -> Result<Left, FlowError> {
+    pub(super) fn aftermath(&self, run: &Run) -> Result<Aftermath, FlowError> {
         let place = self.applies.place(run.id);
         let failed = |error| FlowError::disk(&self.config.data_dir, error);
         // Not there at all: the data directory is another one than it was.
         if !place.exists() {
-            return Ok(Left::Lost);
+            return Ok(Aftermath::Lost);
         }
-        let Some(about) = place.about().map_err(failed)? else { return Ok(Left::NotBegun) };
+        let Some(about) = place.about().map_err(failed)? else { return Ok(Aftermath::NotBegun) };
         if place.is_attended().map_err(failed)? || place.ending().map_err(failed)?.is_some() {
-            return Ok(Left::Supervised(about, place));
+            return Ok(Aftermath::Supervised(about, place));
         }
-        Ok(if place.has_begun() { Left::Lost } else { Left::NotBegun })
+        Ok(if place.has_begun() { Aftermath::Lost } else { Aftermath::NotBegun })
     }
 
     /// Takes up an apply that is under way.

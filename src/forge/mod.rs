@@ -8,12 +8,14 @@ mod address;
 mod error;
 mod gitea;
 mod github;
+mod gitlab;
 mod retry;
 pub mod webhook;
 
 pub use error::{ForgeError, ForgeErrorKind, Malformed, SetupError};
 pub use gitea::{Gitea, GiteaSettings};
 pub use github::{Github, GithubAuth, GithubSettings};
+pub use gitlab::{Gitlab, GitlabSettings, Merge};
 
 use crate::domain::event::{Comment, Event, Reaction};
 use crate::domain::id::{Branch, CommentId, ForgeKind, Login, PullId, RepoName, Sha, TeamName, Timestamp};
@@ -32,11 +34,8 @@ use webhook::Proof;
 pub fn event(kind: ForgeKind, event_name: &str, body: &str, host: &str) -> Result<Event, Malformed> {
     match kind {
         ForgeKind::Github => github::event::event(event_name, body, host),
+        ForgeKind::Gitlab => gitlab::event::event(event_name, body, host),
         ForgeKind::Gitea => gitea::event::event(event_name, body, host),
-        // The configuration refuses it, so no delivery of its can have been recorded.
-        ForgeKind::Gitlab => {
-            Err(Malformed { event: event_name.to_owned(), what: "this version does not speak with GitLab".to_owned() })
-        }
     }
 }
 
@@ -44,6 +43,7 @@ pub fn event(kind: ForgeKind, event_name: &str, body: &str, host: &str) -> Resul
 #[derive(Debug, Clone)]
 pub enum Forge {
     Github(Github),
+    Gitlab(Gitlab),
     /// Gitea or Forgejo.
     Gitea(Gitea),
 }
@@ -103,6 +103,7 @@ macro_rules! of {
     ($self:expr, $forge:ident => $ask:expr) => {
         match $self {
             Self::Github($forge) => $ask,
+            Self::Gitlab($forge) => $ask,
             Self::Gitea($forge) => $ask,
         }
     };
@@ -114,6 +115,7 @@ impl Forge {
     pub const fn kind(&self) -> ForgeKind {
         match self {
             Self::Github(_) => ForgeKind::Github,
+            Self::Gitlab(_) => ForgeKind::Gitlab,
             Self::Gitea(_) => ForgeKind::Gitea,
         }
     }
@@ -129,6 +131,7 @@ impl Forge {
     pub const fn comment_limit(&self) -> usize {
         match self {
             Self::Github(_) => github::COMMENT_MAX,
+            Self::Gitlab(_) => gitlab::COMMENT_MAX,
             Self::Gitea(_) => gitea::COMMENT_MAX,
         }
     }

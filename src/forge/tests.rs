@@ -48,6 +48,41 @@ fn every_recorded_webhook_is_accepted_and_means_what_its_name_says() {
     assert!(changes > 0 || recorded().is_empty());
 }
 
+#[test]
+fn every_recorded_webhook_of_gitea_is_accepted_and_means_what_its_name_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/gitea");
+    for file in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = file.unwrap().path();
+        let body = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let (event_name, wanted) = match name.as_str() {
+            "push" => ("push", "ignored"),
+            // A pull request as the API answers it, and no webhook.
+            "pull_request_comment_created_pr" => continue,
+            "pull_request_comment_created" => ("issue_comment", "commented"),
+            "pull_request_comment_edited" | "pull_request_comment_deleted" => ("issue_comment", "ignored"),
+            "issue_comment_created" => ("issue_comment", "ignored"),
+            "pull_request_opened" => ("pull_request", "Opened"),
+            "pull_request_reopened" => ("pull_request", "Reopened"),
+            "pull_request_synchronized" => ("pull_request", "Pushed"),
+            "pull_request_closed" | "pull_request_merged" => ("pull_request", "Closed"),
+            // Its title was changed, which is none of ours.
+            "pull_request_edited" => ("pull_request", "ignored"),
+            other => panic!("what does {other} mean?"),
+        };
+        let event =
+            event(ForgeKind::Gitea, event_name, &body, "try.gitea.io").unwrap_or_else(|e| panic!("{name}: {e}"));
+        let told = match event {
+            Event::PullChanged { change, .. } => format!("{change:?}"),
+            Event::Commented { .. } => "commented".into(),
+            Event::Reviewed { .. } => "reviewed".into(),
+            Event::CommentGone { .. } => "gone".into(),
+            Event::Ignored { .. } => "ignored".into(),
+        };
+        assert_eq!(told, wanted, "{name}");
+    }
+}
+
 /// Work on events runs in tasks, so whatever it waits for must be able to move between threads.
 #[test]
 fn everything_that_is_asked_of_a_forge_can_wait_in_a_task() {

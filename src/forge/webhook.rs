@@ -3,6 +3,7 @@
 
 mod gitea;
 mod github;
+mod gitlab;
 
 use crate::domain::id::{DeliveryId, ForgeKind, PullId, PullNumber, RepoName};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -57,6 +58,13 @@ pub enum WebhookRefused {
 pub enum Proof {
     /// HMAC-SHA256 of the raw body, with this secret.
     Github(SecretString),
+    /// One of the two is there, or both.
+    Gitlab {
+        /// What `X-Gitlab-Token` must be.
+        token: Option<SecretString>,
+        /// The key of the newer signatures: `whsec_` and base64.
+        signing: Option<SecretString>,
+    },
     /// HMAC-SHA256 of the raw body, with this secret.
     Gitea(SecretString),
 }
@@ -66,6 +74,7 @@ impl Proof {
     pub const fn kind(&self) -> ForgeKind {
         match self {
             Self::Github(_) => ForgeKind::Github,
+            Self::Gitlab { .. } => ForgeKind::Gitlab,
             Self::Gitea(_) => ForgeKind::Gitea,
         }
     }
@@ -77,6 +86,8 @@ impl Proof {
 pub fn recognise(headers: &HeaderMap) -> Option<ForgeKind> {
     if gitea::sent(headers) {
         Some(ForgeKind::Gitea)
+    } else if gitlab::sent(headers) {
+        Some(ForgeKind::Gitlab)
     } else if github::sent(headers) {
         Some(ForgeKind::Github)
     } else {
@@ -97,6 +108,7 @@ pub fn verify(
 ) -> Result<Verified<Delivery>, WebhookRefused> {
     match proof {
         Proof::Github(secret) => github::verify(secret, headers, body, host),
+        Proof::Gitlab { token, signing } => gitlab::verify(token.as_ref(), signing.as_ref(), headers, body, host),
         Proof::Gitea(secret) => gitea::verify(secret, headers, body, host),
     }
     .map(Verified)

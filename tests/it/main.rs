@@ -3,10 +3,14 @@
 
 mod architecture;
 mod attacks;
+mod calls;
 mod container;
 mod crash;
 mod demo_story;
+mod faces;
 mod forge_face;
+mod github_app;
+mod gitlab;
 mod passable;
 mod postgres;
 mod sandbox;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use terraplane::cli::Server;
 use terraplane::config::{Environment, ServerConfig};
+use terraplane::demo::Face;
 use terraplane::sandbox::{self, Level, Sandbox};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
@@ -64,7 +65,11 @@ impl Stage {
     }
 
     pub(crate) async fn set(files: &[(&str, &str)], setup: Setup) -> Self {
-        let world = World::with(files).await;
+        Self::around(World::with(files).await, setup).await
+    }
+
+    /// A server for a world that is there already.
+    pub(crate) async fn around(world: World, setup: Setup) -> Self {
         let data = tempfile::tempdir().unwrap();
         let server = start(&world, data.path(), &setup).await;
         Self { world, server, data }
@@ -177,6 +182,7 @@ pub(crate) fn server_yaml(world: &World, data: &Path, address: &str, setup: &Set
     } else {
         format!("  token: file:{}\n", write("token", world.forge.server_token().expose_secret()))
     };
+    let proof = if world.forge.face() == Face::Gitlab { "signing_token" } else { "webhook_secret" };
     let network = if setup.network_of_host { "host" } else { "allow" };
     let require = setup.require.map(|level| format!(", require: \"{level}\"")).unwrap_or_default();
     let writable: Vec<String> = setup.writable.iter().map(|path| format!("\"{}\"", path.display())).collect();
@@ -184,7 +190,7 @@ pub(crate) fn server_yaml(world: &World, data: &Path, address: &str, setup: &Set
     let on_stop = if setup.leaves_applies { "leave" } else { "finish" };
     let matches = setup.matches.clone().unwrap_or_else(|| world.repo_name());
     format!(
-        "listen: {address}\nurl: http://{address}\ndata_dir: {}\n{}  webhook_secret: \
+        "listen: {address}\nurl: http://{address}\ndata_dir: {}\n{}  {proof}: \
          file:{secret}\n{auth}repos:\n  - match: \"{matches}\"\n{}{sandbox}on_stop: {on_stop}\n{}",
         data.join("data").display(),
         world.forge.server_part(),

@@ -54,7 +54,8 @@ fn the_documentation_names_every_key() {
     let documentation = include_str!("../../../docs/configuration.md");
     let level = "nokeyofours: 1";
     let below = |key: &str| format!("{key}: {{{level}}}\n");
-    let levels: String = ["github", "gitea", "sandbox", "concurrency", "terraform", "commands"].map(below).concat();
+    let levels: String =
+        ["github", "gitlab", "gitea", "sandbox", "concurrency", "terraform", "commands"].map(below).concat();
     let layer = format!("{{{level}, projects: [{{{level}}}], rules: [{{{level}}}]}}");
     let repos = format!("repos: [{{{level}, env: [{{{level}}}], modules: {{{level}}}, enforce: {layer}}}]\n");
     let errors = Server::file(&format!("{level}\n{levels}{repos}")).errors();
@@ -65,7 +66,7 @@ fn the_documentation_names_every_key() {
         .collect();
     assert!(known.len() > 40, "{errors}");
     for key in known {
-        assert!(documentation.contains(&format!("`{key}`")) || key == "gitlab", "`{key}` is not documented");
+        assert!(documentation.contains(&format!("`{key}`")), "`{key}` is not documented");
     }
 }
 
@@ -370,6 +371,51 @@ fn what_a_forge_lacks_is_named_and_two_on_one_host_are_refused() {
     ");
     let twice = Server::with("gitea: {url: https://github.com, webhook_secret: env:HOOK, token: env:TOKEN}\n");
     assert!(twice.errors().contains("two forges are on `github.com`"), "{}", twice.errors());
+}
+
+/// `whsec_` and 32 bytes.
+const SIGNING: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+#[test]
+fn gitlab_is_gitlab_com_or_one_s_own_and_its_webhooks_are_proven_by_a_token_or_a_signature() {
+    let gitlab = |part: &str| Server::file(&format!("url: https://t.example\ngitlab: {part}\n")).variable("T", "token");
+    let config = gitlab("{webhook_secret: env:H, token: env:T}").variable("H", "hook").load();
+    let plain = config.forges.gitlab.as_ref().unwrap();
+    assert_eq!((plain.host().as_str(), plain.url.as_str()), ("gitlab.com", "https://gitlab.com/"));
+    assert_eq!(plain.webhook_secret.as_ref().unwrap().expose_secret(), "hook");
+    assert!(plain.signing_token.is_none());
+    let own = "{url: 'https://git.acme.example:8443/forge', signing_token: env:S, token: env:T}";
+    let config = gitlab(own).variable("S", SIGNING).load();
+    let own = config.forges.gitlab.as_ref().unwrap();
+    assert_eq!(own.host(), "git.acme.example:8443");
+    assert!(own.webhook_secret.is_none() && own.signing_token.is_some());
+    for wrong in ["hook", "whsec_", "whsec_?", "whsec_c2hvcnQ="] {
+        let errors = gitlab("{signing_token: env:S, token: env:T}").variable("S", wrong).errors();
+        assert!(errors.contains("this is not a signing token"), "{errors}");
+    }
+    insta::assert_snapshot!(gitlab("{url: 'http://git.acme.example', tokn: env:T}").errors(), @r"
+    error: `webhook_secret` is missing in `gitlab`
+     --> server.yaml:2:1
+      |
+    2 | gitlab: {url: 'http://git.acme.example', tokn: [hidden]}
+      | ^^^^^^
+      = it is the webhook's secret token: `env:NAME` or `file:PATH`; or set its `signing_token`
+
+    error: `http://git.acme.example` is not an https address such as `https://gitlab.com` (plain http: loopback only)
+     --> server.yaml:2:15
+      |
+    2 | gitlab: {url: 'http://git.acme.example', tokn: [hidden]}
+      |               ^^^^^^^^^^^^^^^^^^^^^^^^^
+
+    error: unknown key `tokn` in `gitlab`
+     --> server.yaml:2:42
+      |
+    2 | gitlab: {url: 'http://git.acme.example', tokn: [hidden]}
+      |                                          ^^^^
+      = did you mean `token`?
+
+    3 errors
+    ");
 }
 
 #[test]

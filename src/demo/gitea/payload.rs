@@ -37,8 +37,10 @@ pub(super) fn title(pull: &Pull) -> String {
 
 impl Shapes {
     pub(super) fn user(&self, user: &User) -> Value {
+        // Accounts that nobody has, such as that of the forge's own actions, are below 0.
+        let id = i64::try_from(user.id).unwrap_or_default();
         json!({
-            "id": user.id,
+            "id": if user.bot { -id } else { id },
             "login": user.login,
             "login_name": "",
             "full_name": "",
@@ -49,20 +51,19 @@ impl Shapes {
             "is_admin": false,
             "active": true,
             "prohibit_login": false,
-            "username": user.login,
         })
     }
 
     /// An account by its login, or the one that stands for all that are gone.
     pub(super) fn login(&self, state: &State, login: &str) -> Value {
-        let ghost = json!({ "id": -1, "login": "Ghost", "full_name": "", "email": "", "username": "Ghost" });
+        let ghost = json!({ "id": -1, "login": "Ghost", "full_name": "", "email": "" });
         state.user(login).map_or(ghost, |user| self.user(user))
     }
 
     pub(super) fn repo(&self, repo: &Repo) -> Value {
         json!({
             "id": repo.id,
-            "owner": { "id": 1, "login": repo.owner(), "full_name": "", "email": "", "username": repo.owner() },
+            "owner": { "id": 1, "login": repo.owner(), "full_name": "", "email": "" },
             "name": repo.name(),
             "full_name": repo.path,
             "description": "",

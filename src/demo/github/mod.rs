@@ -7,6 +7,7 @@
 mod apps;
 mod comments;
 mod error;
+mod hooks;
 pub(super) mod news;
 mod payload;
 mod pulls;
@@ -44,6 +45,10 @@ pub(super) fn router(world: &World) -> Router<World> {
     Router::new()
         .route("/user", get(repos::user))
         .route("/app", get(apps::app))
+        .route("/app/hook/config", patch(hooks::edit_app))
+        .route("/orgs/{org}/teams/{team}/memberships/{login}", get(hooks::membership))
+        .route("/repos/{owner}/{repo}/hooks", get(hooks::list).post(hooks::create))
+        .route("/repos/{owner}/{repo}/hooks/{id}", patch(hooks::edit))
         .route("/app/hook/deliveries", get(apps::deliveries))
         .route("/app/hook/deliveries/{id}/attempts", post(apps::redeliver))
         .route("/app/installations/{id}/access_tokens", post(apps::access_token))

@@ -92,6 +92,7 @@ impl World {
                     let head = pull.head_repo.as_deref() == Some(repo) && pull.head_branch == branch;
                     if head {
                         pull.head = after.clone();
+                        pull.heads.push((at, after.clone()));
                         pull.base = base.branches.get(&pull.base_branch).cloned().unwrap_or_else(|| pull.base.clone());
                         pull.updated_at = at;
                     }
@@ -163,12 +164,14 @@ impl World {
                 author: new.author.clone(),
                 head_repo: Some(head_path),
                 head_branch: new.head_branch.clone(),
+                heads: vec![(at, head.clone())],
                 head,
                 base_branch,
                 base,
                 draft: new.draft,
                 locked: false,
                 phase: Phase::Open,
+                merged_with: None,
                 mergeable: true,
                 mergeable_unknown: 0,
                 comments: Vec::new(),
@@ -213,6 +216,7 @@ impl World {
         let commit = merged.ok_or_else(|| WorldError::Refused("Pull Request is not mergeable".into()))?;
         self.git().set_ref(repo, &format!("refs/heads/{}", pull.base_branch), &commit).await?;
         self.update_pull(repo, number, |pull| {
+            pull.merged_with = Some(method);
             pull.phase = Phase::Merged { commit: commit.clone(), by: by.into(), at: now() };
         })?;
         self.tell_pull(repo, number, PullNews::Merged, by);
@@ -249,6 +253,7 @@ impl World {
             pull.base = tips.get(&pull.base_branch).cloned().unwrap_or_else(|| pull.base.clone());
             if pull.head_repo.as_deref() == Some(&repo.path) {
                 pull.head = tips.get(&pull.head_branch).cloned().unwrap_or_else(|| pull.head.clone());
+                pull.heads.push((now(), pull.head.clone()));
             }
             pull.updated_at = now();
             Ok(())

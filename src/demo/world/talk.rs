@@ -137,8 +137,18 @@ impl World {
         let (context, status, description, target_url) = new;
         self.change(|state| {
             let (id, creator) = (state.next_id(), by.to_owned());
-            let status =
-                Status { id, sha: sha.clone(), context, state: status, description, target_url, creator, at: now() };
+            let status = Status {
+                id,
+                sha: sha.clone(),
+                context,
+                state: status,
+                description,
+                target_url,
+                creator,
+                at: now(),
+                pipeline: None,
+                running: false,
+            };
             state.repo_mut(repo)?.statuses.push(status.clone());
             Some(status)
         })

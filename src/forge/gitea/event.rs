@@ -174,3 +174,72 @@ fn edited(changes: Option<Changes>, title: &str) -> Option<PullChange> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn told(name: &str, body: &Value) -> Event {
+        event(name, &body.to_string(), "git.example.com").unwrap()
+    }
+
+    fn edit(title: &str, changes: Value) -> Event {
+        told(
+            "pull_request",
+            &json!({ "action": "edited", "number": 7, "changes": changes,
+                "pull_request": { "number": 7, "title": title }, "repository": { "full_name": "acme/infra" } }),
+        )
+    }
+
+    fn change(event: &Event) -> Option<PullChange> {
+        match event {
+            Event::PullChanged { pull, change } => {
+                assert_eq!(pull.to_string(), "git.example.com/acme/infra#7");
+                Some(*change)
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn an_edit_counts_if_it_changes_the_base_branch_or_makes_or_ends_a_draft() {
+        let from = |text: &str| json!({ "title": { "from": text } });
+        assert_eq!(change(&edit("Two", json!({ "ref": { "from": "old" } }))), Some(PullChange::Retargeted));
+        assert_eq!(change(&edit("Two", from("WIP: Two"))), Some(PullChange::MadeReady));
+        assert_eq!(change(&edit("[wip] Two", from("Two"))), Some(PullChange::MadeDraft));
+        assert_eq!(change(&edit("Three", from("Two"))), None);
+        assert_eq!(change(&edit("Two", json!({ "body": { "from": "" } }))), None);
+        assert_eq!(change(&edit("Two", Value::Null)), None);
+    }
+
+    #[test]
+    fn a_review_of_any_verdict_is_one() {
+        for name in REVIEWS.into_iter().chain(["pull_request"]) {
+            let body = json!({ "action": "reviewed", "pull_request": { "number": 7, "title": "Two" },
+                "repository": { "full_name": "acme/infra" }, "review": { "type": "x", "content": "" } });
+            assert!(matches!(told(name, &body), Event::Reviewed { .. }), "{name}");
+        }
+    }
+
+    #[test]
+    fn comments_by_accounts_that_nobody_has_are_bots() {
+        for (id, by_bot) in [(3, false), (-2, true)] {
+            let body = json!({ "action": "created", "is_pull": true, "issue": { "number": 7, "pull_request": null },
+                "comment": { "id": 9, "user": { "id": id, "login": "x" }, "body": "tp plan",
+                    "created_at": "2026-11-24T01:02:03Z" },
+                "repository": { "full_name": "acme/infra" } });
+            let Event::Commented { comment, .. } = told("issue_comment", &body) else { panic!("no comment") };
+            assert_eq!(comment.by_bot, by_bot);
+        }
+    }
+
+    #[test]
+    fn what_lacks_what_is_promised_is_malformed_and_what_is_unknown_is_ignored() {
+        let nameless = json!({ "action": "opened", "pull_request": { "number": 7, "title": "" } });
+        assert!(event("pull_request", &nameless.to_string(), "h").is_err());
+        assert!(matches!(told("wiki", &json!({ "action": "created" })), Event::Ignored { repo: None, .. }));
+        let labelled = json!({ "action": "label_updated", "repository": { "full_name": "acme/infra" } });
+        assert!(matches!(told("pull_request", &labelled), Event::Ignored { repo: Some(_), .. }));
+    }
+}

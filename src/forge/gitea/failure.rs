@@ -7,7 +7,7 @@ use crate::domain::id::Timestamp;
 use crate::forge::{ForgeError, ForgeErrorKind};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
-use std::error::Error;
+use std::error::Error as _;
 use std::time::Duration;
 
 /// When nobody says for how long.

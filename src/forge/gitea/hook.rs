@@ -5,8 +5,8 @@ use super::client::Request;
 use super::payload::Created;
 use crate::domain::id::RepoName;
 use crate::forge::webhook::Proof;
-use crate::forge::{ForgeError, Installed};
-use secrecy::ExposeSecret as _;
+use crate::forge::{ForgeError, ForgeErrorKind, Installed};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -36,6 +36,17 @@ impl Gitea {
         let Proof::Gitea(secret) = proof else {
             return Err(ForgeError::invalid("webhooks of Gitea are proven by Gitea's secret"));
         };
+        self.install(repo, url, secret).await.map_err(|mut error| {
+            if matches!(error.kind, ForgeErrorKind::Forbidden | ForgeErrorKind::NotFound) {
+                error.message.push_str(
+                    " (the token's owner must administer the repository, and the token have the scope `write:repository`)",
+                );
+            }
+            error
+        })
+    }
+
+    async fn install(&self, repo: &RepoName, url: &Url, secret: &SecretString) -> Result<Installed, ForgeError> {
         let list = self.url(repo, &["hooks"])?;
         let mut ours = None;
         let doing = format!("reading the webhooks of {}", repo.path());

@@ -7,7 +7,7 @@ use super::client::Request;
 use super::{Github, event};
 use crate::domain::id::RepoName;
 use crate::forge::webhook::Proof;
-use crate::forge::{ForgeError, Installed};
+use crate::forge::{ForgeError, ForgeErrorKind, Installed};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,7 +37,15 @@ impl Github {
         };
         match self.0.client.auth {
             Auth::App { .. } => self.mend_app_hook(url, secret).await,
-            Auth::Token(_) => self.install_repo_hook(repo, url, secret).await,
+            Auth::Token(_) => self.install_repo_hook(repo, url, secret).await.map_err(|mut error| {
+                if matches!(error.kind, ForgeErrorKind::Forbidden | ForgeErrorKind::NotFound) {
+                    error.message.push_str(
+                        " (the token's owner must administer the repository, and the token have the scope \
+                         `admin:repo_hook`, or as a fine-grained one the permission *Webhooks*)",
+                    );
+                }
+                error
+            }),
         }
     }
 

@@ -94,8 +94,11 @@ async fn events_recognises_the_forge_by_its_headers() {
     let server = Server::start().await;
     let answer = server.ask(webhook("/events", "d-1", &signature(SECRET, BODY.as_bytes()), BODY)).await;
     assert_eq!(answer.status, 202);
-    let unknown = Request::post("/events").header("x-gitlab-event", "Note Hook").body(Body::from("{}")).unwrap();
+    let unknown = Request::post("/events").header("x-event-key", "pr:opened").body(Body::from("{}")).unwrap();
     assert_eq!(server.ask(unknown).await.status, 400);
+    let other = Request::post("/events").header("x-gitlab-event", "Note Hook").body(Body::from("{}")).unwrap();
+    let answer = server.ask(other).await;
+    assert_eq!((answer.status, answer.text()), (404, "`gitlab` is not in this server's configuration\n"));
 }
 
 #[tokio::test]

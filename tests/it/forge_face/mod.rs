@@ -3,6 +3,8 @@
 mod api;
 mod app;
 mod git;
+mod gitea;
+mod gitlab;
 mod pages;
 mod troubles;
 mod webhooks;

@@ -273,7 +273,7 @@ async fn an_approval_counts_for_the_present_head_and_by_somebody_else_who_may_wr
     pull.await_status("terraplane/plan", "success").await;
 
     pull.approve("rita");
-    // GitHub doesn't let authors approve; other forges may.
+    // Most forges don't let authors approve; some may.
     let own = Review {
         id: 9_001,
         author: "sam".into(),

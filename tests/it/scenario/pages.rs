@@ -4,11 +4,9 @@ use super::stand_in::StandIn;
 use super::{MANAGED, resource};
 use crate::stage::Stage;
 use crate::world::{REPO, WEBHOOK_SECRET};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::json;
-use sha2::Sha256;
-use terraplane::domain::id::ForgeKind;
 use terraplane::store::DeliveryEnd;
 
 async fn stage() -> Stage {
@@ -114,61 +112,64 @@ async fn health_readiness_and_metrics_answer_everybody_and_name_nobody() {
     stage.finish().await;
 }
 
-/// A webhook as somebody sends it.
-struct Webhook<'a> {
-    path: &'a str,
-    event: &'a str,
-    id: &'a str,
-    signature: Option<String>,
-    body: Vec<u8>,
+/// A webhook of the test's own, proven as the forge would prove it.
+struct Webhook {
+    path: String,
+    headers: HeaderMap,
+    body: String,
 }
 
-fn signed(body: &[u8]) -> Option<String> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).unwrap();
-    mac.update(body);
-    Some(format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
-}
+impl Webhook {
+    fn new(stage: &Stage, event: &str, id: &str, body: impl Into<String>) -> Self {
+        let (body, forge) = (body.into(), &stage.world.forge);
+        let headers = forge.webhook_headers(&WEBHOOK_SECRET.into(), event, id, &body);
+        Self { path: format!("webhooks/{}", forge.face()), headers, body }
+    }
 
-impl<'a> Webhook<'a> {
-    fn new(event: &'a str, id: &'a str, body: impl Into<Vec<u8>>) -> Self {
-        let body = body.into();
-        Self { path: "webhooks/github", event, id, signature: signed(&body), body }
+    /// Whatever proves it says this instead; `None`: nothing proves it.
+    fn proven_by(mut self, proof: Option<&'static str>) -> Self {
+        for name in
+            self.headers.clone().keys().filter(|name| ["signature", "token"].iter().any(|w| name.as_str().contains(w)))
+        {
+            match proof {
+                Some(proof) => drop(self.headers.insert(name, HeaderValue::from_static(proof))),
+                None => drop(self.headers.remove(name)),
+            }
+        }
+        self
     }
 
     async fn send(self, stage: &Stage) -> (u16, String) {
-        let mut request = reqwest::Client::new()
-            .post(stage.url().join(self.path).unwrap())
+        let request = reqwest::Client::new()
+            .post(stage.url().join(&self.path).unwrap())
             .header("content-type", "application/json")
-            .header("x-github-event", self.event)
-            .header("x-github-delivery", self.id)
+            .headers(self.headers)
             .body(self.body);
-        if let Some(signature) = self.signature {
-            request = request.header("x-hub-signature-256", signature);
-        }
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 }
 
 async fn end_of(stage: &Stage, id: &str) -> Option<Option<DeliveryEnd>> {
-    let stored = stage.server.flow.store.delivery(ForgeKind::Github, &id.parse().unwrap()).await.unwrap();
+    let stored = stage.server.flow.store.delivery(stage.world.forge.face().kind(), &id.parse().unwrap()).await.unwrap();
     stored.map(|stored| stored.end)
 }
 
 #[tokio::test]
 async fn a_webhook_that_proves_nothing_or_says_nothing_is_refused_and_not_recorded() {
     let stage = stage().await;
-    let body = br#"{"zen": "x"}"#;
-    let unsigned = Webhook { signature: None, ..Webhook::new("ping", "d-unsigned", body) };
+    let body = r#"{"zen": "x"}"#;
+    let unsigned = Webhook::new(&stage, "ping", "d-unsigned", body).proven_by(None);
     assert_eq!(unsigned.send(&stage).await.0, 401);
-    let wrong = Webhook { signature: signed(b"another"), ..Webhook::new("ping", "d-wrong", body) };
+    let another = Webhook::new(&stage, "ping", "d-wrong", "another");
+    let wrong = Webhook { headers: another.headers, ..Webhook::new(&stage, "ping", "d-wrong", body) };
     assert_eq!(wrong.send(&stage).await.0, 401);
-    let odd = Webhook { signature: Some("sha256=zz".into()), ..Webhook::new("ping", "d-odd", body) };
+    let odd = Webhook::new(&stage, "ping", "d-odd", body).proven_by(Some("sha256=zz"));
     assert_eq!(odd.send(&stage).await.0, 401);
-    let (status, why) = Webhook::new("ping", "d-form", "payload=%7B%7D").send(&stage).await;
+    let (status, why) = Webhook::new(&stage, "ping", "d-form", "payload=%7B%7D").send(&stage).await;
     assert_eq!(status, 400);
     assert_eq!(why, "the body is not JSON: set the webhook's content type to `application/json`\n");
-    let (status, _) = Webhook::new("ping", "d-large", vec![b' '; 26 << 20]).send(&stage).await;
+    let (status, _) = Webhook::new(&stage, "ping", "d-large", " ".repeat(26 << 20)).send(&stage).await;
     assert_eq!(status, 413);
     for id in ["d-unsigned", "d-wrong", "d-odd", "d-form", "d-large"] {
         assert_eq!(end_of(&stage, id).await, None, "{id} was recorded");
@@ -181,17 +182,17 @@ async fn an_unknown_event_or_action_is_recorded_as_ignored() {
     let stage = stage().await;
     let body = json!({"action": "enchanted", "repository": {"full_name": REPO}, "pull_request": {"number": 1}});
     for (event, id) in [("pull_request", "d-action"), ("sorcery", "d-event")] {
-        let hook = Webhook::new(event, id, body.to_string());
+        let hook = Webhook::new(&stage, event, id, body.to_string());
         assert_eq!(hook.send(&stage).await.0, 202, "{event}");
     }
-    let hook = Webhook { path: "events", ..Webhook::new("ping", "d-ping", "{}") };
+    let hook = Webhook { path: "events".to_owned(), ..Webhook::new(&stage, "ping", "d-ping", "{}") };
     assert_eq!(hook.send(&stage).await.0, 202, "Atlantis' path");
     stage.settled().await;
     for (id, word) in [("d-action", "`enchanted`"), ("d-event", "`sorcery`"), ("d-ping", "`ping`")] {
         let Some(Some(DeliveryEnd::Ignored(why))) = end_of(&stage, id).await else { panic!("{id} is not ignored") };
         assert!(why.contains(word), "{why}");
     }
-    let malformed = Webhook::new("pull_request", "d-malformed", r#"{"action": "opened"}"#);
+    let malformed = Webhook::new(&stage, "pull_request", "d-malformed", r#"{"action": "opened"}"#);
     assert_eq!(malformed.send(&stage).await.0, 202, "what is proven is kept");
     stage.settled().await;
     let Some(Some(DeliveryEnd::Failed(why))) = end_of(&stage, "d-malformed").await else { panic!("it is not failed") };
@@ -212,7 +213,7 @@ async fn a_repeated_delivery_is_acknowledged_and_done_once() {
     let deliveries = stage.world.forge.read(|state| state.deliveries.clone());
     let asked = stage.world.forge.read(|state| state.requests.len());
     for delivery in deliveries {
-        let again = Webhook::new(&delivery.event, &delivery.id, delivery.body);
+        let again = Webhook::new(&stage, &delivery.event, &delivery.id, delivery.body);
         assert_eq!(again.send(&stage).await, (202, "recorded before\n".into()));
     }
     stage.settled().await;

@@ -320,17 +320,3 @@ async fn opentofu_plans_as_terraform_does() {
     assert!(text.contains("· opentofu 1."), "{text}");
     stage.finish().await;
 }
-
-#[tokio::test]
-async fn the_server_works_as_a_github_app() {
-    let stage = stage_with(Setup { app: true, ..Setup::default() }).await;
-    let pull = stage.world.open_pull("Two").changing("prod/main.tf", &resource("web", "two")).await;
-    await_planned(&pull, "two").await;
-    // GitHub may end a token at any time.
-    stage.world.forge.expire_installation_tokens();
-    pull.push(&[("prod/main.tf", &resource("web", "three"))]).await;
-    await_planned(&pull, "three").await;
-    let authors: Vec<_> = pull.now().comments.into_iter().map(|comment| comment.author).collect();
-    assert_eq!(authors, [stage.world.forge.app_login()]);
-    stage.finish().await;
-}

@@ -4,7 +4,6 @@ use super::{MANAGED, resource, shown};
 use crate::stage::{Setup, Stage};
 use crate::world::REPO;
 use insta::assert_snapshot;
-use terraplane::domain::id::ForgeKind;
 use terraplane::sandbox::Level;
 use terraplane::store::DeliveryEnd;
 
@@ -192,7 +191,7 @@ async fn a_repository_that_nobody_allowed_is_left_alone() {
     assert!(pull.status("terraplane/plan").is_none());
     for delivery in deliveries.iter().filter(|delivery| delivery.kind != "push") {
         let id = delivery.id.parse().unwrap();
-        let stored = stage.server.flow.store.delivery(ForgeKind::Github, &id).await.unwrap().unwrap();
+        let stored = stage.server.flow.store.delivery(stage.world.forge.face().kind(), &id).await.unwrap().unwrap();
         let Some(DeliveryEnd::Ignored(why)) = stored.end else { panic!("{stored:?}") };
         assert!(why.starts_with("no entry of `repos` matches"), "{why}");
     }

@@ -3,7 +3,7 @@
 use super::props::managed;
 use super::stand_in::StandIn;
 use super::{MANAGED, resource};
-use crate::stage::{Setup, Stage};
+use crate::stage::Stage;
 use crate::world::{PullRequest, REPO};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
@@ -74,23 +74,6 @@ async fn an_answer_that_was_lost_makes_no_second_comment() {
     assert!(pull.next_comment().await.contains("1 created"));
     stage.settled().await;
     assert_eq!(pull.server_comments().len(), 3, "{:?}", pull.server_comments());
-    stage.finish().await;
-}
-
-#[tokio::test]
-async fn an_app_whose_token_ended_gets_a_new_one() {
-    let files = [("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))];
-    let stage = Stage::set(&files, Setup { app: true, ..Setup::default() }).await;
-    let pull = opened(&stage, "two").await;
-    pull.await_status("terraplane/plan", "success").await;
-    stage.settled().await;
-    stage.world.forge.expire_installation_tokens();
-    pull.push(&[("prod/main.tf", &resource("web", "three"))]).await;
-    pull.live_comment().await_containing("\"three\"").await;
-    stage.settled().await;
-    stage.world.forge.expire_installation_tokens();
-    pull.merge("ana").await;
-    assert!(pull.next_comment().await.contains("1 created · the reviewed plan"));
     stage.finish().await;
 }
 

@@ -17,7 +17,7 @@
 
 mod pull;
 
-pub use pull::{NewPullRequest, PullRequest};
+pub use pull::{LIVE_MARKER, NewPullRequest, PullRequest};
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -36,7 +36,8 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The repository of every scenario.
 pub const REPO: &str = "acme/infra";
 
-pub const WEBHOOK_SECRET: &str = "a secret between the forge and the server";
+/// A secret for every forge, and for GitLab a signing token: `whsec_` and 32 bytes.
+pub const WEBHOOK_SECRET: &str = "whsec_YmV0d2VlbiB0aGUgZm9yZ2UgYW5kIHRoZSBzZXJ2ZXI=";
 
 /// Which forge the worlds of this process look like: GitHub, unless the table in `faces` runs the scenarios again for
 /// another one.
@@ -44,8 +45,11 @@ fn face() -> Face {
     std::env::var(FACE).map_or_else(|_| Face::default(), |name| name.parse().unwrap())
 }
 
+/// The variable that names the file to which worlds write what their API is asked and answers (`make contract`).
+const RECORD: &str = "TEST_RECORD";
+
 /// The variable by which `faces` says it.
-pub const FACE: &str = "TERRAPLANE_TEST_FORGE";
+pub const FACE: &str = "TEST_FORGE";
 
 #[derive(Clone)]
 pub struct World {
@@ -57,7 +61,13 @@ pub struct World {
 impl World {
     /// A world whose repository holds these files on `main`.
     pub async fn with(files: &[(&str, &str)]) -> Self {
-        let forge = Forge::start(Settings { face: face(), ..Settings::new(program("git")) }).await.unwrap();
+        Self::like(face(), files).await
+    }
+
+    /// The same, of one forge.
+    pub async fn like(face: Face, files: &[(&str, &str)]) -> Self {
+        let record = std::env::var_os(RECORD).map(PathBuf::from);
+        let forge = Forge::start(Settings { face, record, ..Settings::new(program("git")) }).await.unwrap();
         let files: Vec<Change> = files.iter().map(|(path, text)| Change::write(*path, *text)).collect();
         forge.add_repo(REPO, &files).await.unwrap();
         for (login, role) in [("ana", Role::Maintain), ("sam", Role::Write), ("kim", Role::Write), ("rita", Role::Read)]
@@ -123,8 +133,16 @@ impl World {
         self.wait("an answer to every webhook", answered).await;
     }
 
-    /// The next `times` requests whose path contains `path` meet this trouble.
+    /// The next `times` requests whose path contains `path` meet this trouble. Both are as on GitHub; another forge has
+    /// words of its own for them.
     pub fn trouble(&self, method: &'static str, path: &str, how: How, times: u32) {
+        let (method, path) = match (self.forge.face(), method, path) {
+            (Face::Gitlab, "PATCH", "/comments") => ("PUT", "/notes"),
+            (Face::Gitlab, _, "/comments") => (method, "/notes"),
+            (Face::Gitlab, _, "/pulls/") => (method, "/merge_requests/"),
+            (Face::Gitlab, _, "/permission") => (method, "/members/"),
+            _ => (method, path),
+        };
         let trouble = Trouble { method: Some(method), path: path.into(), how, times };
         self.forge.change(|state| state.troubles.push(trouble));
     }

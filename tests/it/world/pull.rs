@@ -112,6 +112,11 @@ impl PullRequest {
         self.world.forge.push(&repo, &pull.head_branch, &pull.author, "One more", &changes).await.unwrap()
     }
 
+    /// The author makes it a draft, or makes it ready.
+    pub fn draft(&self, draft: bool) {
+        self.world.forge.set_draft(REPO, self.number, draft, &self.now().author).unwrap();
+    }
+
     pub fn comment(&self, by: &str, text: &str) -> u64 {
         self.world.forge.comment(REPO, self.number, by, text).unwrap()
     }

@@ -4,7 +4,10 @@ use super::{host_and_port, https};
 use crate::config::decode::Fields;
 use crate::config::error::Faults;
 use crate::config::secret::Secrets;
-use secrecy::SecretString;
+use crate::config::yaml::Node;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 /// How to reach GitLab.
@@ -29,7 +32,6 @@ impl GitlabConfig {
 }
 
 pub(super) fn gitlab(mut gitlab: Fields<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<GitlabConfig> {
-    let place = gitlab.place().clone();
     let url = match gitlab.get("url") {
         Some(node) => https(node, "`https://gitlab.com`", faults),
         None => Some(Url::parse("https://gitlab.com").expect("this address is sound")),
@@ -40,12 +42,26 @@ pub(super) fn gitlab(mut gitlab: Fields<'_>, secrets: &Secrets<'_>, faults: &mut
         gitlab.missing("webhook_secret", advice);
     }
     let webhook_secret = secret.map(|node| secrets.secret(node, faults));
-    let signing_token = signing.map(|node| secrets.secret(node, faults));
+    let signing_token = signing.map(|node| signing_key(node, secrets, faults));
     let advice = "it is an access token of the account that the server acts as: `env:NAME` or `file:PATH`";
     let token = gitlab.required("token", advice, faults, |node, f| secrets.secret(node, f));
     gitlab.finish(faults);
-    faults.add(&place, "this version does not speak with GitLab");
     let webhook_secret = webhook_secret.map_or(Some(None), |found| found.map(Some))?;
     let signing_token = signing_token.map_or(Some(None), |found| found.map(Some))?;
     Some(GitlabConfig { url: url?, webhook_secret, signing_token, token: token? })
+}
+
+/// 32 bytes, so that a secret token which stands in the wrong place is found at the start and not by the first webhook.
+fn signing_key(node: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<SecretString> {
+    let token = secrets.secret(node, faults)?;
+    let key = token.expose_secret().strip_prefix("whsec_").and_then(|key| STANDARD.decode(key).ok());
+    if key.is_some_and(|key| key.len() == 32) {
+        return Some(token);
+    }
+    faults.add_help(
+        &node.place,
+        "this is not a signing token",
+        "GitLab shows it when the webhook is made: `whsec_` and 32 bytes in base64",
+    );
+    None
 }

@@ -1,0 +1,56 @@
+//! Merging: at once, or by the merge train where the target project has them.
+//!
+//! Source: <https://docs.gitlab.com/api/merge_requests/#merge-a-merge-request>,
+//! <https://docs.gitlab.com/api/merge_trains/>.
+
+use super::client::Request;
+use super::{Gitlab, short};
+use crate::domain::id::{PullId, Sha};
+use crate::forge::{ForgeError, ForgeErrorKind};
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Deserialize)]
+struct Merging {
+    /// Since 12; true where a merge request has to go through the train.
+    #[serde(default)]
+    merge_trains_enabled: bool,
+}
+
+/// What became of a wish to merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merge {
+    /// It is in the target branch.
+    Done,
+    /// It waits in the project's merge train; a webhook tells when it has been merged, or fell out.
+    Queued,
+}
+
+impl Gitlab {
+    /// Merges a merge request, if `head` still is its head. `squash`: into one commit; where the project demands or
+    /// forbids it, the project's rule counts.
+    ///
+    /// # Errors
+    /// See [`ForgeError`]: `Conflict` when the head has moved or GitLab's own checks don't allow the merge.
+    pub async fn merge(&self, pull: &PullId, head: &Sha, squash: Option<bool>) -> Result<Merge, ForgeError> {
+        let doing = format!("merging {}", short(pull));
+        let project: Merging = self.0.client.json(&Request::get(&doing, self.project_url(&pull.repo, &[])?)).await?;
+        let mut body = json!({ "sha": head });
+        if let Some(squash) = squash {
+            body["squash"] = json!(squash);
+        }
+        if project.merge_trains_enabled {
+            let url = self.project_url(&pull.repo, &["merge_trains", "merge_requests", &pull.number.to_string()])?;
+            self.0.client.send(&Request::post(&doing, url, body)).await?;
+            return Ok(Merge::Queued);
+        }
+        let url = self.merge_request_url(pull, &["merge"])?;
+        match self.0.client.send(&Request::put(&doing, url, body)).await {
+            Ok(_) => Ok(Merge::Done),
+            // What the documentation has for a merge that did not come off, and for somebody who may not merge.
+            Err(error) if error.status == Some(422) => Err(ForgeError { kind: ForgeErrorKind::Conflict, ..error }),
+            Err(error) if error.status == Some(401) => Err(ForgeError { kind: ForgeErrorKind::Forbidden, ..error }),
+            Err(error) => Err(error),
+        }
+    }
+}
