@@ -5,9 +5,9 @@ use super::state::{How, Request as Noted};
 use super::world::World;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 
 pub(super) async fn meet(
     State(world): State<World>,

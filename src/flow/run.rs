@@ -4,7 +4,7 @@ use super::apply::Done;
 use super::bench::{Attempt, Stop, failure};
 use super::cage::Blocked;
 use super::perform::Occasion;
-use super::supervise::{Left, forget};
+use super::supervise::{Aftermath, forget};
 use super::worker::{Signals, patiently};
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
@@ -124,13 +124,13 @@ impl Flow {
         };
         // What was begun under an earlier lease lost its server.
         let lost = run.state == RunState::Running;
-        let left = if lost && !run.is_plan() { self.left(&run)? } else { Left::NotBegun };
+        let left = if lost && !run.is_plan() { self.aftermath(&run)? } else { Aftermath::NotBegun };
         let (end, taken_up) = match (left, &run.cancelled_by) {
-            (Left::Supervised(about, place), _) => (None, Some((about, place))),
+            (Aftermath::Supervised(about, place), _) => (None, Some((about, place))),
             // Never repeated.
-            (Left::Lost, _) => return Ok(Beginning::Lost(Box::new(run))),
-            (Left::NotBegun, Some(by)) => (Some(End::failed(cancelled(by))), None),
-            (Left::NotBegun, None) => {
+            (Aftermath::Lost, _) => return Ok(Beginning::Lost(Box::new(run))),
+            (Aftermath::NotBegun, Some(by)) => (Some(End::failed(cancelled(by))), None),
+            (Aftermath::NotBegun, None) => {
                 ((lost && lease.attempts > MOST_PATIENT_TRIES).then(|| End::hopeless(&run)), None)
             }
         };
