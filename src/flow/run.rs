@@ -59,6 +59,7 @@ impl Flow {
         run.blocked = blocked.all();
         let end = match done {
             Ok(done) => End::of(done),
+            // The server is stopping, or the run was superseded meanwhile. Only an apply that has begun ends by this.
             Err(Stop::Failed(failure)) if signals.stop.is_cancelled() && failure.step != Step::Apply => {
                 match self.store.run(id).await?.and_then(|run| run.cancelled_by) {
                     Some(by) => End::failed(cancelled(&by)),
@@ -124,8 +125,8 @@ impl Flow {
         };
         // What was begun under an earlier lease lost its server.
         let lost = run.state == RunState::Running;
-        let left = if lost && !run.is_plan() { self.aftermath(&run)? } else { Aftermath::NotBegun };
-        let (end, taken_up) = match (left, &run.cancelled_by) {
+        let aftermath = if lost && !run.is_plan() { self.aftermath(&run)? } else { Aftermath::NotBegun };
+        let (end, taken_up) = match (aftermath, &run.cancelled_by) {
             (Aftermath::Supervised(about, place), _) => (None, Some((about, place))),
             // Never repeated.
             (Aftermath::Lost, _) => return Ok(Beginning::Lost(Box::new(run))),

@@ -46,11 +46,6 @@ impl Signals {
         Self { stop: cancel.child_token(), lost: CancellationToken::new(), cancel, leave }
     }
 
-    /// For work that only the given token ends.
-    pub(super) fn only(cancel: CancellationToken) -> Self {
-        Self::new(cancel, CancellationToken::new())
-    }
-
     fn lose(&self) {
         self.lost.cancel();
         self.stop.cancel();

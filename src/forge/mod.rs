@@ -262,7 +262,12 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn changes(&self, repo: &RepoName, seen: &Seen) -> Result<Changes, ForgeError> {
-        of!(self, forge => forge.changes(repo, seen).await)
+        match self {
+            Self::Github(github) => github.changes(repo, seen).await,
+            Self::Gitea(gitea) => gitea.changes(repo, seen).await,
+            // Not looked for yet.
+            Self::Gitlab(_) => Ok(Changes { pulls: vec![], comments: vec![], seen: seen.clone() }),
+        }
     }
 
     /// Has webhooks sent again that the forge could not deliver since a moment, and returns how many that were. Always 0
@@ -271,7 +276,12 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn redeliver_failed(&self, since: Timestamp) -> Result<usize, ForgeError> {
-        of!(self, forge => forge.redeliver_failed(since).await)
+        match self {
+            Self::Github(github) => github.redeliver_failed(since).await,
+            Self::Gitea(gitea) => gitea.redeliver_failed(since).await,
+            // It keeps such a list for people only.
+            Self::Gitlab(_) => Ok(0),
+        }
     }
 
     /// Looks whether the forge is there and lets us do our work, in general and in one repository.

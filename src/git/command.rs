@@ -40,7 +40,7 @@ pub(super) const INDEX: &str = "index-";
 
 /// Settings of every git process. The first group keeps a repository from running or reaching anything; the second
 /// keeps answers the same on every host; the third keeps work off the hot path.
-const SETTINGS: [(&str, &str); 20] = [
+const SETTINGS: [(&str, &str); 21] = [
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.askPass", ""),
@@ -52,6 +52,8 @@ const SETTINGS: [(&str, &str); 20] = [
     ("http.lowSpeedLimit", "1000"),
     ("http.lowSpeedTime", "60"),
     ("core.symlinks", "true"),
+    // Git can't find it out where it must not change the modes of files.
+    ("core.fileMode", "true"),
     ("core.autocrlf", "false"),
     ("core.quotePath", "false"),
     ("protocol.version", "2"),

@@ -8,7 +8,7 @@ use super::process::{self, Feed, Outcome, SpawnError, Spec, Stdin, Streams};
 use super::session::{self, Session};
 use super::spare::Spare;
 use super::users::{Lease, Users};
-use super::wire::{self, Ask, Plan, Say, Step};
+use super::wire::{self, Ask, Order, Plan, Say, Step};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -226,7 +226,7 @@ impl Sandbox {
         let user = slot.user.clone();
         let plan = self.plan(policy, user.as_deref(), false);
         let failed = |(doing, source)| CageError::Setup { doing, source };
-        let (session, listener) = Session::open(&inner.spare, &plan, user).await.map_err(failed)?;
+        let (session, listener) = Session::open(&inner.spare, plan, user).await.map_err(failed)?;
         Ok(Cage::new(have, roots, Some(session), listener.map(TcpListener::from)))
     }
 
@@ -271,7 +271,7 @@ impl Sandbox {
             stdin: has_stdin,
         };
         let descriptors: Vec<BorrowedFd<'_>> = stdin.iter().map(OwnedFd::as_fd).collect();
-        channel.send(&self.plan(policy.clone(), None, true), &[]).await.map_err(failed)?;
+        channel.send(&Order::Build(self.plan(policy.clone(), None, true)), &[]).await.map_err(failed)?;
         channel.send(&Ask::Run(step), &descriptors).await.map_err(failed)?;
         drop(stdin);
         // The socket closes when the helper becomes the program.

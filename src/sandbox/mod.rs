@@ -4,7 +4,7 @@
 //!    run one after the other; nothing of them is left when it is closed.
 //! 2. The [`helper`] is this same binary, started anew: it builds the cage around itself and starts the programs in it,
 //!    so that the server, which has threads and secrets, never forks. `session` talks to it over `wire`; a `spare` one is
-//!    started ahead.
+//!    started ahead; a `keeper` sees to its end.
 //! 3. [`Level`] says how well the host is protected from what runs. The `probe` does not ask what the kernel has, but
 //!    tries to break out.
 //! 4. [`process`] starts a program without a cage, with an environment built from nothing, reads all it says, and is
@@ -19,6 +19,7 @@ pub mod egress;
 pub mod handover;
 pub mod helper;
 mod host;
+mod keeper;
 mod level;
 pub mod links;
 pub mod log;

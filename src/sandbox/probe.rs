@@ -22,8 +22,8 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// Ways that are open to every bare process, on every host: a canary that does not find them is blind.
-const ALWAYS_OPEN: [Way; 7] =
-    [Way::File, Way::Environ, Way::Tcp, Way::Udp, Way::UnixSocket, Way::AbstractSocket, Way::Signal];
+const ALWAYS_OPEN: [Way; 8] =
+    [Way::File, Way::Environ, Way::Tcp, Way::Udp, Way::UnixSocket, Way::AbstractSocket, Way::Signal, Way::Limits];
 
 /// What `weak` is allowed to leave open; where a kernel's Landlock is new enough, it does not.
 const WEAK: [Way; 3] = [Way::UnixSocket, Way::AbstractSocket, Way::Signal];
@@ -86,6 +86,7 @@ fn names(ways: &[Way]) -> String {
         Way::AbstractSocket => "abstract unix sockets",
         Way::Signal => "signals",
         Way::Trace => "ptrace",
+        Way::Limits => "the limits of other processes",
         Way::UserNamespace => "user namespaces",
         Way::Mount => "mounts",
     };
@@ -98,8 +99,8 @@ struct Yard {
     helper: PathBuf,
     bait: Bait,
     udp: UdpSocket,
+    tcp: TcpListener,
     // Held open.
-    _tcp: TcpListener,
     _unix: UnixListener,
     _abstract: UnixListener,
     _victim: Child,
@@ -138,6 +139,7 @@ impl Yard {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         udp.set_nonblocking(true)?;
+        tcp.set_nonblocking(true)?;
         let victim = victim(&setup.helper)?;
         let bait = Bait {
             file,
@@ -150,7 +152,7 @@ impl Yard {
             bare: false,
         };
         let (_unix, _abstract) = (unix, UnixListener::bind_addr(&name)?);
-        Ok(Self { dir, helper: setup.helper.clone(), bait, udp, _tcp: tcp, _unix, _abstract, _victim: victim })
+        Ok(Self { dir, helper: setup.helper.clone(), bait, udp, tcp, _unix, _abstract, _victim: victim })
     }
 
     fn spec(&self, bare: bool) -> Spec {
@@ -189,6 +191,9 @@ impl Yard {
         };
         if self.udp.recv(&mut [0; 8]).is_ok() {
             ways.push(Way::Udp);
+        }
+        if self.tcp.accept().is_ok() {
+            ways.push(Way::Tcp);
         }
         Ok(ways)
     }

@@ -1,17 +1,20 @@
 //! The server's end of an open cage: one socket to the process that lives in it, and the helper that watches over it.
 
+use super::keeper::Keeper;
 use super::level::Level;
+use super::policy::Limit;
 use super::process::{End, Feed, Outcome, SpawnError, Spec, Stdin, Streams};
 use super::sink::Sink;
 use super::spare::Spare;
 use super::users::Lease;
-use super::wire::{self, Ask, Inbox, Plan, Say, Status, Step};
+use super::wire::{self, Ask, Inbox, Order, Plan, Say, Status, Step};
+use rustix::process::Signal;
 use secrecy::ExposeSecret as _;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -22,10 +25,7 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
 /// How long a cage may take to end all that is in it. Longer means that something hangs in the kernel.
-const DEATH: Duration = Duration::from_secs(10);
-
-/// How long the process inside of a cage may take to end all that is in it after the one outside was killed.
-const AFTERMATH: Duration = Duration::from_millis(500);
+pub(super) const DEATH: Duration = Duration::from_secs(10);
 
 /// The cage does not answer as it should; nothing can be run in it any more.
 #[derive(Debug, thiserror::Error)]
@@ -37,17 +37,6 @@ pub(super) struct Session {
     channel: Channel,
     keeper: Option<Keeper>,
     number: u32,
-}
-
-/// What outlives the session until all that is in it is dead.
-#[derive(Debug)]
-struct Keeper {
-    helper: Child,
-    cgroups: Vec<PathBuf>,
-    /// Given back when this is dropped.
-    _user: Option<Arc<Lease>>,
-    /// Where the next helper is started, once there is nothing more urgent.
-    spare: Arc<Spare>,
 }
 
 /// The socket.
@@ -98,19 +87,15 @@ impl Session {
     /// Builds the cage, and returns when it stands; with the listener that its proxy has to serve.
     pub(super) async fn open(
         spare: &Arc<Spare>,
-        plan: &Plan,
+        plan: Plan,
         user: Option<Arc<Lease>>,
     ) -> Result<(Self, Option<OwnedFd>), (String, io::Error)> {
         let starting = |error| ("starting its helper".to_owned(), error);
         let (child, channel) = spare.take().map_err(starting)?;
-        let keeper = Keeper {
-            helper: child,
-            cgroups: plan.cgroups.iter().map(|parent| parent.join(&plan.name)).collect(),
-            _user: user,
-            spare: Arc::clone(spare),
-        };
+        let cgroups = plan.cgroups.iter().map(|parent| parent.join(&plan.name)).collect();
+        let keeper = Keeper::new(child, cgroups, user, Arc::clone(spare));
         let mut session = Self { channel, keeper: Some(keeper), number: 0 };
-        session.channel.send(plan, &[]).await.map_err(starting)?;
+        session.channel.send(&Order::Build(plan), &[]).await.map_err(starting)?;
         match session.channel.receive().await.map_err(starting)? {
             Say::Ready { listener } => {
                 let listener = listener.then(|| session.channel.inbox.descriptor()).transpose().map_err(starting)?;
@@ -172,14 +157,28 @@ impl Session {
                     _ = &mut reading, if !drained => drained = true,
                 }
             };
-            let answer = answer.map_err(lost)?;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // Its inner process may have been the one that the kernel chose for all.
+                    let keeper = self.keeper.as_mut().expect("it stays until the session is closed");
+                    if !keeper.ran_out_of_memory().await {
+                        return Err(lost(error));
+                    }
+                    let killed = Status::Signal(Signal::KILL.as_raw());
+                    let (limit, refused) = (Some(Limit::Memory), Vec::new());
+                    (None, Say::Ended { number, status: killed, limit, refused })
+                }
+            };
             if !drained && tokio::time::timeout(DEATH, &mut reading).await.is_err() {
                 return Err(lost(io::Error::other("a process outlived the cage's program with its output")));
             }
             answer
         };
         let (end, code, refused) = match said {
-            Say::NotStarted { error, doing, .. } => return Err(failed(wire::not_started(error, doing))),
+            Say::NotStarted { begun, error: code, doing, .. } => {
+                return Err(error(begun, wire::not_started(code, doing)));
+            }
             Say::Ended { status, limit, refused, .. } => {
                 let code = if let Status::Exit(code) = status { Some(code) } else { None };
                 (ending.unwrap_or_else(|| ended(status, limit)), code, refused)
@@ -222,30 +221,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         if let (Some(keeper), Ok(runtime)) = (self.keeper.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(keeper.last_rites());
-        }
-    }
-}
-
-impl Keeper {
-    async fn last_rites(mut self) {
-        if tokio::time::timeout(DEATH, self.helper.wait()).await.is_err() {
-            tracing::warn!("a sandbox did not end by itself: its helper is killed");
-            let _ = self.helper.kill().await;
-        }
-        if !self.helper.wait().await.is_ok_and(|status| status.success()) {
-            self.clear_up().await;
-        }
-        self.spare.refill();
-    }
-}
-
-impl Keeper {
-    /// What a helper that was killed can't do any more. The one inside kills what is left, and that takes a moment; until
-    /// then nobody else may have its user.
-    async fn clear_up(&self) {
-        tokio::time::sleep(AFTERMATH).await;
-        for dir in &self.cgroups {
-            let _ = std::fs::remove_dir(dir);
         }
     }
 }
@@ -377,7 +352,7 @@ pub(super) fn variable(name: &str, value: &str) -> OsString {
     format!("{name}={value}").into()
 }
 
-fn ended(status: Status, limit: Option<super::policy::Limit>) -> End {
+fn ended(status: Status, limit: Option<Limit>) -> End {
     match (limit, status) {
         (Some(limit), _) => End::Limit(limit),
         (None, Status::Exit(code)) => End::Exit(code),

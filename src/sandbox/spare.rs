@@ -55,7 +55,8 @@ impl Spare {
         });
     }
 
-    fn start(&self) -> io::Result<(Child, Channel)> {
+    /// One that never waited.
+    pub(super) fn start(&self) -> io::Result<(Child, Channel)> {
         session::start_helper(&self.helper, Stdio::null(), Stdio::null(), false)
     }
 

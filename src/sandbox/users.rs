@@ -49,12 +49,34 @@ impl Users {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let (uid, lock) = free.iter().find_map(|uid| match lock(&self.locks, *uid) {
             Ok(file) => Some((*uid, Some(OwnedFd::from(file)))),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(_) => Some((*uid, None)),
+            Err(error) if no_locks(&error) => Some((*uid, None)),
+            // Another server has it, or nobody knows.
+            Err(_) => None,
         })?;
         free.remove(&uid);
         Some(Lease { user: HostUser { uid, gid: uid }, users: self.clone(), lock })
     }
+}
+
+/// Whether there can be no locks here, for anybody.
+fn no_locks(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem)
+}
+
+/// Whether any process of the user lives.
+pub(super) fn is_alive(user: HostUser) -> io::Result<bool> {
+    for entry in fs::read_dir("/proc")? {
+        // Gone in the meantime, or not a process.
+        let status = fs::read_to_string(entry?.path().join("status")).unwrap_or_default();
+        let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim_start);
+        let is_dead = value("State:").is_none_or(|state| state.starts_with(['Z', 'X']));
+        let uids = value("Uid:").unwrap_or_default();
+        if !is_dead && uids.split_whitespace().any(|uid| uid.parse() == Ok(user.uid)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn lock(dir: &Path, uid: u32) -> io::Result<File> {
@@ -118,6 +140,23 @@ mod tests {
         let uid = first.user.uid;
         let (third, ()) = tokio::join!(users.wait(), async { drop(first) });
         assert_eq!(third.user.uid, uid);
+    }
+
+    #[test]
+    fn a_user_whose_lock_is_in_doubt_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        // Which is not a file that can be opened for writing.
+        std::fs::create_dir(dir.path().join("900000")).unwrap();
+        assert_eq!(users(dir.path()).take().unwrap().user.uid, 900_001);
+        let nowhere = Users { locks: "/proc/nowhere".into(), ..Users::new(900_000..900_002) };
+        assert!(nowhere.take().unwrap().lock().is_none(), "where there are no locks, nobody has any");
+    }
+
+    #[test]
+    fn a_user_is_alive_with_any_process() {
+        let user = |uid| HostUser { uid, gid: uid };
+        assert!(is_alive(user(rustix::process::geteuid().as_raw())).unwrap());
+        assert!(!is_alive(user(4_294_000_000)).unwrap());
     }
 
     #[test]

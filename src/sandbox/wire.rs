@@ -22,7 +22,15 @@ const LONGEST_FRAME: usize = 16 << 20;
 /// The most descriptors of one frame.
 const DESCRIPTORS: usize = 3;
 
-/// The cage that is to be built. The first frame.
+/// What a helper is for. The first frame.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Order {
+    Build(Plan),
+    /// To kill all processes of a user that is a cage's own, and to end.
+    Clear(HostUser),
+}
+
+/// The cage that is to be built.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) level: Level,
@@ -35,6 +43,13 @@ pub(super) struct Plan {
     pub(super) name: String,
     /// No session: the helper shuts itself in and becomes the program of the next frame.
     pub(super) light: bool,
+}
+
+impl Plan {
+    /// Whether its processes are, to the kernel, those of the server's own user.
+    pub(super) fn shares_user(&self) -> bool {
+        self.level < Level::Full && self.run_as.is_none()
+    }
 }
 
 /// What the server asks. No `Debug`: a step's environment holds secrets.
@@ -74,9 +89,10 @@ pub(super) enum Say {
         why: String,
     },
     /// The program could not be started: the system's error number (0: none), and what failed if it was not the
-    /// program's own file.
+    /// program's own file. `begun`: that is not sure.
     NotStarted {
         number: u32,
+        begun: bool,
         error: i32,
         doing: String,
     },

@@ -66,7 +66,8 @@ fn profile() -> Value {
     profile
 }
 
-/// Without what it adds: as the default profiles of Docker and Kubernetes in what matters here.
+/// Without what it adds. Not the default profile of Docker itself, but stricter than that: it allows nothing more of what
+/// a sandbox is made of, and lacks some calls that only older architectures have.
 fn common_profile() -> Value {
     let mut profile = profile();
     let calls = profile["syscalls"].as_array_mut().unwrap();
@@ -158,7 +159,7 @@ fn in_a_container_with_the_profile_of_the_repository_the_best_level_holds() {
 }
 
 #[test]
-fn in_a_container_as_it_is_the_level_reduced_holds_and_the_doctor_names_what_is_missing() {
+fn in_a_container_without_the_calls_of_the_profile_reduced_holds_and_the_doctor_names_them() {
     let text = doctor_in_a_container("common", &common_profile());
     assert!(text.contains("sandbox: level `reduced` holds"), "{text}");
     for call in ADDED {

@@ -129,7 +129,7 @@ pub(super) fn sandbox(mut fields: Fields<'_>, faults: &mut Faults) -> Sandbox {
         fields.optional(key, faults, |node, faults| list(node, faults, existing_path)).unwrap_or_default()
     };
     let (read_only, writable) = (paths("read_only", faults), paths("writable", faults));
-    let of_all = partial(&mut fields, faults);
+    let of_all = partial(&mut fields, Some(Limits::default()), faults);
     fields.finish(faults);
     Sandbox {
         require: require.unwrap_or(usual.require),
@@ -142,12 +142,13 @@ pub(super) fn sandbox(mut fields: Fields<'_>, faults: &mut Faults) -> Sandbox {
 
 /// What a repository may say of its own: everything but what concerns the host.
 pub(super) fn of_repo(mut fields: Fields<'_>, faults: &mut Faults) -> Partial {
-    let partial = partial(&mut fields, faults);
+    let partial = partial(&mut fields, None, faults);
     fields.finish(faults);
     partial
 }
 
-fn partial(fields: &mut Fields<'_>, faults: &mut Faults) -> Partial {
+/// `usual`: what holds where nothing is said, if that is known.
+fn partial(fields: &mut Fields<'_>, usual: Option<Limits>, faults: &mut Faults) -> Partial {
     let networks = [Network::None, Network::Allow, Network::Host].map(|network| (network.as_str(), network));
     let network = fields.optional("network", faults, |node, faults| one_of(node, &networks, faults));
     let path = fields.path_of("egress");
@@ -159,6 +160,15 @@ fn partial(fields: &mut Fields<'_>, faults: &mut Faults) -> Partial {
         said.open_files = limits.optional("open_files", faults, number);
         said.file_size = limits.optional("file_size", faults, size);
         said.disk = limits.optional("disk", faults, size);
+        let place = limits.get("disk").or_else(|| limits.get("memory")).map(|node| node.place.clone());
+        let memory = said.memory.or(usual.map(|usual| usual.memory));
+        let disk = said.disk.or(usual.map(|usual| usual.disk));
+        if let (Some(memory), Some(disk), Some(place)) = (memory, disk, place)
+            && disk > memory
+        {
+            let help = "at the level `full` what a run writes is kept in memory, and counts as such";
+            faults.add_help(&place, "`disk` must not be more than `memory`", help);
+        }
         limits.finish(faults);
     }
     said

@@ -215,6 +215,20 @@ repos: [{match: github.com/acme/infra, sandbox: {require: off}}]
 }
 
 #[test]
+fn a_run_cannot_write_more_than_it_may_hold_in_memory() {
+    let errors = Server::with("sandbox: {limits: {disk: 8GiB}}\nrepos: [{match: github.com/acme/infra}]\n").errors();
+    assert!(errors.contains("`disk` must not be more than `memory`"), "{errors}");
+    assert!(errors.contains("kept in memory, and counts as such"), "{errors}");
+    let of_repo = "repos: [{match: github.com/acme/infra, sandbox: {limits: {memory: 512MiB, disk: 1GiB}}}]\n";
+    assert!(Server::with(of_repo).errors().contains("`disk` must not be more than `memory`"));
+    // The server's memory may be as much.
+    Server::with(
+        "sandbox: {limits: {memory: 8GiB}}\nrepos: [{match: github.com/acme/infra, sandbox: {limits: {disk: 8GiB}}}]\n",
+    )
+    .load();
+}
+
+#[test]
 fn what_kubernetes_puts_into_the_environment_is_no_setting() {
     Server::with("")
         .variable("TERRAPLANE_SERVICE_HOST", "10.0.0.1")

@@ -2,7 +2,7 @@
 
 use crate::sandbox::policy::{Limit, Limits};
 use crate::sandbox::wire::Plan;
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -14,17 +14,26 @@ const OWN_THREAD: &str = "tasks";
 /// Directories that are removed when this is dropped, which works when no process is left in them.
 pub(super) struct Cgroup {
     dirs: Vec<PathBuf>,
-    bounds_memory: bool,
+    bounds: Bounds,
+}
+
+/// What the kernel bounds, for all processes of the group together.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Bounds {
+    pub(super) memory: bool,
+    pub(super) processes: bool,
 }
 
 impl Cgroup {
     /// One in each of the hierarchies that the server found; those that refuse are left out.
     pub(super) fn create(plan: &Plan) -> Option<Self> {
-        let mut cgroup = Self { dirs: Vec::new(), bounds_memory: false };
+        let mut cgroup = Self { dirs: Vec::new(), bounds: Bounds::default() };
         for parent in &plan.cgroups {
             let dir = parent.join(&plan.name);
             if fs::create_dir(&dir).is_ok() {
-                cgroup.bounds_memory |= bound(&dir, plan.policy.limits);
+                let Bounds { memory, processes } = bound(&dir, plan.policy.limits);
+                cgroup.bounds.memory |= memory;
+                cgroup.bounds.processes |= processes;
                 cgroup.dirs.push(dir);
             }
         }
@@ -34,11 +43,11 @@ impl Cgroup {
     /// For the child: the one that its parent has made.
     pub(super) fn of(plan: &Plan) -> Self {
         let dirs = plan.cgroups.iter().map(|parent| parent.join(&plan.name)).filter(|dir| dir.is_dir()).collect();
-        Self { dirs, bounds_memory: false }
+        Self { dirs, bounds: Bounds::default() }
     }
 
-    pub(super) const fn bounds_memory(&self) -> bool {
-        self.bounds_memory
+    pub(super) const fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     /// For the child: enters those of the hierarchies that let a thread move itself. Whoever is moved by another, or with
@@ -57,20 +66,43 @@ impl Cgroup {
         others.map(|dir| dir.join("cgroup.procs")).try_for_each(|file| fs::write(file, child.as_raw_pid().to_string()))
     }
 
-    /// All that is in it, with kernels that can; the caller has other ways too.
+    /// All that is in it.
     pub(super) fn kill(&self) {
-        for dir in &self.dirs {
-            let _ = fs::write(dir.join("cgroup.kill"), "1");
-        }
+        kill_all_in(&self.dirs);
+    }
+
+    /// Whether the kernel has ever killed in it for want of memory.
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        events(&self.dirs).counts().memory > 0
     }
 
     /// What the process inside reads of it, which cannot see its files. The directories are the other process' to remove.
     pub(super) fn into_events(mut self) -> Events {
-        let dirs = std::mem::take(&mut self.dirs);
-        let open = |name: &str| dirs.iter().find_map(|dir| File::open(dir.join(name)).ok());
-        // The second name is that of cgroup v1.
-        Events { memory: open("memory.events").or_else(|| open("memory.oom_control")), processes: open("pids.events") }
+        events(&std::mem::take(&mut self.dirs))
     }
+}
+
+fn events(dirs: &[PathBuf]) -> Events {
+    let open = |name: &str| dirs.iter().find_map(|dir| File::open(dir.join(name)).ok());
+    // The second name is that of cgroup v1.
+    Events { memory: open("memory.events").or_else(|| open("memory.oom_control")), processes: open("pids.events") }
+}
+
+/// Kills all that is in these cgroups and what comes of it: at once with kernels that can, otherwise one by one when no
+/// more can come. Whether any was there; the caller looks again.
+pub(in crate::sandbox) fn kill_all_in(dirs: &[PathBuf]) -> bool {
+    let mut any = false;
+    for dir in dirs {
+        let _ = fs::write(dir.join("pids.max"), "0");
+        let members = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        any |= !members.is_empty();
+        if fs::write(dir.join("cgroup.kill"), "1").is_err() {
+            for pid in members.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+    any
 }
 
 impl Drop for Cgroup {
@@ -81,23 +113,23 @@ impl Drop for Cgroup {
     }
 }
 
-/// Whether it bounds memory. The first name is that of cgroup v2, the second that of v1.
-fn bound(dir: &Path, limits: Limits) -> bool {
+/// The first names are those of cgroup v2, the second those of v1.
+fn bound(dir: &Path, limits: Limits) -> Bounds {
     let set = |name: &str, value: u64| {
         let file = File::options().write(true).open(dir.join(name));
         file.and_then(|file| file.write_at(value.to_string().as_bytes(), 0)).is_ok()
     };
-    set("pids.max", limits.processes);
+    let processes = set("pids.max", limits.processes);
     if set("memory.max", limits.memory) {
         set("memory.swap.max", 0);
-        return true;
+        return Bounds { memory: true, processes };
     }
     // The sum with swap has to be set second.
-    let bounded = set("memory.limit_in_bytes", limits.memory);
-    if bounded {
+    let memory = set("memory.limit_in_bytes", limits.memory);
+    if memory {
         set("memory.memsw.limit_in_bytes", limits.memory);
     }
-    bounded
+    Bounds { memory, processes }
 }
 
 /// How often the limits were met.

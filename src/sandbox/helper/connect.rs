@@ -4,14 +4,19 @@
 //! The call can block for as long as a program wants (a unix socket of its own with a full queue), so each is made by a
 //! fork that does nothing else. Abstract unix addresses are refused altogether: this process is outside of the programs'
 //! Landlock domain, so its scope would not hold for a call made here.
+//!
+//! It makes internet sockets too, where they are for the proxy only: bound to loopback, from where the proxy is reached and
+//! nothing from elsewhere comes in. With a socket that is bound to nothing, `listen()` alone opens a port at every address
+//! of the host, and neither Landlock nor a filter can tell it from the `listen()` of a provider on its unix socket.
 
 use super::program::Fence;
+use super::supervised;
 use super::sys::{self, Forked, Notification};
 use crate::sandbox::policy::Network;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::io;
@@ -21,6 +26,9 @@ use std::path::PathBuf;
 
 /// The longest address that there is, in bytes.
 const LONGEST: usize = 128;
+
+/// So many calls may block at a time. Further ones wait until they are looked at.
+const BLOCKED: usize = 64;
 
 /// So many refused addresses are remembered.
 const REMEMBERED: usize = 20;
@@ -33,6 +41,8 @@ pub(super) struct Supervisor {
     /// Where unix sockets may be.
     dirs: Vec<PathBuf>,
     refused: BTreeSet<String>,
+    /// Those that make a call, and are not buried yet.
+    forks: Vec<Pid>,
 }
 
 /// Where a call goes that may be made.
@@ -54,11 +64,22 @@ impl Supervisor {
             // As the kernel names them, for that is how they will be compared.
             dirs: dirs.filter_map(|dir| std::fs::canonicalize(dir).ok()).collect(),
             refused: BTreeSet::new(),
+            forks: Vec::new(),
         }
     }
 
-    pub(super) const fn listener(&self) -> Option<&OwnedFd> {
-        self.listener.as_ref()
+    /// Where the next call comes, if one can be made.
+    pub(super) fn listener(&self) -> Option<&OwnedFd> {
+        self.listener.as_ref().filter(|_| !self.is_crowded())
+    }
+
+    /// Whether it waits for a fork to end. To be told by [`Supervisor::buried`].
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.forks.len() >= BLOCKED
+    }
+
+    pub(super) fn buried(&mut self, fork: Pid) {
+        self.forks.retain(|pid| *pid != fork);
     }
 
     pub(super) fn silenced(self) -> Self {
@@ -74,21 +95,56 @@ impl Supervisor {
         let Some(listener) = &self.listener else { return };
         // It may have gone since.
         let Ok(call) = sys::receive_notification(listener) else { return };
+        let answer = |result: Result<u32, Errno>| sys::answer(listener, call.id, result.map_err(Errno::raw_os_error));
+        if call.call == libc::SYS_socket {
+            return answer(internet_socket(listener, &call));
+        }
+        if call.call != libc::SYS_connect {
+            return answer(supervised::change(listener, &call, &self.dirs).map(|()| 0));
+        }
         let refused = &mut self.refused;
         let error = match target(listener, &call, self.network, self.proxy, &self.dirs, refused) {
             Err(error) => error,
             Ok(target) => match sys::fork() {
-                Ok(Forked::Parent(_)) => return,
+                Ok(Forked::Parent(fork)) => return self.forks.push(fork),
                 Ok(Forked::Child) => {
-                    let error = connect(listener, &call, &target).err().map_or(0, |error| error.raw_os_error());
-                    sys::answer(listener, call.id, error);
+                    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+                    answer(connect(listener, &call, &target, self.network).map(|()| 0));
                     std::process::exit(0)
                 }
                 Err(_) => Errno::AGAIN,
             },
         };
-        sys::answer(listener, call.id, error.raw_os_error());
+        answer(Err(error));
     }
+}
+
+fn errno(error: io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::PERM, Errno::from_raw_os_error)
+}
+
+/// The socket that the caller asks for. Only streams come here: all others are refused before.
+fn internet_socket(listener: &OwnedFd, call: &Notification) -> Result<u32, Errno> {
+    let family = u16::try_from(call.args[0] & 0xffff_ffff).map_err(|_| Errno::AFNOSUPPORT)?;
+    let kind = u32::try_from(call.args[1] & 0xffff_ffff).map_err(|_| Errno::INVAL)?;
+    let flags = SocketFlags::from_bits_truncate(kind) & (SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
+    let ours = stream(AddressFamily::from_raw(family), flags, Network::Allow)?;
+    let close_on_exec = flags.contains(SocketFlags::CLOEXEC);
+    sys::give_descriptor(listener, call.id, &ours, None, close_on_exec).map_err(errno)
+}
+
+fn stream(family: AddressFamily, flags: SocketFlags, network: Network) -> Result<OwnedFd, Errno> {
+    let ours = rustix::net::socket_with(family, SocketType::STREAM, flags | SocketFlags::CLOEXEC, None)?;
+    let loopback = match family {
+        AddressFamily::INET => IpAddr::from(Ipv4Addr::LOCALHOST),
+        AddressFamily::INET6 => Ipv6Addr::LOCALHOST.into(),
+        _ => return Ok(ours),
+    };
+    if network != Network::Host {
+        sys::choose_port_late(&ours);
+        rustix::net::bind(&ours, &SocketAddr::new(loopback, 0))?;
+    }
+    Ok(ours)
 }
 
 fn target(
@@ -160,8 +216,7 @@ fn unix(path: &[u8], dirs: &[PathBuf]) -> Result<Target, Errno> {
     Ok(Target { family: AddressFamily::UNIX, address, _file: Some(file) })
 }
 
-fn connect(listener: &OwnedFd, call: &Notification, target: &Target) -> Result<(), Errno> {
-    let errno = |error: io::Error| error.raw_os_error().map_or(Errno::PERM, Errno::from_raw_os_error);
+fn connect(listener: &OwnedFd, call: &Notification, target: &Target, network: Network) -> Result<(), Errno> {
     let number = u32::try_from(call.args[0] & 0xffff_ffff).map_err(|_| Errno::BADF)?.cast_signed();
     match socket_of(call.pid, number) {
         Ok(socket) => sys::connect(socket, &target.address).map_err(errno),
@@ -169,13 +224,15 @@ fn connect(listener: &OwnedFd, call: &Notification, target: &Target) -> Result<(
         // Docker's default profile refuses pidfd_getfd: a socket of our own takes the place of the caller's.
         Err(_) => {
             let flags = flags_of(call.pid, number).ok_or(Errno::BADF)?;
-            let ours = rustix::net::socket_with(target.family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+            let ours = stream(target.family, SocketFlags::empty(), network)?;
             sys::connect(&ours, &target.address).map_err(errno)?;
             if flags & OFlags::NONBLOCK.bits() != 0 {
                 rustix::io::ioctl_fionbio(&ours, true)?;
             }
             let close_on_exec = flags & OFlags::CLOEXEC.bits() != 0;
-            sys::replace_descriptor(listener, call.id, &ours, number.cast_unsigned(), close_on_exec).map_err(errno)
+            sys::give_descriptor(listener, call.id, &ours, Some(number.cast_unsigned()), close_on_exec)
+                .map(drop)
+                .map_err(errno)
         }
     }
 }

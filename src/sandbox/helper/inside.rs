@@ -21,15 +21,22 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// What the monitor says on the link.
-pub(super) const OVER_MEMORY: &[u8] = b"m";
-pub(super) const OVER_DISK: &[u8] = b"d";
+/// What the monitor says on the link when a limit is exceeded.
+pub(super) const fn word_for(limit: Limit) -> &'static [u8; 1] {
+    match limit {
+        Limit::Memory => b"m",
+        Limit::Processes => b"p",
+        Limit::FileSize => b"f",
+        Limit::Disk => b"d",
+    }
+}
 
 /// How often the dead are buried that the programs did not wait for.
 const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// How often a kill is repeated where one signal does not reach all.
-const KILLING: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+/// How often a kill is repeated where one signal does not reach all, and how soon the dead are buried where others wait
+/// for their places.
+const SOON: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
 pub(super) struct Inside<'p> {
     pub(super) plan: &'p Plan,
@@ -106,7 +113,8 @@ impl Inside<'_> {
             if !matches!(self.link.read(&mut word), Ok(1)) {
                 return Err(Over);
             }
-            heard.limit = Some(if word == OVER_DISK { Limit::Disk } else { Limit::Memory });
+            let limits = [Limit::Memory, Limit::Processes, Limit::FileSize, Limit::Disk];
+            heard.limit = limits.into_iter().find(|limit| *word_for(*limit) == word);
         }
         Ok(heard)
     }
@@ -114,11 +122,12 @@ impl Inside<'_> {
     fn run(&mut self, step: &Step) -> Result<(), Over> {
         let before = self.events.counts();
         match self.start(step) {
-            Err(trouble) => {
-                let Trouble { doing, source } = trouble;
+            Err((begun, Trouble { doing, source })) => {
+                // Whatever it is by now, nobody attends to it.
+                self.kill_all();
                 let error = source.raw_os_error().unwrap_or(0);
                 let doing = if error == 0 { format!("{doing}: {source}") } else { doing };
-                self.say(&Say::NotStarted { number: step.number, error, doing }, &[])
+                self.say(&Say::NotStarted { number: step.number, begun, error, doing }, &[])
             }
             Ok((program, supervisor)) => {
                 let ended = self.attend(step.number, program, supervisor, before)?;
@@ -127,8 +136,14 @@ impl Inside<'_> {
         }
     }
 
-    /// Forks; returns when the program has begun.
-    fn start(&mut self, step: &Step) -> Result<(Pid, Option<Supervisor>), Trouble> {
+    /// Forks; returns when the program has begun. With a failure comes whether it may have begun all the same.
+    fn start(&mut self, step: &Step) -> Result<(Pid, Option<Supervisor>), (bool, Trouble)> {
+        let (child, reports) = self.fork(step).map_err(|trouble| (false, trouble))?;
+        Ok((child, follow(&reports, &self.fence)?))
+    }
+
+    /// With the socket on which the fork tells how far it comes.
+    fn fork(&mut self, step: &Step) -> Result<(Pid, UnixStream), Trouble> {
         let mut descriptor = || self.inbox.descriptor().map_err(Trouble::at("receiving its streams"));
         let stdin = if step.stdin { Some(descriptor()?) } else { None };
         let streams = program::Streams { stdin, stdout: descriptor()?, stderr: descriptor()? };
@@ -140,25 +155,7 @@ impl Inside<'_> {
                 program::begin(step, streams, &self.fence, theirs)
             }
         };
-        drop((theirs, streams));
-        // The other end closes when it becomes the program.
-        let mut reports = Inbox::default();
-        let mut supervisor = None;
-        while let Some(said) = reports.wait::<Say>(&ours).map_err(Trouble::at("waiting for it to begin"))? {
-            match said {
-                Say::NotStarted { error, doing, .. } => {
-                    let _ = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty());
-                    let source =
-                        if error == 0 { io::Error::other(doing.clone()) } else { io::Error::from_raw_os_error(error) };
-                    return Err(Trouble { doing, source });
-                }
-                _ => {
-                    let listener = reports.descriptor().map_err(Trouble::at("receiving the supervisor's listener"))?;
-                    supervisor = Some(Supervisor::new(listener, &self.fence));
-                }
-            }
-        }
-        Ok((child, supervisor))
+        Ok((child, ours))
     }
 
     /// Sees a program to its end, and all that it started.
@@ -177,6 +174,8 @@ impl Inside<'_> {
             let alive = processes::reap(|pid, how| {
                 if pid == program {
                     status = Some(how);
+                } else if let Some(supervisor) = &mut supervisor {
+                    supervisor.buried(pid);
                 }
             });
             if status.is_some() || !alive {
@@ -186,7 +185,8 @@ impl Inside<'_> {
                 self.signal_all();
             }
             let listener = supervisor.as_ref().and_then(Supervisor::listener);
-            let heard = self.hear(Some((&pidfd, listener)), Some(if killing { &KILLING } else { &TICK }))?;
+            let soon = killing || supervisor.as_ref().is_some_and(Supervisor::is_crowded);
+            let heard = self.hear(Some((&pidfd, listener)), Some(if soon { &SOON } else { &TICK }))?;
             if let (Some(supervisor), true) = (&mut supervisor, heard.connects.contains(PollFlags::IN)) {
                 supervisor.attend();
             } else if heard.connects.contains(PollFlags::HUP) {
@@ -234,9 +234,8 @@ impl Inside<'_> {
         if self.is_alone() {
             sys::kill_all_others();
         } else {
-            for process in processes::descendants(rustix::process::getpid()) {
-                let _ = rustix::process::kill_process(process.pid, Signal::KILL);
-            }
+            // What it can't do now is tried again, and in the end not given up quietly.
+            let _ = processes::signal_descendants();
         }
     }
 
@@ -250,8 +249,9 @@ impl Inside<'_> {
             while !matches!(rustix::process::wait(rustix::process::WaitOptions::empty()), Err(rustix::io::Errno::CHILD))
             {
             }
-        } else {
-            processes::kill_descendants();
+        } else if processes::kill_descendants().is_err() {
+            // Blind: whoever is outside has other ways to end what lives in here.
+            std::process::exit(1);
         }
     }
 
@@ -266,6 +266,27 @@ impl Inside<'_> {
     fn say(&self, said: &Say, descriptors: &[BorrowedFd<'_>]) -> Result<(), Over> {
         wire::send(&self.control, said, descriptors).map_err(|_| Over)
     }
+}
+
+/// Until the other end closes, for then the fork has become the program.
+fn follow(reports: &UnixStream, fence: &Fence) -> Result<Option<Supervisor>, (bool, Trouble)> {
+    let unknown = |doing| move |source| (true, Trouble { doing: String::from(doing), source });
+    let mut inbox = Inbox::default();
+    let mut supervisor = None;
+    while let Some(said) = inbox.wait::<Say>(reports).map_err(unknown("waiting for it to begin"))? {
+        match said {
+            Say::NotStarted { error, doing, .. } => {
+                let source =
+                    if error == 0 { io::Error::other(doing.clone()) } else { io::Error::from_raw_os_error(error) };
+                return Err((false, Trouble { doing, source }));
+            }
+            _ => {
+                let listener = inbox.descriptor().map_err(unknown("receiving the supervisor's listener"))?;
+                supervisor = Some(Supervisor::new(listener, fence));
+            }
+        }
+    }
+    Ok(supervisor)
 }
 
 struct Heard {
@@ -283,5 +304,36 @@ fn said(status: WaitStatus) -> Status {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Status::Exit(code),
         (None, signal) => Status::Signal(signal.unwrap_or(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::policy::Policy;
+
+    fn fence() -> Fence {
+        let (policy, cgroups, name) = (Policy::new("/tree", "/scratch"), Vec::new(), String::new());
+        let plan = Plan { level: Level::Reduced, policy, run_as: None, cgroups, name, light: false };
+        Fence::new(&plan, None).ok().unwrap()
+    }
+
+    /// Whether a program that says this, and then becomes what it is to be, counts as begun.
+    fn begun(said: &[Say]) -> Result<bool, bool> {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        for said in said {
+            wire::send(&theirs, said, &[]).unwrap();
+        }
+        drop(theirs);
+        follow(&ours, &fence()).map(|supervisor| supervisor.is_some()).map_err(|(begun, _)| begun)
+    }
+
+    #[test]
+    fn only_a_fork_that_says_so_itself_has_not_begun() {
+        let not_started = Say::NotStarted { number: 1, begun: false, error: 2, doing: String::new() };
+        assert_eq!(begun(&[not_started]), Err(false));
+        // Its listener did not arrive, and the program goes on without anybody to answer it.
+        assert_eq!(begun(&[Say::Ready { listener: true }]), Err(true));
+        assert_eq!(begun(&[]), Ok(false));
     }
 }

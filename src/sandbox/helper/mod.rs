@@ -3,8 +3,8 @@
 //! The server has threads, secrets and a runtime, so it must not fork. It starts `terraplane sandbox-exec` instead, with
 //! an empty environment and one socket, and that becomes two processes:
 //!
-//! - the `monitor` stays outside. It makes the namespaces and the cgroup, watches what can only be seen from outside,
-//!   and is the second pair of eyes: if the one inside dies, it kills what is left;
+//! - the `monitor` stays outside. It makes the namespaces and the cgroup, watches what can only be seen from outside
+//!   (`usage`), and is the second pair of eyes: if the one inside dies, it kills what is left;
 //! - the one `inside` builds the `view` (in two parts: see `threshold`), speaks with the server, and starts each program:
 //!   forks, takes everything from the fork that the program shall not have (`program`), and lets it become the program.
 //!   If the monitor dies, or the server, it kills all and ends.
@@ -20,9 +20,14 @@ mod monitor;
 mod processes;
 mod program;
 mod seccomp;
+mod supervised;
 mod sys;
 mod threshold;
+mod usage;
 mod view;
+
+pub(super) use cgroup::kill_all_in;
+pub(super) use processes::descendants;
 
 use std::ffi::OsStr;
 use std::io;
@@ -33,6 +38,12 @@ pub const EXEC: &str = "sandbox-exec";
 
 /// The hidden command that makes this binary try to break out.
 pub const CANARY: &str = "sandbox-canary";
+
+/// The exit code of a helper that could not do its work. The reason goes over the socket.
+const FAILED: u8 = 125;
+
+/// The exit code of a helper whose inner process was killed for want of memory in the cage's cgroup.
+pub(super) const OUT_OF_MEMORY: u8 = 124;
 
 /// What a file or directory counts as at least, in bytes: one that is empty takes an entry of the file system all the
 /// same, or memory of the kernel, and a million of them are as good as a full disk.

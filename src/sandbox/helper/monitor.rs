@@ -1,12 +1,12 @@
 //! The helper's outer process: makes what can only be made from outside, and watches.
 
 use super::cgroup::Cgroup;
-use super::processes::{self, descendants};
 use super::sys::{self, Forked};
-use super::{LEAST_FILE, Trouble, inside, program, threshold};
+use super::usage::{INTERVAL, Usage};
+use super::{FAILED, OUT_OF_MEMORY, Trouble, inside, processes, program, threshold};
 use crate::sandbox::level::Level;
-use crate::sandbox::policy::{HostUser, Limit, Limits, Network};
-use crate::sandbox::wire::{self, Inbox, Plan, Say};
+use crate::sandbox::policy::{HostUser, Network};
+use crate::sandbox::wire::{self, Inbox, Order, Plan, Say};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use std::fs;
@@ -15,12 +15,9 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
-
-/// The exit code of a helper that could not do its work. Nobody reads it: the reason goes over the socket.
-const FAILED: u8 = 125;
+use std::time::Duration;
 
 /// The user that processes are inside of a full cage, whoever they are outside.
 pub(super) const INNER_USER: u32 = 1000;
@@ -33,26 +30,44 @@ const GO: &[u8] = b"g";
 const FIRST: &[u8] = b"f";
 const NO: &[u8] = b"n";
 
-/// How often memory and disk are looked at, where there is no cgroup and no overlay to bound them.
-const INTERVAL: Duration = Duration::from_millis(200);
-
-/// And how seldom at most, for a look at a large tree takes long.
-const MAX_INTERVAL: Duration = Duration::from_secs(1);
+/// How often, and how far apart, the last processes of a user are killed.
+const ROUNDS: u32 = 20;
+const APART: Duration = Duration::from_millis(2);
 
 pub(super) fn main() -> ExitCode {
     sys::close_from(3);
     let Ok(control) = take_control() else { return FAILED.into() };
     let mut inbox = Inbox::default();
-    let Ok(Some(plan)) = inbox.wait::<Plan>(&control) else { return FAILED.into() };
+    match inbox.wait(&control) {
+        Ok(Some(Order::Build(plan))) => build(&plan, control, inbox),
+        Ok(Some(Order::Clear(user))) => clear(user),
+        _ => FAILED.into(),
+    }
+}
+
+fn build(plan: &Plan, control: OwnedFd, inbox: Inbox) -> ExitCode {
     let done =
-        if plan.light { Err((program::light(&plan, &control, inbox), control)) } else { keep(&plan, control, inbox) };
+        if plan.light { Err((program::light(plan, &control, inbox), control)) } else { keep(plan, control, inbox) };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err((Trouble { doing, source }, control)) => {
             let _ = wire::send(&control, &Say::Failed { doing, why: source.to_string() }, &[]);
             FAILED.into()
         }
     }
+}
+
+/// Kills all that a cage's user has: with its rights, so that nobody else's can be meant.
+fn clear(user: HostUser) -> ExitCode {
+    let own = threshold::become_one(user).is_ok() && rustix::process::geteuid().as_raw() == user.uid;
+    if !own || user.uid == 0 {
+        return FAILED.into();
+    }
+    for _ in 0..ROUNDS {
+        sys::kill_all_others();
+        std::thread::sleep(APART);
+    }
+    ExitCode::SUCCESS
 }
 
 /// The socket comes as standard input, because that is what a process can be given without any code of ours between fork
@@ -64,7 +79,7 @@ fn take_control() -> io::Result<OwnedFd> {
 }
 
 /// Builds the cage and watches over it to its end. With a failure comes the socket on which it is told.
-fn keep(plan: &Plan, control: OwnedFd, inbox: Inbox) -> Result<(), (Trouble, OwnedFd)> {
+fn keep(plan: &Plan, control: OwnedFd, inbox: Inbox) -> Result<ExitCode, (Trouble, OwnedFd)> {
     // Whatever the kernel has to kill for want of memory, it is not the server.
     let _ = fs::write("/proc/self/oom_score_adj", "500");
     let (mut link, theirs) = match UnixStream::pair() {
@@ -90,7 +105,7 @@ fn keep(plan: &Plan, control: OwnedFd, inbox: Inbox) -> Result<(), (Trouble, Own
             drop(control);
             let _ = link.write_all(GO);
             watch(plan, child, cgroup.as_ref(), &mut link);
-            Ok(())
+            Ok(how_it_ended(child, cgroup.as_ref()))
         }
         Err(trouble) => Err((trouble, control)),
     };
@@ -99,8 +114,19 @@ fn keep(plan: &Plan, control: OwnedFd, inbox: Inbox) -> Result<(), (Trouble, Own
     if let Some(cgroup) = &cgroup {
         cgroup.kill();
     }
-    processes::kill_descendants();
-    done
+    match processes::kill_descendants() {
+        Ok(()) => done,
+        // The server sees to what may be left.
+        Err(_) => done.map(|_| FAILED.into()),
+    }
+}
+
+/// The one inside can't tell any more if it was itself killed for want of memory, although programs are before it.
+fn how_it_ended(child: Pid, cgroup: Option<&Cgroup>) -> ExitCode {
+    let ended = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::NOHANG);
+    let signal = ended.ok().flatten().and_then(|(_, status)| status.terminating_signal());
+    let killed = signal == Some(Signal::KILL.as_raw());
+    if killed && cgroup.is_some_and(Cgroup::ran_out_of_memory) { OUT_OF_MEMORY.into() } else { ExitCode::SUCCESS }
 }
 
 fn namespaces(plan: &Plan) -> libc::c_int {
@@ -171,12 +197,14 @@ pub(super) fn settle(link: &mut UnixStream) -> Result<(), Trouble> {
 
 /// The other end of it. The directories are given away, and measured, only now: a cage may be opened before they are
 /// filled. `joined`: whether what is to come is in its cgroup.
-fn let_in(plan: &Plan, joined: Result<(), Trouble>, link: &mut UnixStream) -> Option<Disk> {
+fn let_in(plan: &Plan, joined: Result<(), Trouble>, usage: &mut Usage, link: &mut UnixStream) {
     // At its end: the one inside has ended, and nothing has ever run.
-    link.read_exact(&mut [0]).ok()?;
+    if link.read_exact(&mut [0]).is_err() {
+        return;
+    }
     let dirs = [plan.policy.tree.as_path(), plan.policy.scratch.as_path()];
     let ready = joined.and_then(|()| plan.run_as.map_or(Ok(()), |user| give(&dirs, user)));
-    let disk = (plan.level < Level::Full || plan.policy.on_disk).then(|| Disk::new(plan));
+    usage.measure(plan);
     // Who can't be told has ended.
     let _ = match ready {
         Ok(()) => link.write_all(GO),
@@ -185,78 +213,27 @@ fn let_in(plan: &Plan, joined: Result<(), Trouble>, link: &mut UnixStream) -> Op
             .and_then(|()| write!(link, "{doing}: {source}"))
             .and_then(|()| link.shutdown(Shutdown::Write)),
     };
-    disk
 }
 
-/// Returns when the one inside has ended. Tells it when more is taken than allowed.
+/// Returns when the one inside has ended, or it can't be seen any more what is in the cage. Tells it when more is taken
+/// than allowed.
 fn watch(plan: &Plan, child: Pid, cgroup: Option<&Cgroup>, link: &mut UnixStream) {
     let Ok(pidfd) = pidfd_open(child, PidfdFlags::empty()) else { return };
-    let limits = plan.policy.limits;
-    let has_cgroup = cgroup.is_some_and(Cgroup::bounds_memory);
     // Beside what the child does meanwhile, for it takes long.
     let joined = cgroup.map_or(Ok(()), |cgroup| cgroup.move_in(child)).map_err(Trouble::at("entering the cgroup"));
-    let mut disk = let_in(plan, joined, link);
+    let mut usage = Usage::new(plan, cgroup.map(Cgroup::bounds).unwrap_or_default());
+    let_in(plan, joined, &mut usage, link);
     loop {
-        let idle = has_cgroup && disk.is_none();
-        let timeout = if idle { None } else { INTERVAL.try_into().ok() };
+        let timeout = if usage.is_bounded() { None } else { INTERVAL.try_into().ok() };
         let mut waiting = [PollFd::new(&pidfd, PollFlags::IN)];
         match poll(&mut waiting, timeout.as_ref()) {
             Ok(0) => {}
             Err(rustix::io::Errno::INTR) => continue,
             _ => return,
         }
-        let over = memory_is_over(child, has_cgroup, limits)
-            .or_else(|| disk.as_mut()?.is_over(limits.disk).then_some(Limit::Disk));
+        let Ok(over) = usage.over(child) else { return };
         if let Some(limit) = over {
-            let _ = link.write_all(match limit {
-                Limit::Disk => inside::OVER_DISK,
-                _ => inside::OVER_MEMORY,
-            });
+            let _ = link.write_all(inside::word_for(limit));
         }
     }
-}
-
-fn memory_is_over(child: Pid, has_cgroup: bool, limits: Limits) -> Option<Limit> {
-    let resident = || descendants(child).iter().map(|process| process.resident).sum::<u64>();
-    (!has_cgroup && resident() > limits.memory).then_some(Limit::Memory)
-}
-
-/// What was written where no overlay bounds it.
-struct Disk {
-    dirs: [PathBuf; 2],
-    before: u64,
-    next: Instant,
-}
-
-impl Disk {
-    fn new(plan: &Plan) -> Self {
-        let dirs = [plan.policy.tree.clone(), plan.policy.scratch.clone()];
-        let before = used(&dirs);
-        Self { dirs, before, next: Instant::now() + INTERVAL }
-    }
-
-    fn is_over(&mut self, limit: u64) -> bool {
-        let now = Instant::now();
-        if now < self.next {
-            return false;
-        }
-        let used = used(&self.dirs);
-        // A large tree is looked at more seldom.
-        self.next = Instant::now() + (now.elapsed() * 20).clamp(INTERVAL, MAX_INTERVAL);
-        used.saturating_sub(self.before) > limit
-    }
-}
-
-/// Bytes on disk, as they count.
-fn used(dirs: &[PathBuf]) -> u64 {
-    fn below(path: &Path) -> u64 {
-        let Ok(facts) = fs::symlink_metadata(path) else { return 0 };
-        let inner = if facts.is_dir() {
-            fs::read_dir(path).into_iter().flatten().flatten().map(|entry| below(&entry.path())).sum()
-        } else {
-            0
-        };
-        (facts.blocks() * 512).max(LEAST_FILE) + inner
-    }
-    dirs.iter().map(|dir| below(dir)).sum()
 }

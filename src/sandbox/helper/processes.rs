@@ -1,24 +1,42 @@
 //! What a process has started, however far it has run away.
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getpid, kill_process, prlimit, wait};
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::time::Duration;
 
-/// All that descend from `ancestor`, and their memory in bytes.
-pub(super) fn descendants(ancestor: Pid) -> Vec<Process> {
+/// So often in a row may it fail to see what lives.
+const BLIND: u32 = 1000;
+
+/// Every so many times all that descends from this process is looked for, and not only its children.
+const THOROUGH: u32 = 8;
+
+pub(in crate::sandbox) struct Process {
+    pub(in crate::sandbox) pid: Pid,
+    /// Bytes.
+    pub(super) resident: u64,
+    pub(super) threads: u64,
+}
+
+/// All that descend from `ancestor`.
+///
+/// # Errors
+/// When what lives cannot be listed: nobody may take that for nothing.
+pub(in crate::sandbox) fn descendants(ancestor: Pid) -> io::Result<Vec<Process>> {
     let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else {
             continue;
         };
-        // Gone in the meantime, maybe.
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        if let Some((parent, pages)) = parse(&stat) {
-            children
-                .entry(parent)
-                .or_default()
-                .push(Process { pid, resident: pages * rustix::param::page_size() as u64 });
+        let stat = match fs::read_to_string(entry.path().join("stat")) {
+            Ok(stat) => stat,
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        if let Some((parent, process)) = parse(pid, &stat) {
+            children.entry(parent).or_default().push(process);
         }
     }
     let mut found = Vec::new();
@@ -29,29 +47,71 @@ pub(super) fn descendants(ancestor: Pid) -> Vec<Process> {
             found.push(child);
         }
     }
-    found
+    Ok(found)
 }
 
-pub(super) struct Process {
-    pub(super) pid: Pid,
-    pub(super) resident: u64,
+/// In the meantime; or not for us to see, and so not of ours.
+fn is_gone(error: &io::Error) -> bool {
+    let gone = [libc::ESRCH, libc::ENOENT, libc::EACCES, libc::EPERM];
+    error.raw_os_error().is_some_and(|code| gone.contains(&code))
 }
 
-/// The parent and the resident pages. The name, in parentheses, may hold anything.
-fn parse(stat: &str) -> Option<(i32, u64)> {
+/// With its parent. The name, in parentheses, may hold anything.
+fn parse(pid: Pid, stat: &str) -> Option<(i32, Process)> {
     let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
-    Some((fields.get(1)?.parse().ok()?, fields.get(21)?.parse().ok()?))
+    let pages: u64 = fields.get(21)?.parse().ok()?;
+    let resident = pages * rustix::param::page_size() as u64;
+    Some((fields.get(1)?.parse().ok()?, Process { pid, resident, threads: fields.get(17)?.parse().ok()? }))
+}
+
+/// The children of this process; not all of them, if some of them end meanwhile. Far faster than to look at everything.
+fn children() -> io::Result<Vec<Pid>> {
+    let list = fs::read_to_string("/proc/thread-self/children")?;
+    Ok(list.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw).collect())
+}
+
+/// Kills what descends from this process, as far as it is seen. To be repeated: those that are not its children become so
+/// when their parents are dead.
+pub(super) fn signal_descendants() -> io::Result<()> {
+    // First, because what always forks and ends is gone before everything else was looked at.
+    for child in children().unwrap_or_default() {
+        end(child);
+    }
+    for process in descendants(getpid())? {
+        end(process.pid);
+    }
+    Ok(())
+}
+
+fn end(pid: Pid) {
+    // What it has forked before the signal reaches it can't fork any more: this is passed on.
+    let _ = prlimit(Some(pid), Resource::Nproc, Rlimit { current: Some(0), maximum: Some(0) });
+    let _ = kill_process(pid, Signal::KILL);
 }
 
 /// Kills the descendants of this process until none is left. All of them stay descendants whatever they do, for this
 /// process adopts orphans.
-pub(super) fn kill_descendants() {
+///
+/// # Errors
+/// When it can't see what lives.
+pub(super) fn kill_descendants() -> io::Result<()> {
+    let (mut round, mut blind) = (0_u32, 0);
     while reap(|_, _| {}) {
-        for process in descendants(rustix::process::getpid()) {
-            let _ = kill_process(process.pid, Signal::KILL);
+        let seen = match children() {
+            Ok(children) if !round.is_multiple_of(THOROUGH) => {
+                children.into_iter().for_each(end);
+                Ok(())
+            }
+            _ => signal_descendants(),
+        };
+        blind = if seen.is_ok() { 0 } else { blind + 1 };
+        if blind > BLIND {
+            return seen;
         }
+        round = round.wrapping_add(1);
         std::thread::sleep(Duration::from_micros(300));
     }
+    Ok(())
 }
 
 /// Buries the dead; whether any child lives.
@@ -73,7 +133,10 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_mislead() {
         let stat = "42 (a) R 1 (b) S 7 42 42 0 -1 4194560 100 0 0 0 1 2 3 4 20 0 1 0 5555 1000000 321 184467";
-        assert_eq!(parse(stat), Some((7, 321)));
-        assert_eq!(parse("42 (a"), None);
+        let pid = getpid();
+        let (parent, process) = parse(pid, stat).unwrap();
+        let pages = process.resident / rustix::param::page_size() as u64;
+        assert_eq!((parent, pages, process.threads), (7, 321, 1));
+        assert!(parse(pid, "42 (a").is_none());
     }
 }

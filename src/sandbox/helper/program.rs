@@ -6,7 +6,7 @@ use super::{Trouble, sys, threshold};
 use crate::sandbox::level::Level;
 use crate::sandbox::policy::{Limits, Network, Policy};
 use crate::sandbox::wire::{self, Ask, Inbox, Plan, Say, Step};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, setrlimit};
 use std::ffi::{CString, OsStr};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -18,6 +18,8 @@ pub(super) struct Fence {
     pub(super) policy: Policy,
     pub(super) proxy: Option<SocketAddr>,
     level: Level,
+    /// Processes for which the kernel counts those of the server and of other runs as well.
+    shares_user: bool,
     filters: Filters,
 }
 
@@ -28,14 +30,14 @@ pub(super) struct Streams {
 }
 
 impl Fence {
-    pub(super) fn new(level: Level, policy: &Policy, proxy: Option<SocketAddr>) -> Result<Self, Trouble> {
-        let filters = Filters::for_cage(level, policy.network)?;
-        Ok(Self { policy: policy.clone(), proxy, level, filters })
+    pub(super) fn new(plan: &Plan, proxy: Option<SocketAddr>) -> Result<Self, Trouble> {
+        let filters = Filters::for_cage(plan.level, plan.policy.network, plan.shares_user())?;
+        Ok(Self { policy: plan.policy.clone(), proxy, level: plan.level, shares_user: plan.shares_user(), filters })
     }
 
     /// Stands for this process from now on. Returns where its `connect()` calls are to be supervised.
     fn raise(&self) -> Result<Option<OwnedFd>, Trouble> {
-        limit(self.policy.limits)?;
+        limit(self.policy.limits, self.shares_user)?;
         rustix::thread::set_no_new_privs(true).map_err(Trouble::at("giving up new privileges"))?;
         let ground = if self.level == Level::Full { Ground::View } else { Ground::Host };
         landlock::restrict(ground, &self.policy, self.proxy.map(|proxy| proxy.port()))?;
@@ -55,6 +57,7 @@ pub(super) fn begin(step: &Step, streams: Streams, fence: &Fence, report: UnixSt
 
 fn shut_in(streams: Streams, fence: &Fence, report: &UnixStream) -> Result<(), Trouble> {
     rustix::process::setsid().map_err(Trouble::at("starting a session"))?;
+    kill_me_first();
     let Streams { stdin, stdout, stderr } = streams;
     // Without one, it stays what the helper has: /dev/null.
     stdin.map_or(Ok(()), rustix::stdio::dup2_stdin).map_err(Trouble::at("setting its input"))?;
@@ -68,10 +71,19 @@ fn shut_in(streams: Streams, fence: &Fence, report: &UnixStream) -> Result<(), T
     Ok(())
 }
 
+/// Where memory runs out, the kernel shall end this and not the one who tells of it. Where there are no files about
+/// processes, it is seen from outside what happened.
+fn kill_me_first() {
+    // What its parent has hidden of itself belongs to nobody, and so does this copy, until it becomes the program.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable);
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
 fn not_started(step: &Step, trouble: &Trouble) -> Say {
     let error = trouble.source.raw_os_error().unwrap_or(0);
     let doing = if error == 0 { format!("{}: {}", trouble.doing, trouble.source) } else { trouble.doing.clone() };
-    Say::NotStarted { number: step.number, error, doing }
+    Say::NotStarted { number: step.number, begun: false, error, doing }
 }
 
 /// Returns only if it cannot.
@@ -119,7 +131,11 @@ pub(super) fn light(plan: &Plan, control: &OwnedFd, mut inbox: Inbox) -> Trouble
     trouble
 }
 
-fn limit(limits: Limits) -> Result<(), Trouble> {
+/// How much above its own limit the number of all that a shared user has is bounded: the monitor counts what is a run's
+/// own, and this keeps a bomb from outrunning it.
+const OF_ALL_RUNS: u64 = 4;
+
+fn limit(limits: Limits, shares_user: bool) -> Result<(), Trouble> {
     // What the server itself was given bounds what it can give.
     let set = |resource, value: u64| {
         let value = value.min(rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX));
@@ -127,7 +143,7 @@ fn limit(limits: Limits) -> Result<(), Trouble> {
         setrlimit(resource, limit).map_err(Trouble::at(format!("setting {resource:?}")))
     };
     set(Resource::Core, 0)?;
-    set(Resource::Nproc, limits.processes)?;
+    set(Resource::Nproc, if shares_user { limits.processes.saturating_mul(OF_ALL_RUNS) } else { limits.processes })?;
     set(Resource::Nofile, limits.open_files)?;
     set(Resource::Fsize, limits.file_size)?;
     // Reserved addresses are not memory, and Go reserves many: this only keeps one process from outrunning the watch.

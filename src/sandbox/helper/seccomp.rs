@@ -29,7 +29,15 @@ const ABSENT: &[c_long] = &[
     libc::SYS_fanotify_init,
     libc::SYS_perf_event_open,
     libc::SYS_bpf,
+    // Memory that is no process' and that nobody who watches processes sees; segments even outlive them.
+    libc::SYS_shmget,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
 ];
+
+/// As [`libc::SYS_open_tree`]; not in `libc` yet. From the kernel's table for calls that all architectures share.
+const OPEN_TREE_ATTR: c_long = 467;
 
 /// Refused on every architecture.
 const REFUSED: &[c_long] = &[
@@ -50,6 +58,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_fsmount,
     libc::SYS_fspick,
     libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
     libc::SYS_move_mount,
     libc::SYS_mount_setattr,
     libc::SYS_open_by_handle_at,
@@ -98,6 +107,40 @@ const REFUSED_HERE: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[c_long] = &[libc::SYS_lookup_dcookie, libc::SYS_nfsservctl];
 
+/// What changes a file's mode, by its path or by a descriptor.
+const MODES: &[c_long] = &[libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_fchmodat2];
+
+/// What changes whose a file is.
+const OWNERS: &[c_long] = &[libc::SYS_fchown, libc::SYS_fchownat];
+
+/// Older forms of these, and of `utimensat`.
+#[cfg(target_arch = "x86_64")]
+mod older {
+    pub(super) const MODES: &[libc::c_long] = &[libc::SYS_chmod];
+    pub(super) const OWNERS: &[libc::c_long] = &[libc::SYS_chown, libc::SYS_lchown];
+    pub(super) const TIMES: &[libc::c_long] = &[libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat];
+}
+#[cfg(not(target_arch = "x86_64"))]
+mod older {
+    pub(super) const MODES: &[libc::c_long] = &[];
+    pub(super) const OWNERS: &[libc::c_long] = &[];
+    pub(super) const TIMES: &[libc::c_long] = &[];
+}
+
+/// What changes the other attributes that a file may have. The last ones are not in `libc` yet: `setxattrat`,
+/// `removexattrat` and `file_setattr`.
+const ATTRIBUTES: &[c_long] = &[
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    463,
+    466,
+    469,
+];
+
 const NAMESPACES: [libc::c_int; 7] = [
     libc::CLONE_NEWNS,
     libc::CLONE_NEWCGROUP,
@@ -114,6 +157,9 @@ const TIOCLINUX: u64 = 0x541c;
 /// Any of the low bits of a socket's type; above are flags.
 const TYPE: u64 = 0xf;
 
+/// All processes of a user; from `linux/ioprio.h`.
+const IOPRIO_WHO_USER: u64 = 3;
+
 /// For [`SeccompAction::Trace`], in whose place a notification is put: seccompiler knows none.
 const PLACEHOLDER: u32 = 0x1234;
 const RETURN: u16 = 0x06;
@@ -126,21 +172,52 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    pub(super) fn for_cage(level: Level, network: Network) -> Result<Self, Trouble> {
+    /// `shares_user`: what a program's user may change of files, the server's own are among them.
+    pub(super) fn for_cage(level: Level, network: Network, shares_user: bool) -> Result<Self, Trouble> {
         let sockets = if level == Level::Full { in_own_network() } else { on_the_host(network) };
-        let supervised = (level == Level::Reduced).then(supervise_connect).transpose()?;
-        Ok(Self { supervised, ..Self::with(sockets)? })
+        let mut filters = Self::with(sockets)?;
+        if level < Level::Full {
+            // The first takes a whole disk faster than anybody who watches it looks; libraries write instead. The others are
+            // not known to Landlock.
+            filters.answer([&[libc::SYS_fallocate], ATTRIBUTES].concat(), libc::EOPNOTSUPP)?;
+        }
+        if level == Level::Reduced {
+            filters.supervised = Some(supervise(network, shares_user)?);
+            if shares_user {
+                filters.answer([OWNERS, older::OWNERS, older::TIMES].concat(), libc::EPERM)?;
+            }
+        }
+        Ok(filters)
     }
 
     pub(super) fn light(network: Network) -> Result<Self, Trouble> {
-        let none = vec![(libc::SYS_socket, vec![])];
-        Self::with(if program::is_online(network) { in_own_network() } else { none })
+        let sockets = if program::is_online(network) {
+            // Of this host it needs nothing, and as the server's user it would be let in to much.
+            let unix = when(&[family(Is::Eq, libc::AF_UNIX)]);
+            vec![(libc::SYS_socket, unusual().into_iter().chain([unix]).collect())]
+        } else {
+            vec![(libc::SYS_socket, vec![])]
+        };
+        let mut filters = Self::with(sockets)?;
+        // Landlock does not know these, and the server's user may own all of the host's files. What asks for them could do
+        // without, and would give up if it was told.
+        filters.answer([MODES, older::MODES, OWNERS, older::OWNERS, ATTRIBUTES].concat(), 0)?;
+        filters.answer([&[libc::SYS_utimensat], older::TIMES].concat(), libc::EPERM)?;
+        Ok(filters)
+    }
+
+    /// Has these calls fail, or with 0 seem to succeed.
+    fn answer(&mut self, calls: Vec<c_long>, error: libc::c_int) -> Result<(), Trouble> {
+        let rules = calls.into_iter().map(|call| (call, vec![])).collect();
+        self.all.push(compile(rules, SeccompAction::Errno(error.cast_unsigned()))?);
+        Ok(())
     }
 
     fn with(sockets: Rules) -> Result<Self, Trouble> {
         let absent = ABSENT.iter().map(|call| (*call, vec![])).collect();
         let mut refused: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, vec![])).collect();
-        refused.extend(always()?);
+        refused.extend(always());
+        refused.extend(on_others());
         refused.extend(sockets);
         let unknown = vec![
             // Load the number; below UNKNOWN go on, otherwise "no such call".
@@ -163,7 +240,7 @@ impl Filters {
             sys::add_filter(filter, false).map_err(Trouble::at("adding a seccomp filter"))?;
         }
         let listener = self.supervised.as_ref().map(|filter| sys::add_filter(filter, true)).transpose();
-        Ok(listener.map_err(Trouble::at("adding the seccomp filter for connect()"))?.flatten())
+        Ok(listener.map_err(Trouble::at("adding the supervised seccomp filter"))?.flatten())
     }
 }
 
@@ -194,12 +271,12 @@ fn number(constant: libc::c_int) -> u64 {
 }
 
 /// What is refused in some forms.
-fn always() -> Result<Rules, Trouble> {
+fn always() -> Rules {
     let bit = |flag: libc::c_int| when(&[(0, Width::Qword, Is::MaskedEq(number(flag)), number(flag))]);
     let flags =
         |argument, flag: libc::c_int| when(&[(argument, Width::Dword, Is::MaskedEq(number(flag)), number(flag))]);
     let request = |request: u64| when(&[(1, Width::Dword, Is::Eq, request)]);
-    Ok(vec![
+    vec![
         (libc::SYS_clone, NAMESPACES.into_iter().map(bit).collect()),
         // Only to ask, and the standard one.
         (libc::SYS_personality, vec![when(&[(0, Width::Dword, Is::Ne, 0), (0, Width::Dword, Is::Ne, 0xffff_ffff)])]),
@@ -208,7 +285,27 @@ fn always() -> Result<Rules, Trouble> {
         (libc::SYS_sendto, vec![flags(3, libc::MSG_FASTOPEN)]),
         (libc::SYS_sendmsg, vec![flags(2, libc::MSG_FASTOPEN)]),
         (libc::SYS_sendmmsg, vec![flags(3, libc::MSG_FASTOPEN)]),
-    ])
+    ]
+}
+
+/// What changes a process is refused but for the caller itself, which all of these call 0: limits, priorities and
+/// processors of any process of the same user could be changed, the server's and the helper's among them. Nothing else
+/// stands in the way: Landlock does not know these calls.
+fn on_others() -> Rules {
+    let not_self = |argument| when(&[(argument, Width::Dword, Is::Ne, 0)]);
+    let all_of_user = |all: u64| when(&[(0, Width::Dword, Is::Eq, all)]);
+    let mut rules: Rules = [
+        libc::SYS_prlimit64,
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sched_setattr,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setscheduler,
+    ]
+    .map(|call| (call, vec![not_self(0)]))
+    .into();
+    rules.push((libc::SYS_setpriority, vec![not_self(1), all_of_user(libc::PRIO_USER.into())]));
+    rules.push((libc::SYS_ioprio_set, vec![not_self(1), all_of_user(IOPRIO_WHO_USER)]));
+    rules
 }
 
 const INTERNET: [libc::c_int; 2] = [libc::AF_INET, libc::AF_INET6];
@@ -229,10 +326,14 @@ fn unusual() -> Vec<SeccompRule> {
     let mut rules = vec![when(&other), when(&[family(Is::Eq, netlink), protocol(Is::Ne, libc::NETLINK_ROUTE)])];
     for internet in INTERNET {
         let internet = || family(Is::Eq, internet);
+        // Whatever is neither a stream nor datagrams: raw, SCTP's, DCCP, and what a later kernel has. By its bits, for no
+        // rule can say "none of these".
         rules.push(when(&[internet(), kind(libc::SOCK_RAW)]));
-        // MPTCP, SCTP.
-        let tcp = protocol(Is::Ne, libc::IPPROTO_TCP);
-        rules.push(when(&[internet(), kind(libc::SOCK_STREAM), protocol(Is::Ne, 0), tcp]));
+        rules.push(when(&[internet(), kind(0)]));
+        rules.extend([4, 8].map(|bit| when(&[internet(), (1, Width::Dword, Is::MaskedEq(bit), bit)])));
+        // Whatever is neither TCP nor UDP: SCTP, MPTCP, UDP-Lite, echo requests.
+        let other = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP].map(|usual| protocol(Is::Ne, usual));
+        rules.push(when(&[&[internet()][..], &other].concat()));
     }
     rules
 }
@@ -262,9 +363,18 @@ fn on_the_host(network: Network) -> Rules {
     ]
 }
 
-/// Lets every connect() wait for a supervisor.
-fn supervise_connect() -> Result<Vec<sock_filter>, Trouble> {
-    let mut filter = compile(vec![(libc::SYS_connect, vec![])], SeccompAction::Trace(PLACEHOLDER))?;
+/// Lets every connect() wait for a supervisor, the making of internet sockets that are for the proxy only, and changes of
+/// files that could be the server's.
+fn supervise(network: Network, shares_user: bool) -> Result<Vec<sock_filter>, Trouble> {
+    let mut calls: Rules = vec![(libc::SYS_connect, vec![])];
+    if network == Network::Allow {
+        calls.push((libc::SYS_socket, INTERNET.map(|internet| when(&[family(Is::Eq, internet)])).into()));
+    }
+    if shares_user {
+        let changes = MODES.iter().chain(older::MODES).chain(&[libc::SYS_utimensat]);
+        calls.extend(changes.map(|call| (*call, vec![])));
+    }
+    let mut filter = compile(calls, SeccompAction::Trace(PLACEHOLDER))?;
     let mut found = false;
     for line in &mut filter {
         if line.code == RETURN && line.k == libc::SECCOMP_RET_TRACE | PLACEHOLDER {
@@ -272,7 +382,7 @@ fn supervise_connect() -> Result<Vec<sock_filter>, Trouble> {
             found = true;
         }
     }
-    if found { Ok(filter) } else { Err(Trouble::new("compiling the filter for connect()", "it supervises nothing")) }
+    if found { Ok(filter) } else { Err(Trouble::new("compiling the supervised filter", "it supervises nothing")) }
 }
 
 #[cfg(test)]
@@ -325,7 +435,7 @@ mod tests {
     fn every() -> Vec<Filters> {
         let levels = [Level::Full, Level::Reduced, Level::Weak];
         let networks = [Network::None, Network::Allow, Network::Host];
-        let cages = levels.iter().flat_map(|level| networks.map(|network| Filters::for_cage(*level, network)));
+        let cages = levels.iter().flat_map(|level| networks.map(|network| Filters::for_cage(*level, network, true)));
         cages.chain([Filters::light(Network::None)]).map(|filters| filters.ok().unwrap()).collect()
     }
 
@@ -346,6 +456,7 @@ mod tests {
             {
                 assert_eq!(answers(&filters, call, [0; 6]), REFUSE, "{call}");
             }
+            assert_eq!(answers(&filters, OPEN_TREE_ATTR, [0; 6]), REFUSE);
             assert_eq!(answers(&filters, libc::SYS_clone3, [0; 6]), NO_SUCH_CALL);
             assert_eq!(answers(&filters, libc::SYS_clone, [libc::SIGCHLD as u64, 0, 0, 0, 0, 0]), ALLOW);
             for kind in NAMESPACES {
@@ -355,8 +466,72 @@ mod tests {
     }
 
     #[test]
+    fn a_process_changes_its_own_limits_and_nobody_elses() {
+        for filters in every() {
+            for call in [
+                libc::SYS_prlimit64,
+                libc::SYS_sched_setaffinity,
+                libc::SYS_sched_setattr,
+                libc::SYS_sched_setparam,
+                libc::SYS_sched_setscheduler,
+            ] {
+                // The kernel reads 32 bits.
+                let asked = [0, 1 << 32, 1, u64::MAX].map(|pid| answers(&filters, call, [pid, 1, 1, 0, 0, 0]));
+                assert_eq!(asked, [ALLOW, ALLOW, REFUSE, REFUSE], "{call}");
+            }
+            for (call, user) in [(libc::SYS_setpriority, 2), (libc::SYS_ioprio_set, 3)] {
+                let asked = [[user - 2, 0], [user - 1, 0], [user, 0], [user - 2, 7]];
+                let asked = asked.map(|[which, who]| answers(&filters, call, [which, who, 1, 0, 0, 0]));
+                assert_eq!(asked, [ALLOW, ALLOW, REFUSE, REFUSE], "{call}");
+            }
+        }
+    }
+
+    #[test]
+    fn below_full_space_is_taken_by_writing_only() {
+        let no_such_thing = libc::SECCOMP_RET_ERRNO | libc::EOPNOTSUPP as u32;
+        for (level, expected) in [(Level::Full, ALLOW), (Level::Reduced, no_such_thing), (Level::Weak, no_such_thing)] {
+            let filters = Filters::for_cage(level, Network::Allow, false).ok().unwrap();
+            assert_eq!(answers(&filters, libc::SYS_fallocate, [3, 0, 0, 1, 0, 0]), expected);
+        }
+    }
+
+    #[test]
+    fn the_light_form_changes_nobodys_files_and_reaches_no_socket_of_the_host() {
+        for network in [Network::None, Network::Host] {
+            let light = Filters::light(network).ok().unwrap();
+            for call in [MODES, older::MODES, OWNERS, older::OWNERS, ATTRIBUTES].concat() {
+                assert_eq!(answers(&light, call, [0; 6]), libc::SECCOMP_RET_ERRNO, "{call}: done, it says");
+            }
+            assert_eq!(answers(&light, libc::SYS_utimensat, [0; 6]), REFUSE);
+            assert_eq!(socket(&light, libc::AF_UNIX, libc::SOCK_STREAM, 0), REFUSE);
+        }
+    }
+
+    #[test]
+    fn of_the_internet_there_are_streams_and_datagrams_and_nothing_else() {
+        for filters in [Filters::for_cage(Level::Full, Network::Allow, false), Filters::light(Network::Host)] {
+            let filters = filters.ok().unwrap();
+            for family in INTERNET {
+                for kind in 0..16 {
+                    let usual = [libc::SOCK_STREAM, libc::SOCK_DGRAM].contains(&kind);
+                    let expected = if usual { ALLOW } else { REFUSE };
+                    assert_eq!(socket(&filters, family, kind | libc::SOCK_CLOEXEC, 0), expected, "type {kind}");
+                }
+                for protocol in [libc::IPPROTO_ICMP, libc::IPPROTO_DCCP, 132, 136, 262] {
+                    for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
+                        assert_eq!(socket(&filters, family, kind, protocol), REFUSE, "protocol {protocol}");
+                    }
+                }
+                assert_eq!(socket(&filters, family, libc::SOCK_STREAM, libc::IPPROTO_TCP), ALLOW);
+                assert_eq!(socket(&filters, family, libc::SOCK_DGRAM, libc::IPPROTO_UDP), ALLOW);
+            }
+        }
+    }
+
+    #[test]
     fn sockets_are_those_that_the_network_allows() {
-        let cage = |level, network| Filters::for_cage(level, network).ok().unwrap();
+        let cage = |level, network| Filters::for_cage(level, network, false).ok().unwrap();
         let (stream, datagram) = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK);
         for level in [Level::Reduced, Level::Weak] {
             let (none, allow, host) =
@@ -383,9 +558,32 @@ mod tests {
     }
 
     #[test]
-    fn only_connect_waits_for_the_supervisor() {
-        let filter = supervise_connect().ok().unwrap();
-        let call = |call: i64| answer(&filter, u32::try_from(call).unwrap(), [0; 6]);
-        assert_eq!([call(libc::SYS_connect), call(libc::SYS_sendmsg)], [libc::SECCOMP_RET_USER_NOTIF, ALLOW]);
+    fn changes_of_files_that_could_be_the_servers_wait_for_the_supervisor() {
+        for shares_user in [true, false] {
+            let filter = supervise(Network::None, shares_user).ok().unwrap();
+            let expected = if shares_user { libc::SECCOMP_RET_USER_NOTIF } else { ALLOW };
+            for call in [MODES, older::MODES, &[libc::SYS_utimensat]].concat() {
+                assert_eq!(answer(&filter, u32::try_from(call).unwrap(), [0; 6]), expected, "{call}");
+            }
+            let filters = Filters::for_cage(Level::Reduced, Network::None, shares_user).ok().unwrap();
+            let expected = if shares_user { REFUSE } else { ALLOW };
+            for call in [OWNERS, older::OWNERS, older::TIMES].concat() {
+                assert_eq!(answers(&filters, call, [0; 6]), expected, "{call}");
+            }
+        }
+    }
+
+    #[test]
+    fn connections_wait_for_the_supervisor_and_so_do_sockets_that_are_for_the_proxy() {
+        for (network, internet) in
+            [(Network::None, ALLOW), (Network::Allow, libc::SECCOMP_RET_USER_NOTIF), (Network::Host, ALLOW)]
+        {
+            let filter = supervise(network, false).ok().unwrap();
+            let call =
+                |call: i64, family: i32| answer(&filter, u32::try_from(call).unwrap(), [family as u64, 1, 0, 0, 0, 0]);
+            assert_eq!([call(libc::SYS_connect, 3), call(libc::SYS_sendmsg, 3)], [libc::SECCOMP_RET_USER_NOTIF, ALLOW]);
+            assert_eq!(call(libc::SYS_socket, libc::AF_UNIX), ALLOW);
+            assert_eq!(INTERNET.map(|family| call(libc::SYS_socket, family)), [internet; 2], "{network:?}");
+        }
     }
 }

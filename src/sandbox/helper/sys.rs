@@ -111,14 +111,24 @@ pub(super) fn raise_loopback() -> io::Result<()> {
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) }.into()).map(drop)
 }
 
-/// Adds a seccomp filter to this process; with `listen`, returns where its notifications come.
+/// Adds a seccomp filter to this process; with `listen`, returns where its notifications come. A call that was looked at is
+/// then broken off by the caller's death only, with kernels that can (5.19): otherwise a caller with a timer could leave
+/// one call after the other unfinished.
 pub(super) fn add_filter(filter: &[sock_filter], listen: bool) -> io::Result<Option<OwnedFd>> {
     let length = u16::try_from(filter.len()).map_err(io::Error::other)?;
     let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
-    let flags: c_ulong = if listen { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
-    // SAFETY: the kernel copies `len` instructions, which is how many there are, and does not write to them.
-    let result =
-        check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) })?;
+    let add = |flags: c_ulong| {
+        // SAFETY: the kernel copies `len` instructions, which is how many there are, and does not write to them.
+        check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) })
+    };
+    let listening = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let result = match listen {
+        false => add(0)?,
+        true => match add(listening | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => add(listening)?,
+            other => other?,
+        },
+    };
     let descriptor = c_int::try_from(result).map_err(io::Error::other)?;
     // SAFETY: with NEW_LISTENER the result is a descriptor that was made for us.
     Ok(listen.then(|| unsafe { OwnedFd::from_raw_fd(descriptor) }))
@@ -128,6 +138,8 @@ pub(super) fn add_filter(filter: &[sock_filter], listen: bool) -> io::Result<Opt
 pub(super) struct Notification {
     pub(super) id: u64,
     pub(super) pid: u32,
+    /// Its number.
+    pub(super) call: c_long,
     pub(super) args: [u64; 6],
 }
 
@@ -145,7 +157,8 @@ pub(super) fn receive_notification(listener: impl AsFd) -> io::Result<Notificati
         check(libc::ioctl(listener, NOTIFICATION_RECEIVE as _, &raw mut notification).into())?;
         notification
     };
-    Ok(Notification { id: notification.id, pid: notification.pid, args: notification.data.args })
+    let call = c_long::from(notification.data.nr);
+    Ok(Notification { id: notification.id, pid: notification.pid, call, args: notification.data.args })
 }
 
 /// Whether the program still waits. To be asked after anything of it was looked at by its number.
@@ -154,31 +167,43 @@ pub(super) fn is_waiting(listener: impl AsFd, id: u64) -> bool {
     unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), NOTIFICATION_VALID as _, &raw const id) == 0 }
 }
 
-/// Lets the call return 0, or fail with an error number.
-pub(super) fn answer(listener: impl AsFd, id: u64, error: i32) {
-    let answer = libc::seccomp_notif_resp { id, val: 0, error: -error, flags: 0 };
+/// Lets the call return a number, or fail with an error number.
+pub(super) fn answer(listener: impl AsFd, id: u64, result: Result<u32, i32>) {
+    let (val, error) = result.map_or_else(|error| (0, -error), |value| (value.into(), 0));
+    let answer = libc::seccomp_notif_resp { id, val, error, flags: 0 };
     // SAFETY: the request reads the structure. It fails if the program is gone, which is fine.
     unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), NOTIFICATION_SEND as _, &raw const answer) };
 }
 
-/// Puts a descriptor of ours in the place of one of the waiting program's.
-pub(super) fn replace_descriptor(
+/// Gives a descriptor of ours to the waiting program: in the place of one of its own, or as a new one. Its number there.
+pub(super) fn give_descriptor(
     listener: impl AsFd,
     id: u64,
     ours: impl AsFd,
-    theirs: u32,
+    theirs: Option<u32>,
     close_on_exec: bool,
-) -> io::Result<()> {
+) -> io::Result<u32> {
     let request = libc::seccomp_notif_addfd {
         id,
-        flags: libc::SECCOMP_ADDFD_FLAG_SETFD as u32,
+        flags: if theirs.is_some() { libc::SECCOMP_ADDFD_FLAG_SETFD as u32 } else { 0 },
         srcfd: ours.as_fd().as_raw_fd().cast_unsigned(),
-        newfd: theirs,
+        newfd: theirs.unwrap_or(0),
         newfd_flags: if close_on_exec { libc::O_CLOEXEC.cast_unsigned() } else { 0 },
     };
     let listener = listener.as_fd().as_raw_fd();
     // SAFETY: the request reads the structure.
-    check(unsafe { libc::ioctl(listener, NOTIFICATION_ADD_DESCRIPTOR as _, &raw const request) }.into()).map(drop)
+    let number = check(unsafe { libc::ioctl(listener, NOTIFICATION_ADD_DESCRIPTOR as _, &raw const request) }.into())?;
+    u32::try_from(number).map_err(io::Error::other)
+}
+
+/// Has a socket that is bound to an address choose its port only when it needs one: there are few.
+pub(super) fn choose_port_late(socket: impl AsFd) {
+    let on: c_int = 1;
+    let (socket, size) = (socket.as_fd().as_raw_fd(), size_of::<c_int>() as libc::socklen_t);
+    // SAFETY: the kernel reads a number of that size. Without this it works as well.
+    unsafe {
+        libc::setsockopt(socket, libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT, (&raw const on).cast(), size);
+    }
 }
 
 /// Copies another process' memory.
@@ -189,6 +214,23 @@ pub(super) fn read_memory(pid: u32, address: u64, into: &mut [u8]) -> io::Result
     // SAFETY: our side is a slice that may be written to; the other's address is checked by the kernel.
     let read = check(unsafe { libc::process_vm_readv(pid, &raw const ours, 1, &raw const theirs, 1, 0) } as c_long)?;
     if read == into.len() as c_long { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EFAULT)) }
+}
+
+/// Copies a text that ends with a zero from another process' memory, which may end with any page; without the zero.
+pub(super) fn read_text(pid: u32, mut address: u64) -> io::Result<CString> {
+    const PAGE: u64 = 4096;
+    let mut text = Vec::new();
+    while text.len() <= libc::PATH_MAX as usize {
+        let mut chunk = vec![0; usize::try_from(PAGE - address % PAGE).map_err(io::Error::other)?];
+        read_memory(pid, address, &mut chunk)?;
+        address += chunk.len() as u64;
+        let end = chunk.iter().position(|byte| *byte == 0);
+        text.extend_from_slice(&chunk[..end.unwrap_or(chunk.len())]);
+        if end.is_some() {
+            return CString::new(text).map_err(io::Error::other);
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG))
 }
 
 /// Connects to an address in the kernel's form.

@@ -11,7 +11,7 @@ use super::program::Fence;
 use super::view::{Begun, View};
 use super::{Trouble, sys};
 use crate::sandbox::level::Level;
-use crate::sandbox::policy::Network;
+use crate::sandbox::policy::{HostUser, Network};
 use crate::sandbox::wire::{self, Inbox, Plan, Say};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
@@ -69,7 +69,7 @@ impl<'p> Threshold<'p> {
             Network::None | Network::Host => None,
         };
         let proxy = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        let fence = Fence::new(plan.level, &plan.policy, proxy)?;
+        let fence = Fence::new(plan, proxy)?;
         // The cgroup and the maps are made from outside, beside all this.
         link.read_exact(&mut [0]).map_err(Trouble::at("waiting for the monitor"))?;
         let cgroup = Cgroup::of(plan);
@@ -116,8 +116,15 @@ impl<'p> Threshold<'p> {
 
 /// Becomes who the programs are.
 fn become_user(plan: &Plan) -> Result<(), Trouble> {
-    let Some(user) = plan.run_as else { return Ok(()) };
-    let (uid, gid) = if plan.level == Level::Full { (INNER_USER, INNER_USER) } else { (user.uid, user.gid) };
+    match plan.run_as {
+        None => Ok(()),
+        Some(_) if plan.level == Level::Full => become_one(HostUser { uid: INNER_USER, gid: INNER_USER }),
+        Some(user) => become_one(user),
+    }
+}
+
+pub(super) fn become_one(user: HostUser) -> Result<(), Trouble> {
+    let HostUser { uid, gid } = user;
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     rustix::thread::set_thread_groups(&[]).map_err(Trouble::at("leaving the server's groups"))?;
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(Trouble::at("changing the group"))?;

@@ -52,11 +52,15 @@ pub(crate) struct Way {
     pub(crate) bare: Bare,
     /// The levels at which this is known to succeed. That it does is asserted as well: the table tells no lies.
     pub(crate) open_at: &'static [Level],
+    /// And those at which it is only if the server is not root: its runs have no user of their own then.
+    pub(crate) open_unless_root: &'static [Level],
     pub(crate) network: Network,
     /// Changes the usual limits.
     pub(crate) limits: fn(Limits) -> Limits,
     /// Milliseconds until the program is told to end.
     pub(crate) deadline: u64,
+    /// The scene knocks at whatever door opens on this host, and hears who answers.
+    pub(crate) knocks: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -107,9 +111,11 @@ const fn way(script: Script) -> Way {
         proof: Proof::Does,
         bare: Bare::Succeeds,
         open_at: &[],
+        open_unless_root: &[],
         network: Network::Allow,
         limits: std::convert::identity,
         deadline: 20_000,
+        knocks: false,
     }
 }
 
@@ -144,6 +150,15 @@ impl Way {
 
     pub(crate) const fn open_at(self, levels: &'static [Level]) -> Self {
         Self { open_at: levels, ..self }
+    }
+
+    pub(crate) const fn open_unless_root(self, levels: &'static [Level]) -> Self {
+        Self { open_unless_root: levels, ..self }
+    }
+
+    /// It waits for somebody to come in, and tells.
+    pub(crate) const fn opens(self) -> Self {
+        Self { knocks: true, ..self.tells() }
     }
 
     pub(crate) const fn within(self, limits: fn(Limits) -> Limits) -> Self {

@@ -1,6 +1,9 @@
 //! Files of the server's and of other pull requests.
 
-use super::attack::{Attack, module, shell};
+use super::attack::{Attack, module, python, shell};
+use terraplane::sandbox::Level;
+
+const WEAK: &[Level] = &[Level::Weak];
 
 pub(super) const ATTACKS: &[Attack] = &[
     module(
@@ -28,6 +31,17 @@ pub(super) const ATTACKS: &[Attack] = &[
             shell("ln -s ../server out && echo $WORD > out/new").plants(),
             shell("ln -s $WORD $SERVER/$WORD").plants(),
             shell("echo $WORD > word && mv word $SERVER/moved").plants(),
+            // Not what is in them, but who may do what with them. At `weak`, runs of a server that is not root have its
+            // user, and Landlock does not know these calls.
+            python("os.chmod(E['SERVER'] + '/server.key', 0o640); print(E['WORD'])").open_unless_root(WEAK),
+            python("os.symlink(E['SERVER'] + '/server.key', 'link'); os.chmod('link', 0o640); print(E['WORD'])")
+                .open_unless_root(WEAK),
+            python("os.chmod('server.key', 0o640, dir_fd=os.open(E['SERVER'], os.O_PATH)); print(E['WORD'])")
+                .open_unless_root(WEAK),
+            python("os.chmod('/proc/self/cwd/../server/server.key', 0o640); print(E['WORD'])").open_unless_root(WEAK),
+            python("os.utime(E['SERVER'] + '/server.key', (1, 1)); print(E['WORD'])").open_unless_root(WEAK),
+            python("os.setxattr(E['SERVER'] + '/server.key', 'user.x', b'x'); print(E['WORD'])")
+                .not_bare("not every file system has them"),
         ],
     ),
     module(
@@ -37,6 +51,10 @@ pub(super) const ATTACKS: &[Attack] = &[
             shell("cat $SERVER/mirror/provider && echo $WORD >> $SERVER/mirror/provider").plants(),
             shell("echo $WORD > x && mv -f x $SERVER/mirror/provider").plants(),
             shell("chmod 777 $SERVER/mirror; echo $WORD > $SERVER/mirror/new").plants(),
+            python("os.fchmod(os.open(E['SERVER'] + '/mirror/provider', os.O_RDONLY), 0o640); print(E['WORD'])")
+                .open_unless_root(WEAK),
+            python("os.utime(os.open(E['SERVER'] + '/mirror/provider', os.O_RDONLY), (1, 1)); print(E['WORD'])")
+                .open_unless_root(WEAK),
         ],
     ),
     module(

@@ -7,6 +7,8 @@ use std::time::Duration;
 use terraplane::sandbox::Level;
 use terraplane::sandbox::policy::Network;
 use terraplane::sandbox::process::{self, Spec};
+use terraplane::sandbox::sink::Sink;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 pub(super) const ATTACKS: &[Attack] = &[by(
     52,
@@ -21,15 +23,19 @@ secret = os.environ['SECRET'].encode()
 def keep(path):
     try: open(path, 'wb').write(secret)
     except OSError: pass
-def serve(kind, address):
-    try:
-        s = socket.socket(kind); s.bind(address); s.listen()
-        if kind == socket.AF_UNIX: os.chmod(address, 0o777)
-        while True: s.accept()[0].sendall(secret)
+def listen(kind, address):
+    s = socket.socket(kind)
+    try: s.bind(address)
     except OSError: pass
-keep('private'); keep('/tmp/' + sys.argv[3])
-threading.Thread(target=serve, args=(socket.AF_UNIX, os.getcwd() + '/door')).start()
-threading.Thread(target=serve, args=(socket.AF_INET, ('127.0.0.1', int(sys.argv[2])))).start()
+    s.listen()
+    return s
+def serve(s):
+    while True: s.accept()[0].sendall(secret)
+keep('private'); keep('/tmp/' + sys.argv[2])
+doors = [listen(socket.AF_UNIX, os.getcwd() + '/door'), listen(socket.AF_INET, ('127.0.0.1', 0))]
+os.chmod('door', 0o777)
+for door in doors: threading.Thread(target=serve, args=(door,)).start()
+print(doors[1].getsockname()[1], flush=True)
 os.execvp('sleep', ['sleep', '20']) if os.fork() == 0 else threading.Event().wait()
 ";
 
@@ -50,42 +56,61 @@ struct Pair {
     secret: String,
     /// Of its file in `/tmp`.
     name: String,
-    port: u16,
 }
 
 impl Pair {
     async fn at(level: Level) -> Self {
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         Self {
             job: Yard::at(level).await,
             neighbour: Yard::at(level).await,
             secret: format!("canary-{}", uuid::Uuid::now_v7().simple()),
             name: format!("terraplane-test-{}", uuid::Uuid::now_v7().simple()),
-            port: free.local_addr().unwrap().port(),
         }
     }
 
     /// The neighbour's program: its secret is also one of its arguments.
-    fn beside(&self) -> Spec {
-        let port = self.port.to_string();
-        let args = ["-I", "-c", NEIGHBOUR, &self.secret, &port, &self.name];
+    /// Once it is there, it tells the port that it listens at.
+    fn beside(&self) -> (Spec, UnboundedReceiver<String>) {
+        let args = ["-I", "-c", NEIGHBOUR, &self.secret, &self.name];
         let mut spec = self.neighbour.program("/usr/bin/python3", &args);
         spec.env.push(("SECRET".into(), self.secret.clone()));
         spec.grace = Duration::from_millis(100);
         spec.dir.clone_from(&self.neighbour.scratch);
-        spec
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+        spec.stdout =
+            Sink::Each(Box::new(move |said| tell.send(String::from_utf8_lossy(said).trim().to_owned()).unwrap()));
+        (spec, told)
     }
 
-    fn attack(&self, script: &str) -> Spec {
+    fn attack(&self, script: &str, port: &str) -> Spec {
         let mut spec = self.job.program("/bin/bash", &["-c", script]);
         let set = |name: &str, value: String| (name.to_owned(), value);
         spec.env.extend([
             set("OTHER", self.neighbour.scratch.display().to_string()),
-            set("PORT", self.port.to_string()),
+            set("PORT", port.to_owned()),
             set("NAME", self.name.clone()),
         ]);
         spec.deadline = Duration::from_secs(5);
         spec
+    }
+
+    /// The neighbour's process, by its argument.
+    fn pid(&self) -> String {
+        let is_it = |entry: &std::fs::DirEntry| {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|arg| arg == self.secret.as_bytes())
+        };
+        let found = std::fs::read_dir("/proc").unwrap().flatten().find(is_it).expect("it lives");
+        found.file_name().into_string().unwrap()
+    }
+
+    fn limiting(&self) -> Spec {
+        self.attack(&format!("prlimit --pid {} --nofile=77:77", self.pid()), "")
+    }
+
+    fn is_limited(&self) -> bool {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.pid())).unwrap();
+        limits.lines().any(|line| line.starts_with("Max open files") && line.contains(" 77 "))
     }
 
     fn got_it(&self, outcome: &process::Outcome) -> bool {
@@ -95,15 +120,16 @@ impl Pair {
 
     /// The ways that succeed when both are bare.
     async fn bare(&self) -> Vec<&'static str> {
-        let spec = self.beside();
+        let (spec, mut told) = self.beside();
         let cancel = spec.cancel.clone();
         let running = tokio::spawn(process::run(spec));
-        crate::sandbox::all_there(&self.secret, 1).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let port = told.recv().await.unwrap();
         let mut got = Vec::new();
         for (way, script) in WAYS {
-            got.extend(self.got_it(&process::run(self.attack(script)).await.unwrap()).then_some(*way));
+            got.extend(self.got_it(&process::run(self.attack(script, &port)).await.unwrap()).then_some(*way));
         }
+        process::run(self.limiting()).await.unwrap();
+        got.extend(self.is_limited().then_some("its limits"));
         cancel.cancel();
         running.await.unwrap().unwrap();
         let _ = std::fs::remove_file(Path::new("/tmp").join(&self.name));
@@ -117,16 +143,17 @@ impl Pair {
             yard.open(policy).await
         };
         let (mut cage, mut neighbours) = (open(&self.job).await, open(&self.neighbour).await);
-        let spec = self.beside();
+        let (spec, mut told) = self.beside();
         let cancel = spec.cancel.clone();
         let running = tokio::spawn(async move { (neighbours.run(spec).await, neighbours) });
-        crate::sandbox::all_there(&self.secret, 1).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let port = told.recv().await.unwrap();
         let mut got = Vec::new();
         for (way, script) in WAYS {
-            got.extend(self.got_it(&cage.run(self.attack(script)).await.unwrap()).then_some(*way));
+            got.extend(self.got_it(&cage.run(self.attack(script, &port)).await.unwrap()).then_some(*way));
         }
-        cage.run(self.attack("kill -9 -1")).await.unwrap();
+        cage.run(self.limiting()).await.unwrap();
+        got.extend(self.is_limited().then_some("its limits"));
+        cage.run(self.attack("kill -9 -1", &port)).await.unwrap();
         if running.is_finished() {
             got.push("its end");
         }
@@ -139,7 +166,7 @@ impl Pair {
 #[tokio::test]
 async fn a_job_gets_nothing_of_another_and_cannot_end_it() {
     let bare = Pair::at(Level::Full).await.bare().await;
-    let all: Vec<&str> = WAYS.iter().map(|(way, _)| *way).collect();
+    let all: Vec<&str> = WAYS.iter().map(|(way, _)| *way).chain(["its limits"]).collect();
     assert_eq!(bare, all, "without cages");
     for level in CAGED {
         // What `weak` is labelled for.

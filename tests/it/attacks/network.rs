@@ -73,6 +73,16 @@ pub(super) const ATTACKS: &[Attack] = &[
             // Multipath TCP, and SCTP.
             python("s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262); s.connect(at(E['API'])); s.sendall(WORD)").tells(),
             python("socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132); print(E['WORD'])").not_bare("not in every kernel"),
+            python("socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, 132); print(E['WORD'])").not_bare("not in every kernel"),
+            // DCCP.
+            python("socket.socket(socket.AF_INET, 6, 33); print(E['WORD'])").not_bare("not in every kernel"),
+            // Connections that come in: `listen()` chooses an address and a port by itself. What `weak` is labelled for.
+            python("s = socket.socket(); s.listen(); s.settimeout(2)\nfor i in range(50): s.accept()[0].sendall(WORD)")
+                .opens()
+                .open_at(&[Level::Weak]),
+            python("s = socket.socket(socket.AF_INET6); s.listen(); s.settimeout(2)\nfor i in range(50): s.accept()[0].sendall(WORD)")
+                .opens()
+                .open_at(&[Level::Weak]),
         ],
     ),
     module(

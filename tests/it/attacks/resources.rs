@@ -27,10 +27,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         31,
         "a fork bomb",
         &[
-            python("import signal\nfor i in range(150):\n    if os.fork() == 0: signal.pause()\nprint(E['WORD'])")
-                .within(few_processes),
-            python("import threading\nfor i in range(150): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\nprint(E['WORD'])")
-                .within(few_processes),
+            // Where runs have no user of their own this is seen a moment later, and then the job is at its end.
+            python(
+                "import signal\nfor i in range(150):\n    if os.fork() == 0: signal.pause()\n\
+                 time.sleep(float(E['LINGER'])); print(E['WORD'])",
+            )
+            .within(few_processes),
+            python(
+                "import threading\nfor i in range(150): threading.Thread(target=time.sleep, args=(30,), daemon=True).start()\n\
+                 time.sleep(float(E['LINGER'])); print(E['WORD'])",
+            )
+            .within(few_processes),
         ],
     ),
     module(
@@ -47,7 +54,16 @@ pub(super) const ATTACKS: &[Attack] = &[
                      if os.fork() == 0:\n        \
                          held = b'x' * (60 << 20); os.write(into, b'.'); signal.pause()\n    \
                      children.append(out); os.close(into)\n\
-                 if all(os.read(out, 1) for out in children): time.sleep(float(E['LINGER'])); print(E['WORD'])",
+                 if all(os.read(out, 1) for out in children):\n    \
+                     time.sleep(float(E['LINGER']))\n    \
+                     if os.waitpid(-1, os.WNOHANG) == (0, 0): print(E['WORD'])",
+            )
+            .within(little_memory),
+            // Files in memory, which are no process' own.
+            python(
+                "held = [os.memfd_create('x') for i in range(5)]\n\
+                 for file in held: os.write(file, b'x' * (40 << 20))\n\
+                 time.sleep(float(E['LINGER'])); print(E['WORD'])",
             )
             .within(little_memory),
         ],
@@ -63,7 +79,8 @@ pub(super) const ATTACKS: &[Attack] = &[
                  open('main.tf', 'w').write(code + '}\\noutput \"n\" {\\n  value = length(local.v15)\\n}\\n')\n\
                  if os.system('terraform plan -input=false -no-color') == 0: print(E['WORD'])",
             )
-            .within(little_memory),
+            .within(little_memory)
+            .for_ms(120_000),
         ],
     ),
     module(
@@ -75,6 +92,9 @@ pub(super) const ATTACKS: &[Attack] = &[
                 .within(small_disk),
             python("open(E['SCRATCH'] + '/big', 'wb').write(bytes(50 << 20)); time.sleep(float(E['LINGER'])); print(E['WORD'])").within(small_disk),
             python("open('big', 'wb').write(bytes(2 << 20)); print(E['WORD'])").within(small_files),
+            // Without writing anything.
+            python("file = os.open('big', os.O_CREAT | os.O_RDWR); call(285 if X86 else 47, file, 0, 0, 200 << 20); print(E['WORD'])")
+                .within(small_disk),
         ],
     ),
     module(

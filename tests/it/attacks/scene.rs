@@ -34,7 +34,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener};
 use tokio::task::JoinSet;
 
-/// What every script in Python begins with: `call` makes a system call and raises what it answers; `reach` says the word
+/// What every script says first: an attack that never began proves nothing.
+const BEGUN: &str = "the attack has begun";
+
+/// What every script in Python goes on with: `call` makes a system call and raises what it answers; `reach` says the word
 /// if the kernel took the call at all, whatever it then thought of its arguments.
 pub(super) const PRELUDE: &str = r#"
 import ctypes, errno, os, platform, socket, sys, time
@@ -161,6 +164,13 @@ impl Scene {
         panic!("port {port} is taken at every address");
     }
 
+    /// What a way needs of its surroundings besides what is always there.
+    pub(super) fn attend_to(&mut self, way: &Way) {
+        if way.knocks {
+            self.listeners.spawn(knock(self.heard.clone()));
+        }
+    }
+
     fn serve_tcp(&mut self, listener: TcpListener) {
         let (answer, heard) = (self.canary("api"), self.heard.clone());
         self.listeners.spawn(async move {
@@ -201,9 +211,10 @@ impl Scene {
     /// The program, as it is run bare. `names` are those that differ in a cage.
     pub(super) fn spec(&self, way: &Way, names: &[(&str, String)]) -> Spec {
         let (program, args) = match way.script {
-            Script::Shell(script) => ("/bin/sh", vec!["-c".to_owned(), script.to_owned()]),
+            Script::Shell(script) => ("/bin/sh", vec!["-c".to_owned(), format!("echo {BEGUN}\n{script}")]),
             Script::Python(script) => {
-                ("/usr/bin/python3", vec!["-I".to_owned(), "-c".to_owned(), format!("{PRELUDE}{script}")])
+                let script = format!("print('{BEGUN}', flush=True)\n{PRELUDE}{script}");
+                ("/usr/bin/python3", vec!["-I".to_owned(), "-c".to_owned(), script])
             }
         };
         let mut spec = Spec::new(program, self.tree()).args(args);
@@ -266,6 +277,10 @@ impl Drop for Scene {
     }
 }
 
+pub(super) fn has_begun(outcome: &Outcome) -> bool {
+    holds(&outcome.stdout.bytes, BEGUN)
+}
+
 fn canary(name: &str, id: &str) -> String {
     format!("canary-{name}-{id}")
 }
@@ -323,6 +338,34 @@ type Heard = Arc<Mutex<Vec<u8>>>;
 
 fn note(heard: &Heard, said: &[u8]) {
     heard.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(said);
+}
+
+/// Comes in wherever this host listens at all of its addresses, and hears what is said there.
+async fn knock(heard: Heard) {
+    loop {
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+        let ports = tables.iter().flat_map(|table| table.lines()).filter_map(open_to_everybody);
+        let answers = futures::future::join_all(ports.map(|port| async move {
+            let mut said = [0; 256];
+            let came_in = async {
+                let mut door = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+                door.read(&mut said).await
+            };
+            let length = tokio::time::timeout(Duration::from_millis(200), came_in).await;
+            said[..length.map_or(0, |length| length.unwrap_or(0))].to_vec()
+        }));
+        answers.await.iter().for_each(|said| note(&heard, said));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The port, if a line of the kernel's table is of a socket that listens at every address.
+fn open_to_everybody(line: &str) -> Option<u16> {
+    const LISTENS: &str = "0A";
+    let mut fields = line.split_whitespace().skip(1);
+    let (address, port) = fields.next()?.split_once(':')?;
+    let listens = fields.nth(1)? == LISTENS && address.bytes().all(|byte| byte == b'0');
+    listens.then(|| u16::from_str_radix(port, 16).ok())?
 }
 
 /// Hears what is said, and answers as an HTTP server would.

@@ -67,6 +67,11 @@ pub(super) const ATTACKS: &[Attack] = &[
             // TIOCSTI types into the terminal of whoever started this.
             python("reach(16 if X86 else 29, 0, 0x5412, b'x')"),
             python("reach(135 if X86 else 92, 0x0400000)"),
+            // Memory, messages and semaphores that outlive whoever made them. Removed where they could be made.
+            python("s = call(29 if X86 else 194, 0, 4096, 0o1600); print(E['WORD']); libc.shmctl(s, 0, 0)"),
+            python("s = call(68 if X86 else 186, 0, 0o1600); print(E['WORD']); libc.msgctl(s, 0, 0)"),
+            python("s = call(64 if X86 else 190, 0, 1, 0o1600); print(E['WORD']); libc.semctl(s, 0, 0)"),
+            python("call(240 if X86 else 180, WORD, 0o102, 0o600, 0); print(E['WORD']); call(241 if X86 else 181, WORD)"),
         ],
     ),
 ];

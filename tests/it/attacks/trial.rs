@@ -1,7 +1,7 @@
 //! Tries an attack: bare, where it must succeed, and in a cage of each level, where it must not.
 
 use super::attack::{Attack, Bare, Shown, Way};
-use super::scene::Scene;
+use super::scene::{Scene, has_begun};
 use crate::sandbox::CAGED;
 use crate::stage::sandbox;
 use futures::StreamExt as _;
@@ -41,20 +41,47 @@ async fn one(attack: &Attack, index: usize, way: &Way) -> Vec<String> {
         wrong.push(format!("{:02} {}, way {}: {how}\n{said}", attack.number, attack.name, index + 1));
     };
     if is_tried_bare(way) {
-        let (succeeded, said) = bare(way).await;
-        if !succeeded {
+        let (ended, said) = bare(way).await;
+        if ended != Ended::Successfully {
             differs("it fails even without a cage, so it proves nothing", said);
         }
     }
     for level in CAGED {
-        let (succeeded, said) = caged(way, level).await;
-        match (succeeded, way.open_at.contains(&level)) {
-            (true, false) => differs(&format!("IT SUCCEEDS at level {level}"), said),
-            (false, true) => differs(&format!("it is held at level {level}, and listed as open"), said),
+        let (ended, said) = caged(way, level).await;
+        match (ended, is_open(way, level)) {
+            (Ended::Successfully, false) => differs(&format!("IT SUCCEEDS at level {level}"), said),
+            (Ended::Held, true) => differs(&format!("it is held at level {level}, and listed as open"), said),
+            (Ended::Unclear, _) => {
+                differs(&format!("at level {level} it did not begin or broke the cage, which proves nothing"), said)
+            }
             _ => {}
         }
     }
     wrong
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Successfully,
+    Held,
+    /// It did not begin, or it broke the cage.
+    Unclear,
+}
+
+fn is_open(way: &Way, level: Level) -> bool {
+    let unless_root = !rustix::process::geteuid().is_root() && way.open_unless_root.contains(&level);
+    way.open_at.contains(&level) || unless_root
+}
+
+/// How the program of an outcome ended. What succeeded has begun; what did not must have said so.
+async fn judge(scene: &mut Scene, way: &Way, outcome: &Outcome, expected: bool) -> Ended {
+    if scene.succeeded(way.proof, outcome, expected).await {
+        Ended::Successfully
+    } else if has_begun(outcome) {
+        Ended::Held
+    } else {
+        Ended::Unclear
+    }
 }
 
 fn is_tried_bare(way: &Way) -> bool {
@@ -65,15 +92,17 @@ fn is_tried_bare(way: &Way) -> bool {
     }
 }
 
-async fn bare(way: &Way) -> (bool, String) {
+async fn bare(way: &Way) -> (Ended, String) {
     let mut scene = Scene::new().await;
+    scene.attend_to(way);
     let outcome = process::run(scene.spec(way, &[])).await.unwrap();
-    (scene.succeeded(way.proof, &outcome, true).await, told(&outcome))
+    (judge(&mut scene, way, &outcome, true).await, told(&outcome))
 }
 
 /// With the policy that a plan has, and its proxy.
-async fn caged(way: &Way, level: Level) -> (bool, String) {
+async fn caged(way: &Way, level: Level) -> (Ended, String) {
     let mut scene = Scene::new().await;
+    scene.attend_to(way);
     let mut policy = Policy::new(scene.tree(), scene.scratch());
     policy.least = level;
     policy.read_only = vec!["/usr/local/bin/terraform".into(), scene.server().join("mirror")];
@@ -87,15 +116,14 @@ async fn caged(way: &Way, level: Level) -> (bool, String) {
     let mut spec = scene.spec(way, &names);
     spec.env.extend(cage.proxy().into_iter().flat_map(variables));
     let outcome = cage.run(spec).await;
-    // A cage that is broken by what runs in it has held all the same, if nothing got out.
     let said = outcome.as_ref().map_or_else(|error| format!("{error:?}"), told);
-    let succeeded = match outcome {
-        Ok(outcome) => scene.succeeded(way.proof, &outcome, way.open_at.contains(&level)).await,
-        Err(_) => false,
+    let ended = match outcome {
+        Ok(outcome) => judge(&mut scene, way, &outcome, is_open(way, level)).await,
+        Err(_) => Ended::Unclear,
     };
     drop(egress);
     cage.close().await;
-    (succeeded, said)
+    (ended, said)
 }
 
 async fn serve_proxy(cage: &mut Cage, scene: &mut Scene) -> (Option<Egress>, Vec<(&'static str, String)>) {

@@ -1,6 +1,7 @@
 //! How a program in a cage ends, and that nothing outlives it.
 
-use super::{CAGED, Yard, all_but, all_gone, all_there, err, helper, long_sleep, out, processes_with, said, setup};
+use super::{CAGED, Yard, all_but, all_gone, all_there, err, long_sleep, out, processes_with, said, sandbox_of, setup};
+use rustix::process::Signal;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 use terraplane::sandbox::process::{End, Stdin};
@@ -178,8 +179,12 @@ fn helpers_above(seconds: &str) -> (i32, i32) {
 }
 
 fn kill(pid: i32) {
+    signal(pid, Signal::KILL);
+}
+
+fn signal(pid: i32, signal: Signal) {
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 #[tokio::test]
@@ -203,6 +208,70 @@ async fn when_either_process_of_the_helper_is_killed_nothing_survives() {
     }
 }
 
+/// Where the server is root, what they leave has a user of its own, and that is how it is found. Where it is not, only
+/// [`Level::Full`] and cgroups help if both are killed at once.
+#[tokio::test]
+async fn when_both_processes_of_the_helper_are_killed_the_user_is_free_when_nothing_survives() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for level in CAGED {
+        let yard = Yard::at(level).await;
+        let sandbox = sandbox_of(&yard.outside().join("both"), level, 900_066..900_067).await;
+        let mut cage = sandbox.open(yard.policy()).await.unwrap();
+        let seconds = long_sleep();
+        let spec = yard.script(&format!("{} sleep {seconds}; :", daemons(&seconds)));
+        let running = tokio::spawn(async move { cage.run(spec).await.map(drop) });
+        all_there(&seconds, 5).await;
+        let (outer, inner) = helpers_above(&seconds);
+        signal(outer, Signal::STOP);
+        kill(inner);
+        kill(outer);
+        assert!(running.await.unwrap().unwrap_err().begun, "{level}: nobody knows what became of it");
+        tokio::time::timeout(Duration::from_secs(10), sandbox.slot()).await.expect("the user is given back");
+        assert_eq!(processes_with(&seconds), 0, "{level}");
+    }
+}
+
+/// As a program could do it to the process inside before Landlock knew signals (Linux 6.12).
+#[tokio::test]
+async fn a_cage_that_does_not_answer_is_ended_by_force() {
+    let yard = Yard::at(Level::Reduced).await;
+    let mut cage = yard.cage().await;
+    let seconds = long_sleep();
+    let mut spec = yard.script(&format!("sleep {seconds}; :"));
+    let cancel = spec.cancel.clone();
+    spec.grace = Duration::from_millis(100);
+    let running = tokio::spawn(async move {
+        let ended = cage.run(spec).await.map(drop);
+        cage.close().await;
+        ended
+    });
+    all_there(&seconds, 1).await;
+    signal(helpers_above(&seconds).1, Signal::STOP);
+    cancel.cancel();
+    let error = running.await.unwrap().unwrap_err();
+    assert!(error.begun && error.source.to_string().contains("don't die"), "{error:?}");
+    all_gone(&seconds).await;
+}
+
+/// Each is gone before it was looked at, and has left another.
+#[tokio::test]
+async fn processes_that_fork_and_end_all_the_time_are_dead_soon() {
+    for level in CAGED {
+        let yard = Yard::at(level).await;
+        let mut cage = yard.cage().await;
+        let script = "comet() { comet & }; { i=0; while [ $i -lt 40 ]; do comet; i=$((i+1)); done } 2>/dev/null & exec sleep 100";
+        let mut spec = yard.script(script);
+        spec.deadline = Duration::from_millis(500);
+        spec.grace = Duration::from_millis(100);
+        let outcome = cage.run(spec).await.unwrap();
+        assert_eq!(outcome.end, End::TimedOut, "{level}");
+        assert!(outcome.elapsed < Duration::from_secs(4), "{level}: {:?}", outcome.elapsed);
+        assert_eq!(said(&mut cage, yard.script("echo fine")).await, "fine\n", "{level}");
+    }
+}
+
 #[tokio::test]
 async fn a_cage_that_is_closed_leaves_no_helper_and_no_cgroup() {
     let yard = Yard::at(Level::Full).await;
@@ -221,11 +290,11 @@ async fn a_cage_that_is_closed_leaves_no_helper_and_no_cgroup() {
     cage.close().await;
     assert_eq!(processes_with(&seconds), 0);
     // Other tests have cages too; theirs go away.
-    for _ in 0..500 {
+    for _ in 0..600 {
         if names() == 0 {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("cgroups were left behind");
 }
@@ -234,13 +303,8 @@ async fn a_cage_that_is_closed_leaves_no_helper_and_no_cgroup() {
 async fn a_cage_that_was_opened_and_never_used_goes_without_a_trace() {
     for level in CAGED {
         let yard = Yard::at(level).await;
-        // Under a name by which its processes are known.
         let name = yard.outside().join("unused");
-        std::os::unix::fs::symlink(helper(), &name).unwrap();
-        let mut setup = setup(level, yard.outside());
-        setup.helper = name.clone();
-        setup.users = 900_064..900_065;
-        let sandbox = Sandbox::probe(setup).await;
+        let sandbox = sandbox_of(&name, level, 900_064..900_065).await;
         let word = name.to_str().unwrap();
         // Of the cages of the probe nothing is left but the helper for the next one.
         all_but(word, 1).await;

@@ -16,7 +16,8 @@ struct Prey {
     bait: serde_json::Value,
     victim: Child,
     udp: UdpSocket,
-    _held: (TcpListener, UnixListener, UnixListener),
+    tcp: TcpListener,
+    _held: (UnixListener, UnixListener),
 }
 
 impl Prey {
@@ -31,6 +32,7 @@ impl Prey {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         udp.set_nonblocking(true).unwrap();
+        tcp.set_nonblocking(true).unwrap();
         let mut victim = Command::new(helper());
         victim.args(["sandbox-canary", "victim"]).env("TERRAPLANE_CANARY", "x").stdin(Stdio::piped());
         let victim = victim.spawn().unwrap();
@@ -39,8 +41,8 @@ impl Prey {
             "udp": udp.local_addr().unwrap().port(), "unix_socket": unix_socket, "abstract_socket": abstract_socket,
             "dir": yard.scratch, "bare": false,
         });
-        let held = (tcp, unix, UnixListener::bind_addr(&address).unwrap());
-        Self { bait, victim, udp, _held: held }
+        let held = (unix, UnixListener::bind_addr(&address).unwrap());
+        Self { bait, victim, udp, tcp, _held: held }
     }
 
     fn canary(&self, yard: &Yard, bare: bool) -> Spec {
@@ -53,6 +55,9 @@ impl Prey {
         let mut ways: Vec<String> = serde_json::from_str(said).unwrap();
         if self.udp.recv(&mut [0; 8]).is_ok() {
             ways.push("udp".to_owned());
+        }
+        if self.tcp.accept().is_ok() {
+            ways.push("tcp".to_owned());
         }
         ways.sort();
         ways
@@ -74,7 +79,18 @@ async fn the_canary_gets_everywhere_without_a_cage_and_nowhere_in_one() {
             let prey = Prey::of(&yard);
             let outcome = process::run(prey.canary(&yard, true)).await.unwrap();
             let bare = prey.ways(&out(&outcome));
-            for way in ["abstract_socket", "environ", "file", "mount", "signal", "tcp", "trace", "udp", "unix_socket"] {
+            for way in [
+                "abstract_socket",
+                "environ",
+                "file",
+                "limits",
+                "mount",
+                "signal",
+                "tcp",
+                "trace",
+                "udp",
+                "unix_socket",
+            ] {
                 assert!(bare.iter().any(|open| open == way), "bare: {way} is not in {bare:?}");
             }
 
@@ -144,12 +160,22 @@ async fn the_light_form_has_no_sockets_and_reads_only_what_it_was_given() {
     assert_eq!((outcome.end, outcome.level), (End::Exit(0), Level::Weak), "{}", err(&outcome));
     assert_eq!(prey.ways(&out(&outcome)), [""; 0]);
 
+    // A fetch has the internet, and of this host no socket that trusts its user.
+    policy.network = Network::Host;
+    let outcome = yard.sandbox.run_light(&policy, prey.canary(&yard, false)).await.unwrap();
+    assert_eq!(prey.ways(&out(&outcome)), ["tcp", "udp"]);
+    policy.network = Network::None;
+
     let mut spec = yard.script("cat; echo made > file; cat ../secret; echo no >&2; exit 5");
     spec.stdin = process::Stdin::Bytes(b"given\n".to_vec());
     let outcome = yard.sandbox.run_light(&policy, spec).await.unwrap();
     assert_eq!((outcome.end, out(&outcome)), (End::Exit(5), "given\n".to_owned()));
     assert!(err(&outcome).contains("Permission denied"), "{}", err(&outcome));
     assert_eq!(std::fs::read_to_string(yard.tree.join("file")).unwrap(), "made\n");
+    // It says that it was done, for git gives up otherwise.
+    let spec = yard.script("umask 022; touch own && chmod 777 own && stat -c %a own");
+    let outcome = yard.sandbox.run_light(&policy, spec).await.unwrap();
+    assert_eq!((outcome.end, out(&outcome)), (End::Exit(0), "644\n".to_owned()), "{}", err(&outcome));
     let missing = yard.sandbox.run_light(&policy, yard.program("/nowhere/git", &[])).await.unwrap_err();
     assert_eq!(missing.source.kind(), std::io::ErrorKind::NotFound);
 }

@@ -157,3 +157,35 @@ async fn at_full_the_next_cage_of_a_slot_opens_while_the_one_before_it_works() {
         "late\ninitialised\n.terraform\nmain.tf\nstate\n"
     );
 }
+
+/// What archives and provider packages need when they are unpacked.
+#[tokio::test]
+async fn modes_and_times_of_its_own_files_are_a_runs_to_change() {
+    let script = "
+import functools, os
+print = functools.partial(print, flush=True)
+os.mkdir('dir'); os.chmod('dir', 0o750)
+open('dir/file', 'w').write('x')
+os.chmod('dir/file', 0o755); os.utime('dir/file', (1, 2))
+dir = os.open('dir', os.O_RDONLY)
+os.symlink('file', 'dir/link')
+os.chmod('link', 0o711, dir_fd=dir)
+os.utime('link', (3, 4), dir_fd=dir, follow_symlinks=False)
+file = os.open('dir/file', os.O_RDWR)
+os.utime(file, (5, 6))
+def told(facts): return '%o %d %d' % (facts.st_mode, facts.st_atime, facts.st_mtime)
+print('%o' % os.stat('dir').st_mode, told(os.stat('dir/file')), told(os.lstat('dir/link')))
+os.fchmod(file, 0o600); os.utime('dir/file')
+print('%o' % os.fstat(file).st_mode, os.fstat(file).st_mtime > 1e9)
+try: os.chmod('dir/missing', 0o600)
+except FileNotFoundError: print('missing')
+os.system('cp -p dir/file copy && tar cf a.tar dir && rm -r dir && tar xf a.tar && ls dir && install -m 700 copy installed')
+print('%o' % os.stat('installed').st_mode)
+";
+    for level in CAGED {
+        let yard = Yard::at(level).await;
+        let mut cage = yard.cage().await;
+        let expected = "40750 100711 5 6 120777 3 4\n100600 True\nmissing\nfile\nlink\n100700\n";
+        assert_eq!(said(&mut cage, yard.python(script)).await, expected, "{level}");
+    }
+}

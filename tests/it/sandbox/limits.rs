@@ -1,6 +1,7 @@
 //! What a run may use up, and that it is told which limit it met.
 
-use super::{CAGED, Yard, said};
+use super::{CAGED, Yard, err, out, said};
+use std::path::Path;
 use std::time::Duration;
 use terraplane::sandbox::Level;
 use terraplane::sandbox::policy::Limit;
@@ -17,6 +18,73 @@ async fn a_memory_bomb_is_killed_and_named() {
         let outcome = cage.run(yard.script("head -c 4G /dev/zero | tail")).await.unwrap();
         assert_eq!(outcome.end, End::Limit(Limit::Memory), "{level}");
         assert_eq!(said(&mut cage, yard.script("echo fine")).await, "fine\n", "{level}");
+    }
+}
+
+#[tokio::test]
+async fn memory_that_is_in_files_and_in_no_process_is_named_all_the_same() {
+    for level in CAGED {
+        let yard = Yard::at(level).await;
+        let mut policy = yard.policy();
+        policy.limits.memory = 128 << 20;
+        let mut cage = yard.open(policy).await;
+        let script =
+            "import os, time\nfor i in range(8): os.write(os.memfd_create('x'), b'x' * (32 << 20))\ntime.sleep(20)";
+        let outcome = cage.run(yard.python(script)).await.unwrap();
+        assert_eq!(outcome.end, End::Limit(Limit::Memory), "{level}: {}", err(&outcome));
+        assert!(outcome.elapsed < Duration::from_secs(15), "{level}");
+    }
+}
+
+/// What is written at [`Level::Full`] is memory, and is still there when the program is dead: the kernel may go on and end
+/// the process that would have told.
+#[tokio::test]
+async fn the_memory_limit_is_named_when_it_was_written_files_that_took_it() {
+    let has_cgroup = rustix::process::geteuid().is_root() && Path::new("/sys/fs/cgroup/memory").exists();
+    let yard = Yard::at(Level::Full).await;
+    let mut policy = yard.policy();
+    policy.limits.memory = 96 << 20;
+    policy.limits.disk = 1 << 30;
+    let mut cage = yard.open(policy).await;
+    let outcome = cage.run(yard.script("head -c 300M /dev/zero > big && echo written")).await.unwrap();
+    // Where there is none, the disk's limit alone counts.
+    let expected = if has_cgroup { End::Limit(Limit::Memory) } else { End::Exit(0) };
+    assert_eq!(outcome.end, expected, "{}{}", out(&outcome), err(&outcome));
+}
+
+#[tokio::test]
+async fn other_runs_stay_well_while_one_takes_all_it_can() {
+    let is_root = rustix::process::geteuid().is_root();
+    for level in [Level::Full, Level::Reduced] {
+        let (one, other) = (Yard::at(level).await, Yard::at(level).await);
+        let open = async |yard: &Yard| {
+            let mut policy = yard.policy();
+            policy.limits.processes = 64;
+            yard.open(policy).await
+        };
+        let (mut bombs, mut others) = (open(&one).await, open(&other).await);
+        let mut spec = one.python(
+            "import os, time\n\
+             while True:\n    \
+                 try:\n        \
+                     if os.fork() == 0: time.sleep(100)\n    \
+                 except OSError: time.sleep(0.01)",
+        );
+        spec.deadline = Duration::from_secs(3);
+        spec.grace = Duration::from_millis(100);
+        let bomb = tokio::spawn(async move { bombs.run(spec).await.unwrap() });
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let script = "i=0; while [ $i -lt 20 ]; do /bin/true || exit 1; sleep 0.05; i=$((i+1)); done; echo fine";
+        // Without a user of its own a run is ended when it has too many processes, and a moment earlier than that others
+        // may fail to fork.
+        let meanwhile = others.run(other.script(script)).await.unwrap();
+        let bomb = bomb.await.unwrap();
+        let counted = !is_root && level == Level::Reduced;
+        assert_eq!(bomb.end, if counted { End::Limit(Limit::Processes) } else { End::TimedOut }, "{level}");
+        assert_eq!(out(&meanwhile), "fine\n", "{level}: {}", err(&meanwhile));
+        // And so does the server.
+        let own = terraplane::sandbox::process::run(other.script("echo well")).await.unwrap();
+        assert_eq!(out(&own), "well\n");
     }
 }
 

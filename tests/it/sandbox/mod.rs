@@ -68,6 +68,11 @@ impl Yard {
         self.program("/bin/sh", &["-c", script])
     }
 
+    /// A script of Python in the tree.
+    pub(crate) fn python(&self, script: &str) -> Spec {
+        self.program("/usr/bin/python3", &["-I", "-c", script])
+    }
+
     pub(crate) fn program(&self, program: impl Into<PathBuf>, args: &[&str]) -> Spec {
         let mut spec = Spec::new(program, &self.tree).args(args);
         spec.env = vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()), ("HOME".into(), "/nonexistent".into())];
@@ -76,6 +81,15 @@ impl Yard {
         spec.deadline = Duration::from_secs(30);
         spec
     }
+}
+
+/// A sandbox whose helpers are known by their first argument, which is this path.
+pub(crate) async fn sandbox_of(helper_name: &Path, level: Level, users: std::ops::Range<u32>) -> Sandbox {
+    std::os::unix::fs::symlink(helper(), helper_name).unwrap();
+    let mut setup = setup(level, helper_name.parent().unwrap());
+    setup.helper = helper_name.to_owned();
+    setup.users = users;
+    Sandbox::probe(setup).await
 }
 
 pub(crate) fn setup(level: Level, work: &Path) -> Setup {

@@ -3,7 +3,7 @@
 //!
 //! What a shell cannot do is done by this test binary, which runs one of its ignored tests in the cage.
 
-use super::{CAGED, Yard, err, out, said};
+use super::{CAGED, Yard, err, out, said, sandbox_of};
 use crate::passable::passable;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sendto, socketpair};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -124,6 +124,46 @@ async fn a_connection_that_blocks_does_not_hold_up_the_end() {
     assert_eq!(outcome.end, End::TimedOut, "{}", err(&outcome));
     assert!(outcome.elapsed < Duration::from_secs(6), "{:?}", outcome.elapsed);
     assert_eq!(said(&mut cage, yard.script("echo fine")).await, "fine\n");
+}
+
+/// Each call that a timer breaks off would leave behind who makes it.
+#[tokio::test]
+async fn connections_that_are_broken_off_do_not_pile_up() {
+    let yard = Yard::at(Level::Reduced).await;
+    let name = yard.outside().join("piling");
+    let sandbox = sandbox_of(&name, Level::Reduced, 900_065..900_066).await;
+    let mut cage = sandbox.open(yard.policy()).await.unwrap();
+    let mut spec = yard.python(
+        "import signal, socket, threading\n\
+         path = 'full'\n\
+         import os; path = os.getcwd() + '/full'\n\
+         listener = socket.socket(socket.AF_UNIX); listener.bind(path); listener.listen(0)\n\
+         signal.signal(signal.SIGALRM, lambda *_: None)\n\
+         signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)\n\
+         def once():\n    \
+             import ctypes\n    \
+             address = b'\\x01\\x00' + path.encode() + b'\\x00'\n    \
+             s = socket.socket(socket.AF_UNIX)\n    \
+             ctypes.CDLL(None).connect(s.fileno(), address, len(address))\n    \
+             return s\n\
+         held = [once() for _ in range(3)]\n\
+         while True: once()",
+    );
+    spec.deadline = Duration::from_secs(2);
+    spec.grace = Duration::from_millis(100);
+    let running = cage.run(spec);
+    tokio::pin!(running);
+    let mut most = 0;
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut running => break outcome.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(20)) => {
+                most = most.max(crate::sandbox::processes_with(name.to_str().unwrap()));
+            }
+        }
+    };
+    assert_eq!(outcome.end, End::TimedOut, "{}", err(&outcome));
+    assert!((2..70).contains(&most), "{most} processes of the helper");
 }
 
 #[test]
