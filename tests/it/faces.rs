@@ -22,9 +22,18 @@ const TABLE: &[Row] = &[
         not: &[
             ("a_project_is_held_from_its_apply_on", "a status that is pending takes no new text there"),
             ("an_unknown_event_or_action", "its webhooks have another shape; `forge::gitlab::event` has its own table"),
+            ("where_nothing_changes_a_look", "its lists have no tag by which to ask again"),
+            ("an_app_has_webhooks_sent_again", "it has no Apps"),
         ],
     },
-    Row { face: Face::Gitea, scenarios: &["scenario::"], not: &[] },
+    Row {
+        face: Face::Gitea,
+        scenarios: &["scenario::"],
+        not: &[
+            ("where_nothing_changes_a_look", "its lists have no tag by which to ask again"),
+            ("an_app_has_webhooks_sent_again", "it has no Apps"),
+        ],
+    },
 ];
 
 /// One forge after the other: they have the machine to share with the other tests.

@@ -78,8 +78,16 @@ async fn whatever_no_webhook_told_is_found_and_happens_once() {
     assert!(pull.next_comment().await.contains("1 created · the reviewed plan"));
     world.await_status(&merged, "terraplane/apply", "success").await;
     assert_eq!(stage.applies(&pull).await, 1);
+    stage.settled().await;
+    stage.finish().await;
+}
 
-    // Where nothing changes, a look costs two answers without a body.
+#[tokio::test]
+async fn where_nothing_changes_a_look_costs_two_answers_without_a_body() {
+    let stage = stage().await;
+    let world = &stage.world;
+    let pull = world.open_pull("Two").changing("prod/main.tf", &resource("web", "two")).await;
+    pull.await_status("terraplane/plan", "success").await;
     stage.settled().await;
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let before = world.forge.read(|state| (looks(state, 200), looks(state, 304)));
