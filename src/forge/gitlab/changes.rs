@@ -58,7 +58,6 @@ impl Gitlab {
     }
 
     /// The history of its webhooks is for each project's Maintainers.
-    #[expect(clippy::unused_async, reason = "other forges have to ask")]
     pub(in crate::forge) async fn redeliver_failed(&self, _since: Timestamp) -> Result<usize, ForgeError> {
         Ok(0)
     }
