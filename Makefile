@@ -18,7 +18,7 @@ test: prerequisites
 RECORD := $(CURDIR)/target/contract.jsonl
 contract: prerequisites
 	rm -f $(RECORD)
-	for forge in github gitea; do \
+	for forge in github gitlab gitea; do \
 	    TEST_FORGE=$$forge TEST_RECORD=$(RECORD) TERRAPLANE_TEST_TOFU="$$(scripts/install-tofu.sh $(TOOLS))" \
 	    INSTA_UPDATE=no $(CARGO) test --locked --test it -- calls:: scenario::plan scenario::commands scenario::merge \
 	        scenario::trouble || exit 1; \

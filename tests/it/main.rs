@@ -15,6 +15,7 @@ mod passable;
 mod postgres;
 mod sandbox;
 mod scenario;
+mod several_forges;
 mod stage;
 mod store;
 #[allow(dead_code, reason = "a vocabulary: not every scenario needs every word")]

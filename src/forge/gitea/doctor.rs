@@ -75,6 +75,7 @@ impl Gitea {
             Finding { what, ok: true, advice: format!("it does not: {advice}") }
         });
         findings.push(self.examine_comments(repo).await);
+        findings.push(self.examine_hook(repo).await);
         findings.push(match self.clone_access(repo).await {
             Ok(access) => good(format!("git may fetch from {}", access.url)),
             Err(error) => bad(format!("git may fetch from {path}"), error.message),
@@ -101,10 +102,10 @@ impl Gitea {
     }
 }
 
-fn good(what: impl Into<String>) -> Finding {
+pub(super) fn good(what: impl Into<String>) -> Finding {
     Finding { what: what.into(), ok: true, advice: String::new() }
 }
 
-fn bad(what: impl Into<String>, advice: impl Into<String>) -> Finding {
+pub(super) fn bad(what: impl Into<String>, advice: impl Into<String>) -> Finding {
     Finding { what: what.into(), ok: false, advice: advice.into() }
 }

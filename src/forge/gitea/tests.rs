@@ -118,7 +118,7 @@ mod reading {
             review("lee", "REQUEST_REVIEW", false, 8),
         ]);
         let list = "GET /repos/acme/infra/pulls/7/reviews";
-        let next = format!("<https://elsewhere.example/x?limit=50&page=2>; rel=\"next\"");
+        let next = "<https://elsewhere.example/x?limit=50&page=2>; rel=\"next\"";
         hub.on(&format!("{list}?limit=50"), says(200, first).with("link", next))
             .on(&format!("{list}?limit=50&page=2"), says(200, second))
             .on(&role_line("ana"), says(200, json!({ "permission": "owner" })))
@@ -241,7 +241,7 @@ mod writing {
         let wanted = json!({ "active": true,
             "events": ["pull_request_only", "pull_request_sync", "pull_request_comment", "pull_request_review"],
             "config": { "url": url, "content_type": "json", "secret": "hush" } });
-        assert_eq!(hub.bodies("PATCH /repos/acme/infra/hooks/2"), [wanted.clone()]);
+        assert_eq!(hub.bodies("PATCH /repos/acme/infra/hooks/2"), std::slice::from_ref(&wanted));
         let mut made = hub.bodies(make).remove(0);
         assert_eq!(made.as_object_mut().unwrap().remove("type"), Some(json!("gitea")));
         assert_eq!(made, wanted);
@@ -350,12 +350,19 @@ mod examining {
     async fn a_token_is_told_what_it_may_and_may_not_do() {
         let hub = Hub::start().await;
         let comments = "GET /repos/acme/infra/issues/comments?limit=1";
+        let hooks = "GET /repos/acme/infra/hooks?limit=50";
+        let ours = |active: bool, content_type: &str| {
+            json!({ "id": 1, "active": active,
+                "config": { "url": "https://t.example.com/webhooks/gitea", "content_type": content_type } })
+        };
         let repo = |push: bool, admin: bool| json!({ "default_branch": "main", "permissions": { "admin": admin, "push": push, "pull": true } });
         hub.instead("GET /user", says(200, json!({ "id": 1, "login": "terra-bot" })))
             .on("GET /version", says(200, json!({ "version": "1.25.0" })))
             .on("GET /repos/acme/infra", says(200, repo(true, true)))
             .on(comments, says(200, json!([])))
+            .on(hooks, says(200, json!([ours(true, "json")])))
             .on("GET /repos/acme/infra", says(200, repo(false, false)))
+            .on(hooks, says(403, json!({ "message": "user should be an owner" })))
             .on(
                 comments,
                 says(403, json!({ "message": "token does not have at least one of required scope(s): [read:issue]" })),
@@ -366,16 +373,27 @@ mod examining {
         ok the token's owner may write to acme/infra
         ok the token's owner administers acme/infra, to know who is an administrator and to make webhooks
         ok comments of acme/infra can be read
+        ok a webhook of acme/infra tells us about pull requests and comments
         ok git may fetch from http://HUB/forge/acme/infra.git
         ");
-        insta::assert_snapshot!(report(&hub).await, @r"
+        insta::assert_snapshot!(report(&hub).await, @r#"
         ok Gitea at HUB (1.25.0) knows the token of `terra-bot`
         ok acme/infra can be read
         NO the token's owner may write to acme/infra: without the right to write no status can be set: make the account a collaborator who may write
         ok the token's owner administers acme/infra, to know who is an administrator and to make webhooks: it does not: without it everybody who may write counts as `write`, and rules for `admin` let nobody pass; `terraplane webhook install` needs it too
         NO comments of acme/infra can be read: reading the comments of acme/infra: the forge answered 403 Forbidden: token does not have at least one of required scope(s): [read:issue]: the token needs the scope `write:issue`
+        ok a webhook of acme/infra tells us about pull requests and comments: only an administrator sees them: look yourself whether there is one in the repository's settings under "Webhooks", of the type Gitea or Forgejo, with this server's address and `/webhooks/gitea`, the content type `application/json`, the configured secret, and the events *Pull request*, *Pull request synchronized*, *Pull request comment* and *Pull request reviewed*
         ok git may fetch from http://HUB/forge/acme/infra.git
-        ");
+        "#);
+        for (answer, wanted) in [
+            (json!([]), "there is none: `terraplane webhook install` makes it"),
+            (json!([ours(false, "json")]), "it is there and not active"),
+            (json!([ours(true, "form")]), "it is there and does not send JSON"),
+        ] {
+            hub.instead(hooks, says(200, answer));
+            let report = report(&hub).await;
+            assert!(report.contains(wanted), "{report}");
+        }
     }
 
     #[tokio::test]

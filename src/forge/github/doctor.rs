@@ -142,6 +142,7 @@ impl Github {
             } else {
                 bad(what, "without the role `write` no status can be set: give it to the token's owner")
             });
+            findings.push(self.examine_repo_hook(repo).await);
         }
         findings.push(match self.clone_access(repo).await {
             Ok(access) => good(format!("git may fetch from {}", access.url)),
@@ -151,10 +152,10 @@ impl Github {
     }
 }
 
-fn good(what: impl Into<String>) -> Finding {
+pub(super) fn good(what: impl Into<String>) -> Finding {
     Finding { what: what.into(), ok: true, advice: String::new() }
 }
 
-fn bad(what: impl Into<String>, advice: impl Into<String>) -> Finding {
+pub(super) fn bad(what: impl Into<String>, advice: impl Into<String>) -> Finding {
     Finding { what: what.into(), ok: false, advice: advice.into() }
 }

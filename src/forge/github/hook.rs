@@ -4,10 +4,11 @@
 
 use super::auth::{Acting, Auth};
 use super::client::Request;
+use super::doctor::{bad, good};
 use super::{Github, event};
 use crate::domain::id::RepoName;
 use crate::forge::webhook::Proof;
-use crate::forge::{ForgeError, ForgeErrorKind, Installed};
+use crate::forge::{Finding, ForgeError, ForgeErrorKind, Installed};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,12 +18,14 @@ use url::Url;
 #[derive(Deserialize)]
 struct Hook {
     id: u64,
+    active: Option<bool>,
     config: Config,
 }
 
 #[derive(Deserialize)]
 struct Config {
     url: Option<String>,
+    content_type: Option<String>,
 }
 
 impl Github {
@@ -63,19 +66,10 @@ impl Github {
         secret: &SecretString,
     ) -> Result<Installed, ForgeError> {
         let path = self.path(repo, &["hooks"])?;
-        let mut ours = None;
-        let doing = format!("reading the webhooks of {}", repo.path());
-        let look = |hook: Hook| {
-            if hook.config.url.as_deref() == Some(url.as_str()) {
-                ours = Some(hook.id);
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        };
-        self.0.client.pages(Acting::In(repo), &doing, &path, look).await?;
+        let ours = self.find_hook(repo, |hook| hook.config.url.as_deref() == Some(url.as_str())).await?;
         // The secret can't be read, so what is there is always set anew.
         let mut hook = json!({ "active": true, "events": event::WANTED, "config": config(url, secret) });
-        if let Some(id) = ours {
+        if let Some(Hook { id, .. }) = ours {
             let doing = format!("mending the webhook of {}", repo.path());
             let request = Request::patch(&doing, self.path(repo, &["hooks", &id.to_string()])?, hook);
             self.0.client.send(Acting::In(repo), &request).await?;
@@ -86,6 +80,53 @@ impl Github {
         let request = Request::post(&doing, path, hook);
         self.0.client.create::<Hook>(Acting::In(repo), &request).await?;
         Ok(Installed::Created)
+    }
+
+    async fn find_hook(&self, repo: &RepoName, ours: impl Fn(&Hook) -> bool) -> Result<Option<Hook>, ForgeError> {
+        let doing = format!("reading the webhooks of {}", repo.path());
+        let mut found = None;
+        let look = |hook: Hook| {
+            if ours(&hook) {
+                found = Some(hook);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        };
+        self.0.client.pages(Acting::In(repo), &doing, &self.path(repo, &["hooks"])?, look).await?;
+        Ok(found)
+    }
+
+    /// Whether some webhook may be ours: our own address is not known here.
+    pub(super) async fn examine_repo_hook(&self, repo: &RepoName) -> Finding {
+        let what = format!("a webhook of {} tells us about pull requests and comments", repo.path());
+        let by_hand = "in the repository's settings under \"Webhooks\", with this server's address and `/webhooks/github`, the content \
+                       type `application/json`, the configured secret, and the events *Pull requests*, *Issue comments* and \
+                       *Pull request reviews*";
+        let leads_here = |hook: &Hook| {
+            let url = hook.config.url.as_deref().unwrap_or_default();
+            url.ends_with("/webhooks/github") || url.ends_with("/events")
+        };
+        match self.find_hook(repo, leads_here).await {
+            Ok(Some(hook)) if hook.active == Some(false) => {
+                bad(what, "it is there and not active: `terraplane webhook install` mends it")
+            }
+            Ok(Some(hook)) if hook.config.content_type.as_deref() != Some("json") => {
+                bad(what, "it is there and does not send JSON: `terraplane webhook install` mends it")
+            }
+            Ok(Some(_)) => good(what),
+            Ok(None) => bad(
+                what,
+                format!(
+                    "there is none: `terraplane webhook install` makes it, or add one {by_hand}; one of the organisation does as well, and is not seen here"
+                ),
+            ),
+            // It takes a right of its own to see them, and nothing else of ours needs it.
+            Err(error) if matches!(error.kind, ForgeErrorKind::Forbidden | ForgeErrorKind::NotFound) => {
+                let advice = format!("this token may not see them: look yourself whether there is one {by_hand}");
+                Finding { what, ok: true, advice }
+            }
+            Err(error) => bad(what, error.message),
+        }
     }
 }
 

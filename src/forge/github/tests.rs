@@ -709,13 +709,15 @@ mod examining {
             "GET /repos/acme/infra",
             says(200, json!({ "default_branch": "main", "permissions": { "pull": true, "push": false } })),
         );
-        insta::assert_snapshot!(report(&hub.with_token(), &hub).await, @r"
+        hub.on("GET /repos/acme/infra/hooks?per_page=100", says(200, json!([])));
+        insta::assert_snapshot!(report(&hub.with_token(), &hub).await, @r#"
         ok GitHub at HUB knows the token of `terra-bot`
         NO the token has the scope `repo`: it has `gist, public_repo`: make a token with the scope `repo`, or use an App
         ok acme/infra can be read
         NO the token's owner may write to acme/infra: without the role `write` no status can be set: give it to the token's owner
+        NO a webhook of acme/infra tells us about pull requests and comments: there is none: `terraplane webhook install` makes it, or add one in the repository's settings under "Webhooks", with this server's address and `/webhooks/github`, the content type `application/json`, the configured secret, and the events *Pull requests*, *Issue comments* and *Pull request reviews*; one of the organisation does as well, and is not seen here
         ok git may fetch from http://HUB/acme/infra.git
-        ");
+        "#);
     }
 
     #[tokio::test]
