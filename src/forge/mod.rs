@@ -273,9 +273,8 @@ impl Forge {
     pub async fn redeliver_failed(&self, since: Timestamp) -> Result<usize, ForgeError> {
         match self {
             Self::Github(github) => github.redeliver_failed(since).await,
-            Self::Gitea(gitea) => gitea.redeliver_failed(since).await,
-            // It keeps such a list for people only.
-            Self::Gitlab(_) => Ok(0),
+            // They keep such a list for people only.
+            Self::Gitlab(_) | Self::Gitea(_) => Ok(0),
         }
     }
 

@@ -62,6 +62,21 @@ impl Start {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
 
+    /// Those of applies that go on without their server.
+    fn kill_supervisors(&self) {
+        let program = std::fs::canonicalize(env!("CARGO_BIN_EXE_terraplane")).unwrap();
+        let applies = self.config.with_file_name("data").join("applies");
+        for place in std::fs::read_dir(applies).into_iter().flatten().flatten() {
+            let begun = std::fs::read_to_string(place.path().join("begun")).unwrap_or_default();
+            let Ok(number) = begun.trim().parse::<i32>() else { continue };
+            // It may have ended by itself, and its number be somebody else's.
+            let is_ours = std::fs::read_link(format!("/proc/{number}/exe")).is_ok_and(|exe| exe == program);
+            if let (Some(id), true) = (rustix::process::Pid::from_raw(number), is_ours) {
+                let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+            }
+        }
+    }
+
     async fn is_ready(&self) -> bool {
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
         let answer = client.get(format!("http://{}/readyz", self.address)).send().await;
@@ -177,7 +192,12 @@ async fn keep_alive(start: Start, points: Points, deaths: Arc<Mutex<Vec<String>>
             panic!("the server ended with {ended}:\n{log}");
         }
         points.lock().unwrap().pop_front();
-        deaths.lock().unwrap().extend(at);
+        let mut deaths = deaths.lock().unwrap();
+        deaths.extend(at);
+        // Every other time its applies die with it, as when a machine does.
+        if deaths.len().is_multiple_of(2) {
+            start.kill_supervisors();
+        }
     }
 }
 

@@ -86,16 +86,12 @@ impl Gitlab {
         } else {
             bad(what, "with less no status can be set: add the account to the project or to its group as a Developer")
         });
-        let what = format!("the token's account may set statuses on protected branches of {path}");
-        findings.push(if level >= MAINTAINER {
-            good(what)
-        } else {
-            bad(
-                what,
-                "after a merge `…/apply` stands on a commit of the target branch: where that is protected, allow the \
-                 account to merge into it, or make it a Maintainer",
-            )
-        });
+        if level < MAINTAINER {
+            // Not a fault: who may merge into a protected branch is the project's to say, and only Maintainers see it.
+            let advice = "after a merge `…/apply` stands on a commit of the target branch: where that is protected, allow \
+                          the account to merge into it, or make it a Maintainer";
+            findings.push(Finding { advice: advice.into(), ..good("the token's account is not a Maintainer") });
+        }
         match self.clone_access(repo).await {
             Ok(access) => findings.push(good(format!("git may fetch from {}", access.url))),
             Err(error) => findings.push(bad(format!("git may fetch from {path}"), error.message)),

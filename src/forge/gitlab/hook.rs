@@ -36,7 +36,15 @@ impl Gitlab {
         let Proof::Gitlab { token, signing } = proof else {
             return Err(ForgeError::invalid("GitLab's webhooks are proven by GitLab's secrets"));
         };
-        let ours = self.find_hook(repo, |hook| hook.url == url.as_str()).await?;
+        let ours = self.find_hook(repo, |hook| hook.url == url.as_str()).await.map_err(|mut error| {
+            if matches!(error.kind, ForgeErrorKind::Forbidden | ForgeErrorKind::NotFound) {
+                error.message.push_str(
+                    " (the token's owner must administer the repository, as a Maintainer, and the token have the scope \
+                     `api`)",
+                );
+            }
+            error
+        })?;
         // The secrets can't be read, so what is there is always set anew.
         let body = wanted(url, token.as_ref(), signing.as_ref());
         if let Some(hook) = ours {
@@ -81,12 +89,15 @@ impl Gitlab {
                  \"Webhooks\", which switches it on again once we answer",
             ),
             Ok(Some(_)) => finding(true, ""),
-            Ok(None) => finding(
-                false,
-                "there is none: `terraplane webhook install` makes it, or add one in the project's settings under \
-                 \"Webhooks\" for this server's address and `/webhooks/gitlab`, with the configured secret, for \
-                 \"Merge request events\" and \"Comments\"; a webhook of the group does as well, and is not seen here",
-            ),
+            // A webhook of the group does as well, and is not seen here.
+            Ok(None) => Finding {
+                what: format!("{} has no webhook of its own that leads to us", repo.path()),
+                ok: true,
+                advice: "unless a webhook of its group does, `terraplane webhook install` makes it; or add one in the \
+                         project's settings under \"Webhooks\": this server's address and `/webhooks/gitlab`, the \
+                         configured secret, \"Merge request events\" and \"Comments\""
+                    .to_owned(),
+            },
             // Only Maintainers see the webhooks, and nothing else of ours needs one.
             Err(error) if matches!(error.kind, ForgeErrorKind::Forbidden | ForgeErrorKind::NotFound) => Finding {
                 what: format!("the webhooks of {} are not the token's to see", repo.path()),

@@ -174,7 +174,6 @@ impl Gitlab {
         std::future::ready(self.git_address(repo)).await
     }
 
-    #[expect(clippy::unused_async, reason = "every forge is asked in the same way")]
     pub(super) async fn clone_refused(&self, repo: &RepoName) {
         tracing::warn!(%repo, "GitLab's git does not take the token");
     }

@@ -592,9 +592,9 @@ mod looking {
             let hub = Hub::start().await;
             ready(&hub);
             hub.instead(route, reply);
-            let trouble = trouble(&hub).await;
-            assert!(!trouble.is_empty(), "{route}");
-            trouble.into_iter().map(|(what, advice)| format!("{what}: {advice}")).collect::<Vec<_>>().join("\n")
+            let findings = hub.gitlab().doctor(Some(&hub.repo())).await;
+            let told = findings.into_iter().filter(|finding| !finding.advice.is_empty());
+            told.map(|finding| format!("{}: {}", finding.what, finding.advice)).collect::<Vec<_>>().join("\n")
         };
         let lacks = found("GET /user", says(401, json!({ "message": "401 Unauthorized" }))).await;
         assert!(lacks.contains("lets us in: asking whose token this is: GitLab answered 401"), "{lacks}");

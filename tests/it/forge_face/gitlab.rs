@@ -138,6 +138,10 @@ async fn a_merge_request_has_gitlab_s_fields() {
     let (_, listed) = server.get("{repo}/merge_requests?state=opened").await;
     assert_eq!((&listed[0]["iid"], &listed[0]["head_pipeline"]), (&json!(1), &Value::Null));
     assert_eq!(server.get("{repo}/merge_requests?state=merged").await.1, json!([]));
+    let later = "{repo}/merge_requests?order_by=updated_at&sort=asc&updated_after=2999-01-01T00:00:00.000Z";
+    assert_eq!(server.get(later).await, (200, json!([])));
+    assert_eq!(server.get(&later.replace("2999", "1999")).await.1.as_array().unwrap().len(), 1);
+    assert_eq!(server.get("{repo}/merge_requests?updated_after=lately").await.0, 400);
 }
 
 #[tokio::test]

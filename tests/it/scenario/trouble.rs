@@ -220,7 +220,7 @@ async fn a_live_comment_that_somebody_deleted_is_there_again() {
     let again = pull.live_comment().id().unwrap();
     assert_ne!(again, deleted);
     // And when no webhook tells it, with the next change.
-    stage.world.trouble("POST", "issue_comment", How::LoseWebhook, 1);
+    stage.world.trouble("POST", "comment", How::LoseWebhook, 1);
     stage.world.forge.delete_comment(REPO, again, "ana").unwrap();
     pull.push(&[("prod/main.tf", &resource("web", "three"))]).await;
     pull.live_comment().await_containing("\"three\"").await;
