@@ -141,6 +141,7 @@ impl Yard {
         udp.set_nonblocking(true)?;
         tcp.set_nonblocking(true)?;
         let victim = victim(&setup.helper)?;
+        await_environment(victim.id().unwrap_or_default());
         let bait = Bait {
             file,
             victim: victim.id().unwrap_or_default(),
@@ -196,6 +197,16 @@ impl Yard {
             ways.push(Way::Tcp);
         }
         Ok(ways)
+    }
+}
+
+/// Who started a process may be back before its memory is laid out. Without an end the canary says what is wrong.
+fn await_environment(pid: u32) {
+    for _ in 0..500 {
+        if fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| !environment.is_empty()) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -173,7 +173,7 @@ async fn the_light_form_has_no_sockets_and_reads_only_what_it_was_given() {
     assert!(err(&outcome).contains("Permission denied"), "{}", err(&outcome));
     assert_eq!(std::fs::read_to_string(yard.tree.join("file")).unwrap(), "made\n");
     // It says that it was done, for git gives up otherwise.
-    let spec = yard.script("umask 022; touch own && chmod 777 own && stat -c %a own");
+    let spec = yard.script("umask 022; echo x > own && chmod 777 own && stat -c %a own");
     let outcome = yard.sandbox.run_light(&policy, spec).await.unwrap();
     assert_eq!((outcome.end, out(&outcome)), (End::Exit(0), "644\n".to_owned()), "{}", err(&outcome));
     let missing = yard.sandbox.run_light(&policy, yard.program("/nowhere/git", &[])).await.unwrap_err();

@@ -57,12 +57,9 @@ async fn other_runs_stay_well_while_one_takes_all_it_can() {
     let is_root = rustix::process::geteuid().is_root();
     for level in [Level::Full, Level::Reduced] {
         let (one, other) = (Yard::at(level).await, Yard::at(level).await);
-        let open = async |yard: &Yard| {
-            let mut policy = yard.policy();
-            policy.limits.processes = 64;
-            yard.open(policy).await
-        };
-        let (mut bombs, mut others) = (open(&one).await, open(&other).await);
+        let mut policy = one.policy();
+        policy.limits.processes = 64;
+        let (mut bombs, mut others) = (one.open(policy).await, other.cage().await);
         let mut spec = one.python(
             "import os, time\n\
              while True:\n    \
@@ -75,8 +72,7 @@ async fn other_runs_stay_well_while_one_takes_all_it_can() {
         let bomb = tokio::spawn(async move { bombs.run(spec).await.unwrap() });
         tokio::time::sleep(Duration::from_millis(700)).await;
         let script = "i=0; while [ $i -lt 20 ]; do /bin/true || exit 1; sleep 0.05; i=$((i+1)); done; echo fine";
-        // Without a user of its own a run is ended when it has too many processes, and a moment earlier than that others
-        // may fail to fork.
+        // Without a user of its own a run is ended when it has too many processes.
         let meanwhile = others.run(other.script(script)).await.unwrap();
         let bomb = bomb.await.unwrap();
         let counted = !is_root && level == Level::Reduced;
