@@ -209,10 +209,7 @@ impl How {
 
     /// What it answers instead, if no more than a status.
     pub(super) fn status(self) -> Option<StatusCode> {
-        match self {
-            Self::Answer(code) => StatusCode::from_u16(code).ok(),
-            _ => None,
-        }
+        if let Self::Answer(code) = self { StatusCode::from_u16(code).ok() } else { None }
     }
 }
 
