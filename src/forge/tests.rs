@@ -60,7 +60,8 @@ fn every_recorded_webhook_of_gitea_is_accepted_and_means_what_its_name_says() {
             // A pull request as the API answers it, and no webhook.
             "pull_request_comment_created_pr" => continue,
             "pull_request_comment_created" => ("issue_comment", "commented"),
-            "pull_request_comment_edited" | "pull_request_comment_deleted" => ("issue_comment", "ignored"),
+            "pull_request_comment_edited" => ("issue_comment", "ignored"),
+            "pull_request_comment_deleted" => ("issue_comment", "gone"),
             "issue_comment_created" => ("issue_comment", "ignored"),
             "pull_request_opened" => ("pull_request", "Opened"),
             "pull_request_reopened" => ("pull_request", "Reopened"),

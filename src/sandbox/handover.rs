@@ -64,11 +64,19 @@ impl<T: DeserializeOwned> Handed<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[tokio::test]
-    async fn a_process_that_ends_without_a_word_has_taken_nothing_that_anybody_waits_for() {
-        // It closes its end by ending: whoever ordered looks at what it was to write.
-        start(Path::new("/bin/true"), "order", &"text", &[]).await.unwrap();
+    async fn the_order_is_handed_over_and_taken_when_the_socket_closes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (program, taken) = (dir.path().join("program"), dir.path().join("taken"));
+        // A frame is a length of four bytes and JSON.
+        let script = format!("#!/bin/sh\nhead -c 10 | tail -c 6 > {0}.new\nmv {0}.new {0}\n", taken.display());
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        start(&program, "order", &"text", &[]).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&taken).unwrap(), "\"text\"");
+
         let missing = start(Path::new("/nowhere/terraplane"), "order", &"text", &[]).await;
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }

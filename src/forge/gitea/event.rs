@@ -121,7 +121,7 @@ impl Reader<'_> {
     }
 
     fn issue_comment(&self, repo: RepoName, action: &str) -> Result<Event, Malformed> {
-        if action != "created" {
+        if !matches!(action, "created" | "deleted") {
             return Ok(self.ignored_action(repo, action));
         }
         let payload: IssueCommentEvent = self.parse()?;
@@ -129,8 +129,12 @@ impl Reader<'_> {
             let reason = "a comment on an issue, not on a pull request".into();
             return Ok(Event::Ignored { repo: Some(repo), reason });
         }
+        let pull = PullId { repo, number: payload.issue.number };
+        if action == "deleted" {
+            return Ok(Event::CommentGone { pull, comment: payload.comment.id });
+        }
         let comment = payload.comment.into_comment().map_err(|odd| self.malformed(&odd))?;
-        Ok(Event::Commented { pull: PullId { repo, number: payload.issue.number }, comment })
+        Ok(Event::Commented { pull, comment })
     }
 
     fn review(&self, repo: RepoName, action: &str) -> Result<Event, Malformed> {

@@ -76,6 +76,9 @@ async fn a_running_apply_is_stopped_in_order_and_says_how_far_it_came() {
 
     `terraform apply` was cancelled.
 
+    - `main.tf:4`: **local-exec provisioner error** (`terraform_data.slow`)
+    - **execution halted**
+
     ```text
     Error: local-exec provisioner error
 

@@ -46,7 +46,7 @@ async fn whatever_no_webhook_told_is_found_and_happens_once() {
     pull.await_status("terraplane/plan", "success").await;
 
     // A word that nobody heard, one that was edited since, and one that came after all.
-    lose(world, "issue_comment", 3);
+    lose(world, "comment", 3);
     let edited = pull.comment("kim", "terraplane unlock");
     world.forge.change(|state| {
         let comment = state.pull_mut(REPO, pull.number).unwrap().comments.iter_mut().find(|c| c.id == edited);
@@ -61,7 +61,7 @@ async fn whatever_no_webhook_told_is_found_and_happens_once() {
     stage.settled().await;
 
     // A server that was away for long applies nothing because of a word that is old.
-    lose(world, "issue_comment", 1);
+    lose(world, "comment", 1);
     let old = pull.comment("kim", "terraplane apply");
     world.forge.change(|state| {
         let comments = &mut state.pull_mut(REPO, pull.number).unwrap().comments;

@@ -278,7 +278,7 @@ async fn what_the_forge_will_never_take_is_given_up_and_the_run_page_says_why() 
     until_page(&link, "Not shown on the pull request").await;
     stage.settled().await;
     let html = page(&link).await;
-    assert!(html.contains("GitHub answered 410 Gone"), "{html}");
+    assert!(html.contains("answered 410 Gone"), "{html}");
     assert_eq!(count(&pull, HELP), 0);
     stage.finish().await;
 }
