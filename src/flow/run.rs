@@ -71,13 +71,7 @@ impl Flow {
                 self.store.give_back(lease, now(), "it goes on without its server").await?;
                 return Ok(());
             }
-            Err(Stop::Again(because)) => {
-                patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
-                forget(&self.applies.place(id));
-                let give_back = || async { Ok(self.store.give_back(lease, now(), &because).await?) };
-                patiently(&self.ends.soon, give_back).await?;
-                return Ok(());
-            }
+            Err(Stop::Again(because)) => return self.put_back_and_give(lease, &run, &because).await,
             Err(Stop::Interrupted) => return self.interrupted(lease, run, signals).await,
             Err(Stop::Failed(failure)) => End::failed(failure),
             Err(Stop::Ours(error)) if lease.attempts < most_tries(&error) => {
@@ -109,6 +103,7 @@ impl Flow {
     /// Nothing was changed: it begins anew when it is claimed again.
     async fn put_back_and_give(&self, lease: &Lease, run: &Run, because: &str) -> Result<(), FlowError> {
         patiently(&self.ends.soon, || self.put_back(lease, run)).await?;
+        forget(&self.applies.place(run.id));
         let give_back = || async { Ok(self.store.give_back(lease, now(), because).await?) };
         patiently(&self.ends.soon, give_back).await?;
         Ok(())
