@@ -6,7 +6,9 @@
 use crate::config::{ConfigErrors, FoundProject, Layers, REPO_FILE, RepoConfig, ResolvedProject, resolve};
 use crate::domain::id::ProjectDir;
 use crate::domain::impact::Modules;
+use crate::domain::permission::one_of;
 use crate::domain::project::{ApplyMode, Project, StateKind};
+use crate::domain::requirement::Requirement;
 use crate::terraform::source::{Content, SourceFile, is_source, modules};
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,9 +142,9 @@ fn walk(dir: &Path, prefix: &str, files: &mut BTreeMap<String, Read>) -> io::Res
 }
 
 fn print_project(resolved: &ResolvedProject, modules: &Modules, out: &mut dyn Write) -> io::Result<()> {
-    let ResolvedProject { project, after, listed, decided_by, .. } = resolved;
+    let ResolvedProject { project, listed, decided_by, .. } = resolved;
     let joined = |texts: &[String]| Some(texts.join(", ")).filter(|text| !text.is_empty());
-    let after: Vec<String> = after.iter().map(ToString::to_string).collect();
+    let after: Vec<String> = project.after.iter().map(ToString::to_string).collect();
     let why =
         if *listed { format!("listed in {REPO_FILE}") } else { "a root module, found by reading the code".into() };
     let facts = [
@@ -156,6 +158,7 @@ fn print_project(resolved: &ResolvedProject, modules: &Modules, out: &mut dyn Wr
         ("var files", joined(&project.var_files)),
         ("watches", joined(&project.watch)),
         ("after", joined(&after)),
+        ("windows", joined(&project.windows.iter().map(|window| String::from(window.clone())).collect::<Vec<_>>())),
     ];
     writeln!(out, "\n{}{}", project.name, place(project))?;
     for (title, text) in facts {
@@ -181,8 +184,16 @@ const fn applied(mode: ApplyMode) -> &'static str {
 }
 
 fn requires(project: &Project) -> String {
-    let mut all: Vec<String> = project.require.iter().map(|requirement| requirement.as_str().to_owned()).collect();
-    all.extend(project.least_role.map(|role| format!("the role {} or above", role.as_str())));
+    let words = |all: &[Requirement]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut all: Vec<String> = words(&project.require);
+    all.extend(words(&project.require_plan).iter().map(|word| format!("to plan: {word}")));
+    all.extend(words(&project.require_import).iter().map(|word| format!("to import: {word}")));
+    for (verb, lists) in &project.can.0 {
+        for list in lists {
+            let names: Vec<String> = list.iter().map(ToString::to_string).collect();
+            all.push(format!("{} by {}", verb.as_str(), one_of(&names)));
+        }
+    }
     if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
 }
 

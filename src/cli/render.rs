@@ -1,12 +1,14 @@
 //! `terraplane render`: the comment for a folder of saved plans, so that templates can be worked on without a server.
 
-use crate::domain::decide::{Affected, AffectedProject, ProjectState, PullRecord, PullState};
+use crate::domain::decide::{Affected, AffectedProject, Around, ProjectState, PullRecord, PullState};
 use crate::domain::fingerprint::{FingerprintContext, fingerprint, shape};
 use crate::domain::id::{Login, ProjectKey, PullId, RunId, Timestamp};
+use crate::domain::permission::Rights;
 use crate::domain::plan;
-use crate::domain::project::{ApplyMode, Project, Requirement, StateKind, Target};
+use crate::domain::project::{ApplyMode, Project, StateKind, Target};
 use crate::domain::pull::{Phase, Pull};
 use crate::domain::report::{LiveInput, Server, Views};
+use crate::domain::requirement::Requirement;
 use crate::domain::run::{Failure, Outcome, PlanIdentity, Planned, Run, RunState, StateMark, Step, Work};
 use crate::domain::sandbox::Level;
 use crate::render::Renderer;
@@ -95,7 +97,8 @@ impl Example {
             };
             let plan = Some(run(run_id, &project, outcome)?);
             let target = Some(target()?);
-            projects.push(ProjectState { project, target, plan, apply: None, lock: None, queue_position: 0 });
+            let (apply, lock, shown) = (None, None, Vec::new());
+            projects.push(ProjectState { project, target, plan, apply, lock, queue_position: 0, shown });
         }
         Ok(Ok(Self { state: state(projects)?, views }))
     }
@@ -106,7 +109,7 @@ impl Example {
         let server = Server { name: "terraplane".into(), level: Level::Full };
         let run_url = |run: RunId| format!("https://terraplane.example.com/runs/{run}");
         let (state, views) = (&self.state, &self.views);
-        renderer.live(&LiveInput { state, views, server: &server, run_url: &run_url, limit })
+        renderer.live(&LiveInput { state, views, server: &server, run_url: &run_url, now: Timestamp(0), limit })
     }
 }
 
@@ -155,6 +158,7 @@ fn planned(facts: &plan::PlanFacts) -> Planned {
         },
         tree: "0".repeat(40).parse().expect("40 zeros are an object's id"),
         inputs: String::new(),
+        touched: Vec::new(),
     }
 }
 
@@ -165,11 +169,16 @@ fn project(name: &str) -> Option<Project> {
         tags: Vec::new(),
         var_files: Vec::new(),
         watch: Vec::new(),
-        least_role: None,
         terraform_version: None,
         state: StateKind::Remote,
         apply: ApplyMode::OnMerge,
-        require: vec![Requirement::Approved, Requirement::Mergeable],
+        require: vec![Requirement::APPROVED, Requirement::Mergeable],
+        require_plan: Vec::new(),
+        require_import: Vec::new(),
+        can: Rights::default(),
+        windows: Vec::new(),
+        automerge: None,
+        after: Vec::new(),
         reason: format!("`{name}/main.tf` changed"),
     })
 }
@@ -188,6 +197,8 @@ fn run(id: RunId, project: &Project, outcome: Outcome) -> anyhow::Result<Run> {
         project: project.clone(),
         target: target()?,
         work: Work::Plan,
+        extra: Vec::new(),
+        resumed_at: None,
         batch: None,
         state: if failed { RunState::Failed } else { RunState::Succeeded },
         created_at: Timestamp(0),
@@ -226,7 +237,7 @@ fn state(projects: Vec<ProjectState>) -> anyhow::Result<PullState> {
         phase: Phase::Open,
         updated_at: Timestamp(0),
     };
-    let affected = Affected { head, base, tree, projects: affected };
+    let affected = Affected { head, base, tree, projects: affected, config_changes: Vec::new(), held_back: None };
     let record = PullRecord { pull, affected: Some(affected), problem: None };
-    Ok(PullState { record, projects, unfinished: Vec::new() })
+    Ok(PullState { record, projects, unfinished: Vec::new(), around: Around::default() })
 }

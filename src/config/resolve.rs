@@ -10,6 +10,7 @@ use super::repo::{ProjectEntry, RepoConfig};
 use super::rules::{Rule, Ruling};
 use super::source::Place;
 use crate::domain::id::{Branch, ProjectDir, ProjectKey, ProjectName, Workspace};
+use crate::domain::permission::Rights;
 use crate::domain::project::{ApplyMode, Project, StateKind, glob};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,8 +45,6 @@ pub struct FoundProject {
 pub struct ResolvedProject {
     /// With an empty `reason`. Name and tags are the default branch's if that knows the project.
     pub project: Project,
-    /// The projects that come before it.
-    pub after: Vec<ProjectName>,
     /// Listed in a file; otherwise found by reading the code.
     pub listed: bool,
     /// The default branch has it. If not, every rule holds for it.
@@ -63,6 +62,14 @@ impl Layers<'_> {
             Some(globs) => globs.iter().filter_map(|text| glob(text)).any(|glob| glob.is_match(base.as_str())),
             None => base == default_branch,
         }
+    }
+
+    /// Who may do what is about the whole repository, as the rules for everything say it.
+    #[must_use]
+    pub fn rights(&self) -> Rights {
+        let sources = [self.defaults, self.default_branch, self.enforce];
+        let rules: Vec<&Rule> = sources.into_iter().flat_map(|source| &source.rules).collect();
+        Ruling::of_repository(&rules).can
     }
 }
 
@@ -96,14 +103,27 @@ pub fn resolve(layers: &Layers<'_>, found: &[FoundProject]) -> Result<Vec<Resolv
             key: key.clone(),
             apply: ApplyMode::default(),
             require: Vec::new(),
-            least_role: None,
+            require_plan: Vec::new(),
+            require_import: Vec::new(),
+            can: Rights::default(),
+            windows: Vec::new(),
+            automerge: None,
+            after: Vec::new(),
             watch: wanted.get(key, |entry| entry.watch.clone()).unwrap_or_default(),
             reason: String::new(),
         };
         let ruling = if known { Ruling::of_matching(&rules, &project) } else { Ruling::of_all(&rules) };
         resolved.push(ResolvedProject {
-            project: Project { apply: ruling.apply, require: ruling.require, least_role: ruling.least_role, ..project },
-            after: Vec::new(),
+            project: Project {
+                apply: ruling.apply,
+                require: ruling.require,
+                require_plan: ruling.require_plan,
+                require_import: ruling.require_import,
+                can: ruling.can,
+                windows: ruling.windows,
+                automerge: ruling.automerge,
+                ..project
+            },
             listed: wanted.entries.contains_key(key),
             known,
             decided_by: ruling.decided_by,
@@ -259,13 +279,13 @@ fn order(resolved: &mut [ResolvedProject], wanted: &Listing<'_>, faults: &mut Fa
     let names: BTreeMap<ProjectName, ProjectName> =
         resolved.iter().map(|r| (wanted.name(&r.project.key), r.project.name.clone())).collect();
     let mut places = BTreeMap::new();
-    for ResolvedProject { project, after, .. } in resolved.iter_mut() {
+    for ResolvedProject { project, .. } in resolved.iter_mut() {
         let said = wanted.placed(&project.key, |entry| Some((entry.after.as_ref()?, entry.place.clone())));
         let Some((before, place)) = said else { continue };
         for (name, at) in before {
             let at = if place == Place::Whole { &place } else { at };
             if let Some(name) = names.get(name) {
-                after.push(name.clone());
+                project.after.push(name.clone());
             } else {
                 let meant = nearest(name.as_str(), names.keys().map(ProjectName::as_str));
                 let help = meant.map(|meant| format!("did you mean `{meant}`?"));
@@ -276,7 +296,7 @@ fn order(resolved: &mut [ResolvedProject], wanted: &Listing<'_>, faults: &mut Fa
     }
     // Takes away what waits for nothing that is left; what then remains waits in a circle, or for one.
     let mut left: BTreeMap<&ProjectName, &[ProjectName]> =
-        resolved.iter().map(|r| (&r.project.name, r.after.as_slice())).collect();
+        resolved.iter().map(|r| (&r.project.name, r.project.after.as_slice())).collect();
     while let Some(free) = left.iter().find(|(_, after)| !after.iter().any(|name| left.contains_key(name))) {
         let free = *free.0;
         left.remove(free);

@@ -1,12 +1,14 @@
 //! Rules: which conditions hold for the projects that a rule matches.
 
-use super::decode::{Fields, checked, list, one_of, text};
-use super::error::Faults;
+use super::decode::{Fields, checked, list, one_of, parsed, text};
+use super::error::{Faults, nearest};
 use super::yaml::Node;
-use crate::domain::command::Selector;
-use crate::domain::project::{ApplyMode, Project, Requirement, glob};
-use crate::domain::pull::Role;
-use std::collections::BTreeSet;
+use crate::domain::command::{Verb, word_matches};
+use crate::domain::freeze::Window;
+use crate::domain::permission::{Rights, Who};
+use crate::domain::project::{ApplyMode, MergeHow, Project, glob};
+use crate::domain::requirement::Requirement;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Conditions for the projects that it matches. Keys that are not there are left to earlier rules.
 #[derive(Debug, Clone)]
@@ -16,8 +18,23 @@ pub(super) struct Rule {
     pub(super) matches: Match,
     pub(super) apply: Option<ApplyMode>,
     pub(super) require: Option<Vec<Requirement>>,
-    pub(super) can_apply: Option<Role>,
+    pub(super) require_plan: Option<Vec<Requirement>>,
+    pub(super) require_import: Option<Vec<Requirement>>,
+    pub(super) can: BTreeMap<Verb, Vec<Who>>,
+    pub(super) windows: Option<Vec<Window>>,
+    pub(super) automerge: Option<Option<MergeHow>>,
 }
+
+/// The keys that say who may ask for what.
+const RIGHTS: [(&str, Verb); 7] = [
+    ("can_plan", Verb::Plan),
+    ("can_apply", Verb::Apply),
+    ("can_approve", Verb::Approve),
+    ("can_unlock", Verb::Unlock),
+    ("can_lock", Verb::Lock),
+    ("can_cancel", Verb::Cancel),
+    ("can_freeze", Verb::Freeze),
+];
 
 /// A word that chooses projects: a name, a directory, a glob over both, or `tag:x`. Unlike in a command, `*` alone is
 /// every project, also those in deeper directories.
@@ -33,12 +50,12 @@ impl Match {
         })
     }
 
-    fn is_everything(&self) -> bool {
+    pub(super) fn is_everything(&self) -> bool {
         matches!(self.0.as_str(), "*" | "**")
     }
 
     pub(super) fn matches(&self, project: &Project) -> bool {
-        self.is_everything() || Selector { any_of: vec![self.0.clone()] }.matches(project)
+        self.is_everything() || word_matches(&self.0, project)
     }
 }
 
@@ -48,34 +65,39 @@ pub(super) fn rule(node: &Node, path: &[String], faults: &mut Faults) -> Option<
     let matches = fields.required("match", "`\"*\"` is every project", faults, Match::decode);
     let modes = [("on_merge", ApplyMode::OnMerge), ("on_comment", ApplyMode::OnComment), ("both", ApplyMode::Both)];
     let apply = fields.optional("apply", faults, |node, faults| one_of(node, &modes, faults));
-    let requirements = Requirement::ALL.map(|requirement| (requirement.as_str(), requirement));
-    let require = fields.optional("require", faults, |node, faults| {
-        list(node, faults, |item, faults| one_of(item, &requirements, faults))
-    });
-    let can_apply = fields.optional("can_apply", faults, least_role);
+    let require = requirements(&mut fields, "require", faults);
+    let require_plan = requirements(&mut fields, "require_plan", faults);
+    let require_import = requirements(&mut fields, "require_import", faults);
+    let mut can = BTreeMap::new();
+    for (key, verb) in RIGHTS {
+        let named = fields.optional(key, faults, |node, faults| list(node, faults, parsed::<Who>));
+        can.extend(named.map(|named| (verb, named)));
+    }
+    let windows = fields.optional("windows", faults, |node, faults| list(node, faults, parsed::<Window>));
+    let hows = [
+        ("merge", Some(MergeHow::Merge)),
+        ("squash", Some(MergeHow::Squash)),
+        ("rebase", Some(MergeHow::Rebase)),
+        ("enqueue", Some(MergeHow::Enqueue)),
+        ("off", None),
+    ];
+    let automerge = fields.optional("automerge", faults, |node, faults| one_of(node, &hows, faults));
     fields.finish(faults);
-    Some(Rule { origin, matches: matches?, apply, require, can_apply })
+    Some(Rule { origin, matches: matches?, apply, require, require_plan, require_import, can, windows, automerge })
 }
 
-/// Whoever has any of the roles may apply, so the least of them decides. Members of the teams may too once a forge is
-/// asked for them; until then a team adds nobody, which is the safe side, and cannot stand alone.
-fn least_role(node: &Node, faults: &mut Faults) -> Option<Role> {
-    const ROLES: [(&str, Role); 3] =
-        [("role:write", Role::Write), ("role:maintain", Role::Maintain), ("role:admin", Role::Admin)];
-    let before = faults.count();
-    let roles = list(node, faults, |item, faults| {
-        let word = text(item, faults)?;
-        if word.strip_prefix("team:").is_some_and(|team| !team.is_empty()) {
-            return Some(None);
-        }
-        one_of(item, &ROLES, faults).map(Some)
-    })?;
-    let least = roles.iter().flatten().min().copied();
-    if least.is_none() && faults.count() == before {
-        let help = "add a role (`role:maintain`): this version does not ask for the members of teams";
-        faults.add_help(&node.place, "this would let nobody apply", help);
-    }
-    least
+fn requirements(fields: &mut Fields<'_>, key: &'static str, faults: &mut Faults) -> Option<Vec<Requirement>> {
+    fields.optional(key, faults, |node, faults| list(node, faults, requirement))
+}
+
+fn requirement(node: &Node, faults: &mut Faults) -> Option<Requirement> {
+    let text = text(node, faults)?;
+    text.parse()
+        .map_err(|error: String| {
+            let meant = nearest(text, Requirement::PLAIN.iter().map(Requirement::word));
+            faults.add_with(&node.place, error, meant.map(|meant| format!("did you mean `{meant}`?")));
+        })
+        .ok()
 }
 
 /// What rules make of a project.
@@ -83,7 +105,11 @@ fn least_role(node: &Node, faults: &mut Faults) -> Option<Role> {
 pub(super) struct Ruling {
     pub(super) apply: ApplyMode,
     pub(super) require: Vec<Requirement>,
-    pub(super) least_role: Option<Role>,
+    pub(super) require_plan: Vec<Requirement>,
+    pub(super) require_import: Vec<Requirement>,
+    pub(super) can: Rights,
+    pub(super) windows: Vec<Window>,
+    pub(super) automerge: Option<MergeHow>,
     /// `file:line` of each rule that has a say.
     pub(super) decided_by: Vec<String>,
 }
@@ -92,15 +118,41 @@ impl Ruling {
     /// The last matching rule wins for each key.
     pub(super) fn of_matching(rules: &[&Rule], project: &Project) -> Self {
         let matching: Vec<&Rule> = rules.iter().copied().filter(|rule| rule.matches.matches(project)).collect();
+        Self::last_of(&matching)
+    }
+
+    /// What the rules for everything say: of what is about the whole repository.
+    pub(super) fn of_repository(rules: &[&Rule]) -> Self {
+        let general: Vec<&Rule> = rules.iter().copied().filter(|rule| rule.matches.is_everything()).collect();
+        Self::last_of(&general)
+    }
+
+    fn last_of(matching: &[&Rule]) -> Self {
         let last = |says: fn(&Rule) -> bool| matching.iter().rev().copied().find(|rule| says(rule));
         let apply = last(|rule| rule.apply.is_some());
         let require = last(|rule| rule.require.is_some());
-        let can_apply = last(|rule| rule.can_apply.is_some());
+        let require_plan = last(|rule| rule.require_plan.is_some());
+        let require_import = last(|rule| rule.require_import.is_some());
+        let windows = last(|rule| rule.windows.is_some());
+        let automerge = last(|rule| rule.automerge.is_some());
+        let named = RIGHTS.map(|(_, verb)| {
+            let rule = matching.iter().rev().copied().find(|rule| rule.can.contains_key(&verb))?;
+            Some((verb, rule))
+        });
+        let can = named.iter().flatten().map(|(verb, rule)| (*verb, vec![rule.can[verb].clone()])).collect();
+        let requirements = |rule: Option<&Rule>, of: fn(&Rule) -> &Option<Vec<Requirement>>| {
+            rule.and_then(|rule| of(rule).clone()).unwrap_or_default()
+        };
+        let said = [apply, require, require_plan, require_import, windows, automerge];
         Self {
             apply: apply.and_then(|rule| rule.apply).unwrap_or_default(),
-            require: require.and_then(|rule| rule.require.clone()).unwrap_or_default(),
-            least_role: can_apply.and_then(|rule| rule.can_apply),
-            decided_by: unique([apply, require, can_apply].into_iter().flatten()),
+            require: requirements(require, |rule| &rule.require),
+            require_plan: requirements(require_plan, |rule| &rule.require_plan),
+            require_import: requirements(require_import, |rule| &rule.require_import),
+            can: Rights(can),
+            windows: windows.and_then(|rule| rule.windows.clone()).unwrap_or_default(),
+            automerge: automerge.and_then(|rule| rule.automerge).flatten(),
+            decided_by: unique(said.into_iter().flatten().chain(named.into_iter().flatten().map(|(_, rule)| rule))),
         }
     }
 
@@ -115,12 +167,27 @@ impl Ruling {
             modes.push(mode);
         }
         let agreed = modes.first().copied().filter(|first| modes.iter().all(|mode| mode == first));
-        let require: BTreeSet<Requirement> =
-            rules.iter().filter_map(|rule| rule.require.as_ref()).flatten().copied().collect();
+        let all = |of: fn(&Rule) -> &Option<Vec<Requirement>>| -> Vec<Requirement> {
+            let all: BTreeSet<Requirement> =
+                rules.iter().filter_map(|rule| of(rule).as_ref()).flatten().cloned().collect();
+            all.into_iter().collect()
+        };
+        let mut can: BTreeMap<Verb, Vec<Vec<Who>>> = BTreeMap::new();
+        for (verb, named) in rules.iter().flat_map(|rule| &rule.can) {
+            let lists = can.entry(*verb).or_default();
+            if !lists.contains(named) {
+                lists.push(named.clone());
+            }
+        }
         Self {
             apply: agreed.unwrap_or(ApplyMode::OnMerge),
-            require: require.into_iter().collect(),
-            least_role: rules.iter().filter_map(|rule| rule.can_apply).max(),
+            require: all(|rule| &rule.require),
+            require_plan: all(|rule| &rule.require_plan),
+            require_import: all(|rule| &rule.require_import),
+            can: Rights(can),
+            windows: rules.iter().filter_map(|rule| rule.windows.as_ref()).flatten().cloned().collect(),
+            // Nothing that is not known is merged by itself.
+            automerge: None,
             decided_by: unique(rules.iter().copied()),
         }
     }

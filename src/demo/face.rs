@@ -100,7 +100,7 @@ impl Face {
     /// The API, with every path below the world's address.
     pub(super) fn router(self, world: &World) -> Router<World> {
         match self {
-            Self::Github => Router::new().nest(github::API, github::router(world)),
+            Self::Github => Router::new().nest(github::API, github::router(world)).merge(github::graphql(world)),
             Self::Gitlab => Router::new().nest(gitlab::API, gitlab::router(world)),
             Self::Gitea => Router::new().nest(gitea::API, gitea::router(world)),
         }

@@ -55,6 +55,10 @@ pub struct Repo {
     pub statuses: Vec<Status>,
     /// Contexts that must be a success before GitHub allows the merge.
     pub required_statuses: Vec<String>,
+    /// Reviews that GitHub's branch rules ask for.
+    pub required_reviews: usize,
+    /// Whose review they ask for besides: one of these.
+    pub code_owners: Vec<String>,
     /// GitLab's, oldest first: every status of its stands in one.
     pub pipelines: Vec<Pipeline>,
     pub hooks: Vec<InstalledHook>,
@@ -78,6 +82,8 @@ pub struct Pull {
     /// follow the base branch.
     pub base: Sha,
     pub draft: bool,
+    /// It waits in the merge queue.
+    pub queued: bool,
     /// Only those who may write can comment.
     pub locked: bool,
     pub phase: Phase,

@@ -328,6 +328,8 @@ impl World {
                 pulls: BTreeMap::new(),
                 statuses: Vec::new(),
                 required_statuses: Vec::new(),
+                required_reviews: 0,
+                code_owners: Vec::new(),
                 pipelines: Vec::new(),
                 hooks: Vec::new(),
             };

@@ -1,13 +1,20 @@
 //! What somebody asks for: a verb, a selector, flags. Its surface (comment, button, API, merge) does not matter here.
 
+mod arguments;
+mod extra;
 mod parse;
+mod selector;
+mod typo;
+mod words;
 
-pub use parse::{Names, Parsed, parse_comment};
+pub use extra::{ExtraRefused, permitted_extra};
+pub use parse::{Meant, Names, Parsed, parse_comment};
+pub use selector::{Choice, Selector, word_matches};
 
-use super::id::{CommentId, Login, Sha, Timestamp};
+use super::id::{CommentId, Login, PullNumber, Sha, Timestamp};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
     Plan,
@@ -15,11 +22,30 @@ pub enum Verb {
     Approve,
     Unlock,
     Cancel,
+    Lock,
+    Locks,
+    Freeze,
+    Thaw,
+    Why,
+    Version,
     Help,
 }
 
 impl Verb {
-    pub const ALL: [Self; 6] = [Self::Plan, Self::Apply, Self::Approve, Self::Unlock, Self::Cancel, Self::Help];
+    pub const ALL: [Self; 12] = [
+        Self::Plan,
+        Self::Apply,
+        Self::Approve,
+        Self::Unlock,
+        Self::Cancel,
+        Self::Lock,
+        Self::Locks,
+        Self::Freeze,
+        Self::Thaw,
+        Self::Why,
+        Self::Version,
+        Self::Help,
+    ];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -29,16 +55,21 @@ impl Verb {
             Self::Approve => "approve",
             Self::Unlock => "unlock",
             Self::Cancel => "cancel",
+            Self::Lock => "lock",
+            Self::Locks => "locks",
+            Self::Freeze => "freeze",
+            Self::Thaw => "thaw",
+            Self::Why => "why",
+            Self::Version => "version",
             Self::Help => "help",
         }
     }
-}
 
-/// Which projects of the pull request are meant. Several words: any of them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Selector {
-    /// Project names, directories, globs over both, or `tag:x`. Empty: all.
-    pub any_of: Vec<String>,
+    /// Whether it is about the projects as they are now, so that they have to be looked for.
+    #[must_use]
+    pub const fn is_about_code(self) -> bool {
+        matches!(self, Self::Plan | Self::Apply | Self::Approve)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,8 +77,31 @@ pub struct Command {
     pub verb: Verb,
     pub selector: Selector,
     /// `plan` only: the commit that is meant, whole. Nothing is planned if the head is another one.
-    #[serde(default)]
     pub sha: Option<Sha>,
+    /// What stands after `--`: arguments for terraform. Not yet looked at, see [`permitted_extra`].
+    pub extra: Vec<String>,
+    /// Why, in the words of whoever asks: of `lock`, `unlock`, `freeze`, `thaw` and `cancel`.
+    pub reason: Option<String>,
+    /// `freeze` only: when it ends by itself.
+    pub until: Option<Timestamp>,
+    /// `unlock` only: the pull request that holds what is to be freed, if it is another one.
+    pub of: Option<PullNumber>,
+}
+
+impl Command {
+    /// Without anything but the verb, which means all projects.
+    #[must_use]
+    pub const fn of(verb: Verb) -> Self {
+        Self {
+            verb,
+            selector: Selector { choice: None, failed: false },
+            sha: None,
+            extra: vec![],
+            reason: None,
+            until: None,
+            of: None,
+        }
+    }
 }
 
 /// Where a command comes from. Unique by comment and line, so that a comment heard twice commands once.
@@ -57,9 +111,9 @@ pub struct Origin {
     /// Counted from 1.
     pub line: usize,
     pub author: Login,
-    /// When the comment was written, by the forge's clock.
+    /// When the comment was written, by the forge's clock, which counts whole seconds.
     pub at: Timestamp,
-    /// When it was heard, by ours.
+    /// When its webhook came in, by ours.
     pub heard_at: Timestamp,
 }
 

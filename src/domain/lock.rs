@@ -1,6 +1,6 @@
 //! A pull request's hold on a project: from its apply (or merge) until it is merged and applied. Planning takes none.
 
-use super::id::{ProjectKey, PullId, Timestamp};
+use super::id::{Login, ProjectKey, PullId, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,4 +10,95 @@ pub struct Lock {
     pub since: Timestamp,
     /// Something was applied under this lock: reality may differ from the base branch, so closing does not free it.
     pub applied: bool,
+    /// Who took it by `lock`; `None`: an apply or a merge did.
+    #[serde(default)]
+    pub taken_by: Option<Login>,
+    /// Why, in their words.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// An apply that waits until it may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    pub run: RunId,
+    pub project: ProjectKey,
+    pub pull: PullId,
+    /// Merged ones come before the others.
+    pub merged: bool,
+    pub since: Timestamp,
+}
+
+/// The wait that would close a circle if an open pull request began to wait for this project: following who waits for
+/// whom leads back to it. Merged pull requests let go project by project, and never keep anybody waiting.
+#[must_use]
+pub fn circle<'a>(pull: &PullId, wanted: &ProjectKey, locks: &'a [Lock], waits: &'a [Wait]) -> Option<&'a Wait> {
+    let holder = |project: &ProjectKey| locks.iter().find(|lock| lock.project == *project).map(|lock| &lock.held_by);
+    let mut open = vec![holder(wanted)?];
+    let mut seen: Vec<&PullId> = Vec::new();
+    while let Some(other) = open.pop() {
+        if seen.contains(&other) {
+            continue;
+        }
+        seen.push(other);
+        for wait in waits.iter().filter(|wait| wait.pull == *other && !wait.merged) {
+            match holder(&wait.project) {
+                Some(next) if next == pull => return Some(wait),
+                Some(next) => open.push(next),
+                None => {}
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn pull(number: u64) -> PullId {
+        format!("github.com/acme/infra#{number}").parse().unwrap()
+    }
+
+    fn locks(held: &[(&str, u64)]) -> Vec<Lock> {
+        let lock = |(project, holder): &(&str, u64)| Lock {
+            project: project.parse().unwrap(),
+            held_by: pull(*holder),
+            since: Timestamp(0),
+            applied: true,
+            taken_by: None,
+            reason: None,
+        };
+        held.iter().map(lock).collect()
+    }
+
+    fn waits(waiting: &[(u64, &str, bool)]) -> Vec<Wait> {
+        let wait = |(number, project, merged): &(u64, &str, bool)| Wait {
+            run: RunId(Uuid::from_u128(1)),
+            project: project.parse().unwrap(),
+            pull: pull(*number),
+            merged: *merged,
+            since: Timestamp(0),
+        };
+        waiting.iter().map(wait).collect()
+    }
+
+    #[test]
+    fn a_wait_closes_a_circle_if_it_leads_back() {
+        let held = [("a", 1), ("b", 2), ("c", 3)];
+        for (what, waiting, closes) in [
+            ("nobody waits", &[][..], false),
+            ("2 waits for 1", &[(2, "a", false)], true),
+            ("2 waits for 3, and 3 for 1", &[(2, "c", false), (3, "a", false)], true),
+            ("2 waits for 3, and 3 for nobody", &[(2, "c", false)], false),
+            ("2 is merged and lets go", &[(2, "a", true)], false),
+            ("others go round and round", &[(2, "c", false), (3, "b", false)], false),
+            ("4 waits for both", &[(4, "a", false), (4, "b", false)], false),
+        ] {
+            let (locks, waits) = (locks(&held), waits(waiting));
+            assert_eq!(circle(&pull(1), &"b".parse().unwrap(), &locks, &waits).is_some(), closes, "{what}");
+        }
+        assert_eq!(circle(&pull(1), &"free".parse().unwrap(), &locks(&held), &[]), None);
+    }
 }

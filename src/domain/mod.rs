@@ -2,7 +2,8 @@
 //!
 //! Functions of data, without I/O, clock, randomness or async, so that every rule can be checked by a table or a
 //! property in microseconds. What may be used here: std, serde, serde_json, sha2/hmac (the fingerprint), semver,
-//! globset, pulldown-cmark (finding commands), regex (the shapes of tokens), thiserror.
+//! globset, pulldown-cmark (finding commands), jiff (calendar and time zones, without its clock), regex (the shapes of
+//! tokens), thiserror.
 //!
 //! Nothing here imports any other module of the crate.
 
@@ -11,6 +12,7 @@ pub mod decide;
 pub mod egress;
 pub mod event;
 pub mod fingerprint;
+pub mod freeze;
 pub mod grant;
 pub mod id;
 pub mod impact;

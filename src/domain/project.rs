@@ -1,8 +1,9 @@
 //! A project: one Terraform root directory with one workspace, and the rules that hold for it.
 
-use super::command::Selector;
+use super::freeze::Window;
 use super::id::{ProjectKey, ProjectName, Sha, TreeId};
-use super::pull::Role;
+use super::permission::Rights;
+use super::requirement::Requirement;
 use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +21,26 @@ pub struct Project {
     pub terraform_version: Option<String>,
     pub state: StateKind,
     pub apply: ApplyMode,
+    /// What must hold before an apply.
     pub require: Vec<Requirement>,
-    /// The least role that may apply it; `None`: whatever the command needs anyway.
-    pub least_role: Option<Role>,
+    /// What must hold before a plan.
+    #[serde(default)]
+    pub require_plan: Vec<Requirement>,
+    /// What must hold besides before an apply that imports something.
+    #[serde(default)]
+    pub require_import: Vec<Requirement>,
+    /// Who may do what.
+    #[serde(default)]
+    pub can: Rights,
+    /// When nothing is applied.
+    #[serde(default)]
+    pub windows: Vec<Window>,
+    /// How the pull request is merged once everything of it is applied.
+    #[serde(default)]
+    pub automerge: Option<MergeHow>,
+    /// Projects whose applies come before this one's.
+    #[serde(default)]
+    pub after: Vec<ProjectName>,
     /// Why this pull request concerns the project, for people: "`modules/vpc/main.tf` changed".
     pub reason: String,
 }
@@ -61,29 +79,15 @@ impl ApplyMode {
     }
 }
 
-/// A condition that must hold before an apply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Requirement {
-    /// Somebody with write permission, not the author, has approved the current head.
-    Approved,
-    /// No conflict with the base branch, and not a draft.
-    Mergeable,
-    /// The head contains the tip of the base branch.
-    Undiverged,
-}
-
-impl Requirement {
-    pub const ALL: [Self; 3] = [Self::Approved, Self::Mergeable, Self::Undiverged];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Approved => "approved",
-            Self::Mergeable => "mergeable",
-            Self::Undiverged => "undiverged",
-        }
-    }
+/// How a pull request is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergeHow {
+    Merge,
+    Squash,
+    Rebase,
+    /// Put into the forge's merge queue.
+    Enqueue,
 }
 
 /// What was planned: the exact input of a plan. Commits are for people; trees decide.
@@ -98,25 +102,12 @@ pub struct Target {
     pub inputs: String,
 }
 
-impl Selector {
-    /// Whether the selector names this project: by name, by directory, by a glob over either, or by `tag:x`.
-    #[must_use]
-    pub fn matches(&self, project: &Project) -> bool {
-        self.any_of.is_empty() || self.any_of.iter().any(|word| word_matches(word, project))
-    }
-}
-
-fn word_matches(word: &str, project: &Project) -> bool {
-    if let Some(tag) = word.strip_prefix("tag:") {
-        return project.tags.iter().any(|t| t == tag);
-    }
-    let (name, dir) = (project.name.as_str(), project.key.dir.as_str());
-    let plain = word.strip_suffix('/').unwrap_or(word);
-    plain == name || plain == dir || glob(plain).is_some_and(|g| g.is_match(name) || g.is_match(dir))
-}
-
 /// A glob in which `*` stays within a path segment and `**` crosses them; `None` if it is malformed.
 #[must_use]
 pub fn glob(pattern: &str) -> Option<GlobMatcher> {
     GlobBuilder::new(pattern).literal_separator(true).build().ok().map(|g| g.compile_matcher())
 }
+
+mod changes;
+
+pub use changes::rule_changes;

@@ -1,7 +1,7 @@
 //! A pull request as the forge tells it. Always read fresh from the forge when an event comes in, so that events which
 //! arrive late, twice or out of order end in the same state as those that arrive well.
 
-use super::id::{Branch, Login, PullId, Sha, Timestamp};
+use super::id::{Branch, Login, PullId, Sha, TeamName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,53 @@ pub struct Review {
     pub mergeable: Option<bool>,
     /// The base branch has commits that the head does not contain.
     pub diverged: bool,
+    /// What the forge itself asks for before it merges, our own statuses left out.
+    #[serde(default)]
+    pub judgement: Judgement,
+    /// Which of the approvers is in which of the teams that a requirement names.
+    #[serde(default)]
+    pub members: Vec<(TeamName, Login)>,
+}
+
+/// The forge's own rules for a pull request, as far as it tells of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Judgement {
+    pub reviews: ReviewsAsked,
+    /// Everything that reports on the head, with its newest answer.
+    pub checks: Vec<Check>,
+    /// Why the forge does not tell, as a sentence for people: what depends on it does not hold then.
+    pub unknown: Option<String>,
+}
+
+/// Whether the reviews that the forge's own rules ask for are there: of a number of people, or of code owners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewsAsked {
+    /// It asks for none.
+    #[default]
+    None,
+    Given,
+    Missing,
+    /// Somebody asked for changes.
+    ChangesRequested,
+}
+
+/// One thing that reports on a commit: a status or a check run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    pub name: String,
+    pub state: CheckState,
+    /// The forge does not merge without it.
+    pub required: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckState {
+    /// Success, neutral or skipped.
+    Green,
+    Pending,
+    Failed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +123,7 @@ pub struct Approval {
 }
 
 /// A person's right in a repository, weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     None,
@@ -106,4 +153,15 @@ impl Role {
 pub struct Actor {
     pub login: Login,
     pub role: Role,
+    /// Of the teams that rules name: those that this person is in.
+    #[serde(default)]
+    pub teams: Vec<TeamName>,
+}
+
+impl Actor {
+    /// Before anybody asked for teams.
+    #[must_use]
+    pub const fn new(login: Login, role: Role) -> Self {
+        Self { login, role, teams: Vec::new() }
+    }
 }

@@ -7,6 +7,7 @@
 mod group;
 mod hint;
 mod live;
+mod notice;
 mod outcome;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -15,13 +16,16 @@ mod status;
 
 pub use group::Member;
 pub use hint::Hint;
-pub use live::{Danger, DangerAddress, Detail, Footer, LiveView, PhaseWord, Row, live, live_due, pull_text};
+pub use live::{
+    Danger, DangerAddress, Detail, Footer, LiveView, PhaseWord, Row, live, live_due, pull_text, shown_plans,
+};
+pub use notice::Notice;
 pub use outcome::{Named, OutcomeRow, ResultView, result};
 pub use standing::{Counts, Standing, Tally};
 pub use status::{DESCRIPTION_LIMIT, Status, StatusState, statuses};
 
 use super::decide::PullState;
-use super::id::RunId;
+use super::id::{RunId, Timestamp};
 use super::plan::PlanView;
 use super::pull::Pull;
 use super::run::Run;
@@ -48,6 +52,8 @@ pub struct LiveInput<'a> {
     pub server: &'a Server,
     /// The signed address of a run's page.
     pub run_url: &'a dyn Fn(RunId) -> String,
+    /// Decides what is frozen.
+    pub now: Timestamp,
     /// Characters that the forge takes.
     pub limit: usize,
 }

@@ -1,11 +1,15 @@
-//! Conditions that must hold before an apply. [`allow_apply`] is the only place where a [`MayApply`] is made, so that
-//! no code path can start an apply without having passed here.
+//! Conditions that must hold before a plan or an apply. [`allow_apply`] is the only place where a [`MayApply`] is made, so
+//! that no code path can start an apply without having passed here.
+
+mod kind;
+
+pub use kind::{Approvals, Requirement};
 
 use super::command::Verb;
-use super::id::Login;
-use super::permission::{MayApply, authorize};
-use super::project::{Project, Requirement, StateKind};
-use super::pull::{Actor, Pull, Review};
+use super::id::{Login, Timestamp};
+use super::permission::{MayApply, Rights, authorize};
+use super::project::{Project, StateKind};
+use super::pull::{Actor, Approval, Check, CheckState, Pull, Review, ReviewsAsked};
 
 /// What configuration says of a pull request beyond its projects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +18,17 @@ pub struct Rules {
     pub base_may_apply: bool,
     /// Why the rules can't be known, as a sentence for people: nothing is applied then.
     pub unknown: Option<String>,
+    /// Who may do what is about the whole repository: `freeze` and `thaw`.
+    pub rights: Rights,
+    /// What this server calls itself, in statuses (`NAME/plan`): they never count among those that are asked for.
+    pub server: String,
 }
 
 impl Rules {
     #[must_use]
     pub fn unknown(why: impl Into<String>) -> Self {
-        Self { base_may_apply: false, unknown: Some(why.into()) }
+        let (rights, server) = (Rights::default(), "terraplane".to_owned());
+        Self { base_may_apply: false, unknown: Some(why.into()), rights, server }
     }
 }
 
@@ -28,17 +37,44 @@ impl Rules {
 pub struct Asked<'a> {
     pub pull: &'a Pull,
     pub review: &'a Review,
-    /// What was asked for: `apply` or `approve`. A merge asks for `apply`.
+    /// What was asked for: `plan`, `apply` or `approve`. A merge asks for `apply`.
     pub verb: Verb,
     pub actor: &'a Actor,
     pub rules: &'a Rules,
 }
 
+/// What is known of the plan that would be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Applying {
+    /// Since when a plan that does the same was shown; `None`: there is none, and whatever is planned will be shown first.
+    pub shown_since: Option<Timestamp>,
+    /// It imports something.
+    pub imports: bool,
+}
+
 /// # Errors
 /// Everything that is missing, as sentences for a person.
-pub fn allow_apply(project: &Project, asked: Asked<'_>) -> Result<MayApply, Vec<String>> {
+pub fn allow_plan(project: &Project, asked: Asked<'_>) -> Result<(), Vec<String>> {
     let mut missing = Vec::new();
-    if let Err(lacking) = authorize(asked.verb, asked.actor) {
+    missing.extend(authorize(Verb::Plan, asked.actor, &project.can).err());
+    missing
+        .extend(project.require_plan.iter().filter_map(|requirement| lacks(requirement, asked, Applying::default())));
+    if missing.is_empty() { Ok(()) } else { Err(missing) }
+}
+
+/// What a plan that nobody has asked for still lacks.
+#[must_use]
+pub fn lacks_to_plan(project: &Project, pull: &Pull, review: &Review, rules: &Rules) -> Vec<String> {
+    let nobody = Actor::new(pull.author.clone(), super::pull::Role::None);
+    let asked = Asked { pull, review, verb: Verb::Plan, actor: &nobody, rules };
+    project.require_plan.iter().filter_map(|requirement| lacks(requirement, asked, Applying::default())).collect()
+}
+
+/// # Errors
+/// Everything that is missing, as sentences for a person.
+pub fn allow_apply(project: &Project, asked: Asked<'_>, applying: Applying) -> Result<MayApply, Vec<String>> {
+    let mut missing = Vec::new();
+    if let Err(lacking) = authorize(asked.verb, asked.actor, &project.can) {
         missing.push(lacking);
     }
     if asked.verb == Verb::Approve && asked.actor.login.same_as(&asked.pull.author) {
@@ -50,9 +86,6 @@ pub fn allow_apply(project: &Project, asked: Asked<'_>) -> Result<MayApply, Vec<
                 .to_owned(),
         );
     }
-    if let Some(least) = project.least_role.filter(|least| asked.actor.role < *least) {
-        missing.push(format!("a rule says that only `{}` and above may apply it", least.as_str()));
-    }
     match &asked.rules.unknown {
         Some(why) => missing.push(why.clone()),
         None if !asked.rules.base_may_apply => {
@@ -60,58 +93,153 @@ pub fn allow_apply(project: &Project, asked: Asked<'_>) -> Result<MayApply, Vec<
         }
         None => {}
     }
-    missing.extend(project.require.iter().filter_map(|requirement| lacks(*requirement, asked)));
+    let of_import: &[Requirement] = if applying.imports { &project.require_import } else { &[] };
+    let required = project.require.iter().chain(of_import.iter().filter(|more| !project.require.contains(more)));
+    for lacking in required.filter_map(|requirement| lacks(requirement, asked, applying)) {
+        if !missing.contains(&lacking) {
+            missing.push(lacking);
+        }
+    }
     if missing.is_empty() { Ok(MayApply(())) } else { Err(missing) }
 }
 
-/// People whose approval of the present head counts.
-#[must_use]
-pub fn approvers(pull: &Pull, review: &Review) -> Vec<Login> {
+/// Approvals of the present head by people with write permission who are not the author.
+pub fn counting<'a>(pull: &'a Pull, review: &'a Review) -> impl Iterator<Item = &'a Approval> {
     review
         .approvals
         .iter()
         .filter(|approval| approval.by_writer && approval.head == pull.head && !approval.by.same_as(&pull.author))
-        .map(|approval| approval.by.clone())
-        .collect()
 }
 
-fn lacks(requirement: Requirement, asked: Asked<'_>) -> Option<String> {
+fn lacks(requirement: &Requirement, asked: Asked<'_>, applying: Applying) -> Option<String> {
     let merged = asked.pull.merge_commit().is_some();
     match requirement {
         // Whoever writes `approve` and is not the author approves by it; that was checked above.
-        Requirement::Approved if asked.verb == Verb::Approve => None,
-        Requirement::Approved if approvers(asked.pull, asked.review).is_empty() => {
-            Some(unapproved(asked.pull, asked.review))
-        }
+        Requirement::Approved(Approvals::Count(1)) if asked.verb == Verb::Approve => None,
+        Requirement::Approved(approvals) => lacks_approvals(approvals, asked, applying),
         // What is merged was mergeable, and is in the base branch.
-        Requirement::Mergeable if merged => None,
-        Requirement::Undiverged if merged => None,
-        Requirement::Mergeable if asked.pull.draft => Some("it is still a draft".to_owned()),
-        Requirement::Mergeable => match asked.review.mergeable {
-            Some(true) => None,
-            Some(false) => Some("it can't be merged: resolve the conflicts with the base branch".to_owned()),
-            None => Some("the forge has not yet found out whether it can be merged: try again in a moment".to_owned()),
-        },
-        Requirement::Undiverged if asked.review.diverged => {
-            Some(format!("`{}` has commits that this branch does not contain: merge or rebase", asked.pull.base_branch))
-        }
-        Requirement::Approved | Requirement::Undiverged => None,
+        Requirement::Mergeable | Requirement::Undiverged | Requirement::Checks if merged => None,
+        Requirement::Mergeable => not_mergeable(asked),
+        Requirement::Undiverged => asked.review.diverged.then(|| {
+            format!("`{}` has commits that this branch does not contain: merge or rebase", asked.pull.base_branch)
+        }),
+        Requirement::Checks => not_green("", others(asked)).or_else(|| asked.review.judgement.unknown.clone()),
     }
 }
 
-/// Says which approvals there are and why they don't count: "it needs an approval" alone sends people searching.
-fn unapproved(pull: &Pull, review: &Review) -> String {
-    let needed = "it needs an approval by somebody with write permission who is not the author";
+/// The forge's checks without our own: they wait for what is asked here.
+fn others<'a>(asked: Asked<'a>) -> impl Iterator<Item = &'a Check> {
+    let ours = [format!("{}/plan", asked.rules.server), format!("{}/apply", asked.rules.server)];
+    asked.review.judgement.checks.iter().filter(move |check| !ours.contains(&check.name))
+}
+
+fn not_mergeable(asked: Asked<'_>) -> Option<String> {
+    if asked.pull.draft {
+        return Some("it is still a draft".to_owned());
+    }
+    match asked.review.mergeable {
+        Some(true) => {}
+        Some(false) => return Some("it can't be merged: resolve the conflicts with the base branch".to_owned()),
+        None => {
+            return Some("the forge has not yet found out whether it can be merged: try again in a moment".to_owned());
+        }
+    }
+    match asked.review.judgement.reviews {
+        ReviewsAsked::Missing => return Some("a review that the forge asks for is missing".to_owned()),
+        ReviewsAsked::ChangesRequested => return Some("a reviewer has asked for changes".to_owned()),
+        ReviewsAsked::None | ReviewsAsked::Given => {}
+    }
+    not_green("required ", others(asked).filter(|check| check.required))
+        .or_else(|| asked.review.judgement.unknown.clone())
+}
+
+fn not_green<'a>(kind: &str, checks: impl Iterator<Item = &'a Check>) -> Option<String> {
+    let (mut pending, mut failed) = (Vec::new(), Vec::new());
+    for check in checks {
+        match check.state {
+            CheckState::Green => {}
+            CheckState::Pending => pending.push(format!("`{}`", check.name)),
+            CheckState::Failed => failed.push(format!("`{}`", check.name)),
+        }
+    }
+    let said = [(failed, "failed"), (pending, "not done yet")].into_iter().filter(|(names, _)| !names.is_empty());
+    let said: Vec<String> = said
+        .map(|(names, how)| {
+            let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+            let more = if names.len() > 5 { format!(" and {} more", names.len() - 5) } else { String::new() };
+            format!("{how}: {}{more}", shown.join(", "))
+        })
+        .collect();
+    (!said.is_empty()).then(|| format!("{kind}checks are not green ({})", said.join("; ")))
+}
+
+fn lacks_approvals(wanted: &Approvals, asked: Asked<'_>, applying: Applying) -> Option<String> {
+    let (pull, review) = (asked.pull, asked.review);
+    if *wanted == Approvals::CodeOwners {
+        return match review.judgement.reviews {
+            ReviewsAsked::Given => None,
+            _ if review.judgement.unknown.is_some() => review.judgement.unknown.clone(),
+            ReviewsAsked::None => Some(
+                "it needs an approval of its code owners, and the forge's branch rules do not ask for one".to_owned(),
+            ),
+            ReviewsAsked::Missing | ReviewsAsked::ChangesRequested => {
+                Some("it needs an approval of its code owners, as the forge judges".to_owned())
+            }
+        };
+    }
+    let (count, team) = match wanted {
+        Approvals::Count(count) => (*count, None),
+        Approvals::OfTeam { count, team } => (*count, Some(team)),
+        Approvals::CodeOwners => return None,
+    };
+    let of_team = |who: &Login| {
+        team.is_none_or(|team| review.members.iter().any(|(of, member)| of == team && member.same_as(who)))
+    };
+    let counts = |approval: &&Approval| of_team(&approval.by);
+    let (fresh, early): (Vec<&Approval>, Vec<&Approval>) =
+        counting(pull, review).filter(counts).partition(|approval| since(applying.shown_since, approval.at));
+    // Whoever writes `approve` is one of them.
+    let own = asked.verb == Verb::Approve
+        && !asked.actor.login.same_as(&pull.author)
+        && team.is_none_or(|team| asked.actor.teams.contains(team))
+        && !fresh.iter().any(|approval| approval.by.same_as(&asked.actor.login));
+    if fresh.len() + usize::from(own) >= usize::from(count) {
+        return None;
+    }
+    let mut said = match (count, team) {
+        (1, None) => "it needs an approval by somebody with write permission who is not the author".to_owned(),
+        (1, Some(team)) => format!("it needs an approval by a member of `team:{team}` who is not the author"),
+        (n, None) => format!("it needs {n} approvals by people with write permission who are not the author"),
+        (n, Some(team)) => format!("it needs {n} approvals by members of `team:{team}` who are not the author"),
+    };
+    if !fresh.is_empty() {
+        said.push_str(&format!(", and has {} ({})", fresh.len(), names(&fresh)));
+    }
+    // Which approvals there are and why they don't count: "it needs an approval" alone sends people searching.
     let stale = review
         .approvals
         .iter()
+        .filter(counts)
         .find(|approval| approval.by_writer && approval.head != pull.head && !approval.by.same_as(&pull.author));
-    match stale {
-        Some(approval) => {
-            format!("{needed}; the approval of `{}` is for `{}`, an older commit", approval.by, approval.head.short())
-        }
-        None => needed.to_owned(),
+    if let Some(approval) = early.first() {
+        said.push_str(&format!("; the approval of `{}` is older than the plan that is shown", approval.by));
+    } else if let Some(approval) = stale {
+        said.push_str(&format!(
+            "; the approval of `{}` is for `{}`, an older commit",
+            approval.by,
+            approval.head.short()
+        ));
     }
+    Some(said)
+}
+
+/// Whether somebody acted when this had been shown. The forge's clock counts whole seconds.
+fn since(shown: Option<Timestamp>, at: Timestamp) -> bool {
+    shown.is_none_or(|shown| shown.0 / 1000 <= at.0 / 1000)
+}
+
+fn names(approvals: &[&Approval]) -> String {
+    approvals.iter().map(|approval| format!("`{}`", approval.by)).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

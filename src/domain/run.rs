@@ -7,8 +7,9 @@
 //!    └─ waiting ─▶ queued             (apply: another pull request holds the project)
 //! ```
 
+use super::command::Verb;
 use super::egress::Refusal;
-use super::id::{Fingerprint, Login, PullId, RunId, Sha, Timestamp, TreeId};
+use super::id::{CommentId, Fingerprint, Login, PullId, RunId, Sha, Timestamp, TreeId};
 use super::plan::PlanSummary;
 use super::project::{Project, Target};
 use super::sandbox::{Level, Network};
@@ -22,6 +23,12 @@ pub struct Run {
     pub project: Project,
     pub target: Target,
     pub work: Work,
+    /// Arguments for `terraform plan` that a comment gave; of an apply, those of the plan that was reviewed.
+    #[serde(default)]
+    pub extra: Vec<String>,
+    /// An apply that had to wait: when its turn came. Whoever ordered it may have lost the right since.
+    #[serde(default)]
+    pub resumed_at: Option<Timestamp>,
     /// Applies only: the first run of those that the same command or merge began. They are reported together.
     pub batch: Option<RunId>,
     pub state: RunState,
@@ -149,8 +156,20 @@ pub struct ApplyOrder {
     /// Applies at this commit of the base branch; `None`: before the merge, on the planned tree.
     pub merge_commit: Option<Sha>,
     pub ordered_by: Login,
-    /// Who approved, for the record: reviewers, or whoever wrote `approve`.
+    /// Who approved and when, for the record: reviewers, or whoever wrote `approve`.
     pub approved_by: Vec<Login>,
+    #[serde(default)]
+    pub approved_at: Vec<Timestamp>,
+    /// What was asked for: `apply`, or `approve`. A merge asks for `apply`.
+    #[serde(default = "apply")]
+    pub verb: Verb,
+    /// The comment that asked for it; `None`: a merge did.
+    #[serde(default)]
+    pub comment: Option<CommentId>,
+}
+
+const fn apply() -> Verb {
+    Verb::Apply
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +193,9 @@ pub struct Planned {
     pub tree: TreeId,
     /// See [`Target::inputs`].
     pub inputs: String,
+    /// Addresses of what it changes, sorted: the first 500. Kept in a table of their own, and not with the run.
+    #[serde(skip)]
+    pub touched: Vec<String>,
 }
 
 /// Everything besides the code that a saved plan depends on. Compared whole: any difference makes the plan stale.
@@ -213,6 +235,9 @@ pub struct Applied {
     pub fingerprint: Fingerprint,
     /// Whether the saved plan ran, or a new one that was equal to it.
     pub used_saved_plan: bool,
+    /// There was nothing left to do: a new plan was made, and it changes nothing, whatever was reviewed.
+    #[serde(default)]
+    pub nothing_left: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -305,12 +330,6 @@ impl Run {
             Work::Plan => None,
             Work::Apply(order) => Some(order),
         }
-    }
-
-    /// Whether it was over at a time of the forge's clock, which counts whole seconds.
-    #[must_use]
-    pub fn was_over_by(&self, at: Timestamp) -> bool {
-        self.finished_at.is_some_and(|finished| finished.0 / 1000 <= at.0 / 1000)
     }
 
     /// The plan that it made: a plan run's, or the one that an apply stopped at.

@@ -8,19 +8,24 @@
 //! planning left in its own (providers, the lock file, the plan) may be anybody's. The archive's encryption is
 //! authenticated and bound to the run, so a plan that decrypts is the plan that was kept; no other hash is compared.
 
+use super::asking::Wanted;
 use super::bench::{Attempt, Stop, not_prepared};
 use super::find::extent;
 use super::survey::LARGEST;
 use super::{Flow, FlowError};
 use crate::archive::RunFile;
 use crate::config::Phase;
+use crate::domain::decide::{PullRecord, PullState, ask_again};
 use crate::domain::id::{Fingerprint, RunId, Sha, TreeId};
 use crate::domain::project::Target;
-use crate::domain::pull::{Phase as PullPhase, Pull};
+use crate::domain::pull::{Phase as PullPhase, Pull, Role};
 use crate::domain::run::{Applied, ApplyOrder, Differs, Outcome, Planned, Run};
-use crate::git::{Merge, Mirror, Want};
+use crate::git::{GitError, Merge, Mirror, Want};
 use crate::terraform::integrity;
 use crate::terraform::steps::ApplyReport;
+
+/// What can't be found is not looked for again.
+const ALL_TRIES: u32 = u32::MAX;
 
 /// What an apply comes to, and the commit of the base branch that it was made at.
 #[derive(Debug)]
@@ -43,7 +48,10 @@ impl Flow {
             return Err(not_prepared("this run is no apply"));
         };
         let pull = self.pull_now(run, order).await?;
-        let mirror = self.fetch(&run.pull.repo, &wanted(run, &pull)).await?;
+        if run.resumed_at.is_some() {
+            self.may_still(run, order, &pull).await?;
+        }
+        let mirror = self.fetch_what_is_applied(run, &pull).await?;
         let code = self.code(run, &pull, &mirror).await?;
         let saved = match self.saved_plan(run, order, &code).await? {
             Ok(saved) => match self.apply_saved(attempt, &mirror, &saved, (code.commit.clone(), true)).await? {
@@ -77,6 +85,39 @@ impl Flow {
             )));
         }
         Ok(pull)
+    }
+
+    /// It had to wait: whoever ordered it may have lost the right since, an approval may be gone, a rule may be another.
+    async fn may_still(&self, run: &Run, order: &ApplyOrder, pull: &Pull) -> Result<(), Stop> {
+        let forge = self.forge(&pull.id.repo)?;
+        let default = forge.default_branch(&pull.id.repo).await.map_err(FlowError::from)?;
+        let finding = self.find(pull, default, None, ALL_TRIES).await?;
+        let mut wanted = Wanted::of(Some(&finding.found), None, &finding.rules);
+        wanted.add(&run.project);
+        let mut role = forge.role(&pull.id.repo, &order.ordered_by).await.map_err(FlowError::from)?;
+        if order.comment.is_none() {
+            // Whoever merged could write, whatever a role look-up says of a merge bot.
+            role = role.max(Role::Write);
+        }
+        let actor = self.actor(&pull.id.repo, &order.ordered_by, role, &wanted).await?;
+        let review = self.review(pull, Some(&finding), &wanted).await?;
+        let Some(state) = self.store.pull_state(&run.pull).await? else { return Ok(()) };
+        let state = PullState { record: PullRecord { pull: pull.clone(), ..state.record }, ..state };
+        ask_again(&state, run, (&actor, &review), &finding.found, &finding.rules).map_err(|missing| {
+            not_prepared(format!("When its turn came, it was not allowed any more: {}.", missing.join("; ")))
+        })
+    }
+
+    /// A branch that was deleted after the merge is only missed by those who need more than the merge commit.
+    async fn fetch_what_is_applied(&self, run: &Run, pull: &Pull) -> Result<Mirror, FlowError> {
+        let mut wants = wanted(run, pull);
+        match self.fetch(&run.pull.repo, &wants).await {
+            Err(FlowError::Git(GitError::NotFound { .. })) if pull.merge_commit().is_some() => {
+                wants.retain(|want| !matches!(want, Want::Branch(_)));
+                self.fetch(&run.pull.repo, &wants).await
+            }
+            fetched => fetched,
+        }
     }
 
     async fn code(&self, run: &Run, pull: &Pull, mirror: &Mirror) -> Result<Code, Stop> {
@@ -118,7 +159,12 @@ impl Flow {
         let applied = self.store.applied_commit(&run.pull.repo, &run.project.key).await?;
         let commit = match applied {
             Some(applied) if !mirror.is_ancestor(&applied, merge_commit).await.unwrap_or(false) => {
-                mirror.tip(&pull.base_branch)?
+                mirror.tip(&pull.base_branch).map_err(|_| {
+                    not_prepared(format!(
+                        "`{}` is gone, and something newer than this merge was applied to the project since.",
+                        pull.base_branch
+                    ))
+                })?
             }
             _ => merge_commit.clone(),
         };
@@ -215,7 +261,8 @@ impl Flow {
             // What changes nothing needs nobody's eyes.
             if planned.summary.is_empty() {
                 let fingerprint = planned.fingerprint;
-                return Ok(Outcome::Applied(Applied { done: vec![], fingerprint, used_saved_plan: false }));
+                let (done, used_saved_plan) = (vec![], false);
+                return Ok(Outcome::Applied(Applied { done, fingerprint, used_saved_plan, nothing_left: true }));
             }
             return Ok(Outcome::Differs(Differs { because, planned }));
         }
@@ -237,7 +284,9 @@ fn wanted(run: &Run, pull: &Pull) -> Vec<Want> {
 pub(super) fn outcome(mut report: ApplyReport, fingerprint: &Fingerprint, used_saved_plan: bool) -> Outcome {
     let done = std::mem::take(&mut report.done);
     match (ApplyReport { done: done.clone(), ..report }).into_failure() {
-        None => Outcome::Applied(Applied { done, fingerprint: fingerprint.clone(), used_saved_plan }),
+        None => {
+            Outcome::Applied(Applied { done, fingerprint: fingerprint.clone(), used_saved_plan, nothing_left: false })
+        }
         Some(failure) => Outcome::Failed(failure),
     }
 }

@@ -22,6 +22,8 @@ pub enum FlowError {
     Archive(#[from] ArchiveError),
     #[error("`{}` can't be used", path.display())]
     Disk { path: PathBuf, source: std::io::Error },
+    #[error("the pull request was merged or closed while it was looked at")]
+    Overtaken,
     #[error("{0}")]
     Broken(String),
 }
@@ -35,7 +37,7 @@ impl FlowError {
     #[must_use]
     pub const fn may_heal(&self) -> bool {
         match self {
-            Self::Store(_) | Self::Archive(_) | Self::Disk { .. } => true,
+            Self::Store(_) | Self::Archive(_) | Self::Disk { .. } | Self::Overtaken => true,
             Self::Forge(error) => {
                 error.is_transient() || matches!(error.kind, ForgeErrorKind::Unauthorized | ForgeErrorKind::Forbidden)
             }
@@ -77,6 +79,7 @@ impl FlowError {
         let backoff = (1000_i64 << attempts.saturating_sub(1).min(9)).min(300_000);
         match self {
             Self::Forge(error) => error.retry_at.map_or(backoff, |at| at.since(super::now()).max(backoff)),
+            Self::Overtaken => 100,
             _ => backoff,
         }
     }

@@ -7,6 +7,7 @@ use crate::config::{ConfigErrors, FoundProject, Layers, REPO_FILE, RepoConfig, R
 use crate::domain::decide::{Affected, AffectedProject, Found, Problem, Rules, admit};
 use crate::domain::id::{Branch, Sha, TreeId};
 use crate::domain::impact::Extent;
+use crate::domain::project::rule_changes;
 use crate::domain::pull::Pull;
 use crate::git::{Folder, GitError, Merge, Mirror, Reader, Want};
 use std::sync::Arc;
@@ -28,6 +29,11 @@ impl Finding {
     fn problem(problem: Problem) -> Self {
         let rules = Rules::unknown(problem.sentence());
         Self { found: Found::Problem(problem), rules, place: None }
+    }
+
+    /// No project is concerned.
+    fn is_empty(&self) -> bool {
+        matches!(&self.found, Found::Affected(affected) if affected.projects.is_empty())
     }
 
     /// Whether the base branch has commits that the head does not contain. Asked only when a requirement may need it:
@@ -88,6 +94,11 @@ impl Flow {
                 };
                 tracing::error!(pull = %pull.id, error = %FlowError::Git(error).chain(), "nothing can be planned");
                 Ok(Finding::problem(Problem::Fetch { message }))
+            }
+            // Between the forge's answer and the fetch it may have been merged: then nothing of it differs from its base.
+            Ok(finding) if pull.is_open() && finding.is_empty() => {
+                let now = self.forge(&pull.id.repo)?.pull(&pull.id).await?;
+                if now.is_open() { Ok(finding) } else { Err(FlowError::Overtaken) }
             }
             result => result,
         }
@@ -159,10 +170,49 @@ impl Flow {
             Ok(resolved) => resolved,
             Err(errors) => return Ok(Err(errors)),
         };
+        let config_changes = self.config_changes(&layers, &resolved, &survey, trusted);
         let projects = resolved.into_iter().filter_map(|project| concerned(project, &changed, &survey)).collect();
-        let affected = Affected { head: pull.head.clone(), base: base.clone(), tree: tree.clone(), projects };
         let base_may_apply = layers.may_apply_from(&pull.base_branch, default);
-        Ok(Ok((affected, Rules { base_may_apply, unknown: broken })))
+        let held_back = broken.clone().or_else(|| {
+            (!base_may_apply).then(|| format!("the base branch `{}` is not among `branches`", pull.base_branch))
+        });
+        let affected = Affected {
+            head: pull.head.clone(),
+            base: base.clone(),
+            tree: tree.clone(),
+            projects,
+            held_back,
+            config_changes,
+        };
+        let (rights, server) = (layers.rights(), self.config.name.clone());
+        Ok(Ok((affected, Rules { base_may_apply, unknown: broken, rights, server })))
+    }
+
+    /// What the rules would be with the pull request's own file on the default branch.
+    fn config_changes(
+        &self,
+        layers: &Layers<'_>,
+        now: &[ResolvedProject],
+        survey: &Survey,
+        trusted: &Survey,
+    ) -> Vec<String> {
+        if survey.config == trusted.config {
+            return Vec::new();
+        }
+        let after = Layers { default_branch: layers.pull, ..*layers };
+        let mut found = found_projects(survey, trusted);
+        // Merged, the default branch has all of it.
+        found.iter_mut().for_each(|found| found.on_default_branch = found.root_module);
+        let Ok(merged) = resolve(&after, &found) else { return Vec::new() };
+        // What the default branch lists and the pull request does not is gone; without its code it is no project anyway.
+        let before = Layers { pull: layers.default_branch, ..*layers };
+        let before = resolve(&before, &found_projects(trusted, trusted)).unwrap_or_else(|_| now.to_vec());
+        let projects = |all: Vec<ResolvedProject>| all.into_iter().map(|one| one.project).collect::<Vec<_>>();
+        let mut changes = rule_changes(&projects(before), &projects(merged));
+        if layers.rights() != after.rights() {
+            changes.push("who may `freeze` and `thaw`, or what else is for the whole repository, changes".to_owned());
+        }
+        changes
     }
 
     /// What the default branch says. If its file is broken, no pull request would be planned any more, the one that mends

@@ -3,15 +3,15 @@
 //! Everything that needs the forge or git happens before the transaction; within it, what is known is loaded, the core
 //! is asked and its answer performed, so that two events of one pull request can't be decided on the same knowledge.
 
+use super::asking::Wanted;
 use super::catch_up::FOUND;
 use super::find::Finding;
 use super::perform::Occasion;
 use super::{Flow, FlowError};
 use crate::domain::command::{Origin, Parsed, Verb, parse_comment};
-use crate::domain::decide::{Input, Rules};
-use crate::domain::event::{Comment, Event, PullChange};
-use crate::domain::id::{Branch, CommentId, DeliveryId, ForgeKind, PullId, Timestamp};
-use crate::domain::permission::authorize;
+use crate::domain::decide::{Affected, Found, Input, PullRecord, Rules};
+use crate::domain::event::{Comment, Event, PullChange, Reaction};
+use crate::domain::id::{Branch, CommentId, DeliveryId, ForgeKind, ProjectKey, PullId, Timestamp};
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
 use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
 
@@ -69,7 +69,7 @@ impl Flow {
                 self.commented(hearing.lease, &pull, &comment, delivered.received_at).await.map(Some)
             }
             Event::CommentGone { comment, .. } => self.comment_gone(hearing.lease, &pull, comment).await.map(Some),
-            Event::Reviewed { .. } => self.reviewed(hearing.lease, &pull).await.map(Some),
+            Event::Reviewed { .. } => self.reviewed(hearing, &pull).await,
             Event::Ignored { reason, .. } => Ok(Some(DeliveryEnd::Ignored(reason))),
         }
     }
@@ -95,10 +95,7 @@ impl Flow {
         tracing::info!(pull = %id, head = %pull.head, ?change, "the pull request changed");
         let occasion = Occasion(format!("change-{}", pull.head));
         match pull.phase {
-            Phase::Open => {
-                let found = self.find(&pull, default, None, hearing.lease.attempts).await?;
-                self.decide_on(hearing, pull, &Input::Changed(found.found), &found.rules, &occasion).await?;
-            }
+            Phase::Open => self.look_and_plan(hearing, pull, default, &occasion).await?,
             Phase::Closed => {
                 if self.store.pull_state(id).await?.is_none() {
                     return Ok(Some(DeliveryEnd::Ignored("closed before it was ever heard of".to_owned())));
@@ -110,33 +107,90 @@ impl Flow {
         Ok(None)
     }
 
-    async fn merged(&self, hearing: Hearing<'_>, pull: Pull, default: Branch) -> Result<(), FlowError> {
-        let merged_by = match &pull.phase {
-            Phase::Merged { by, .. } => by.clone().unwrap_or_else(|| pull.author.clone()),
-            Phase::Open | Phase::Closed => pull.author.clone(),
-        };
-        let forge = self.forge(&pull.id.repo)?;
-        // The forge let this account merge: that is the right to write, whatever a role look-up says of a merge bot.
-        let role = forge.role(&pull.id.repo, &merged_by).await?.max(Role::Write);
-        let by = Actor { login: merged_by, role };
-        let found = self.find(&pull, default, None, hearing.lease.attempts).await?;
-        let review = Review { approvals: forge.approvals(&pull.id).await?, ..Review::default() };
-        let occasion = Occasion(format!("merge-{}", pull.head));
-        let input = Input::Merged { review, by, found: found.found };
-        self.decide_on(hearing, pull, &input, &found.rules, &occasion).await
+    /// An open pull request may have to be planned.
+    async fn look_and_plan(
+        &self,
+        hearing: Hearing<'_>,
+        pull: Pull,
+        default: Branch,
+        occasion: &Occasion,
+    ) -> Result<(), FlowError> {
+        let finding = self.find(&pull, default, None, hearing.lease.attempts).await?;
+        let review = self.review_to_plan(&pull, &finding).await?;
+        let Finding { found, rules, .. } = finding;
+        self.decide_on(hearing, pull, &Input::Changed { found, review }, &rules, occasion).await
     }
 
-    async fn reviewed(&self, lease: &Lease, id: &PullId) -> Result<DeliveryEnd, FlowError> {
-        if self.store.pull_state(id).await?.is_none() {
-            return Ok(DeliveryEnd::Ignored("a review of a pull request that is not known".to_owned()));
+    /// Most plans depend on nothing that reviewers say.
+    async fn review_to_plan(&self, pull: &Pull, finding: &Finding) -> Result<Review, FlowError> {
+        if !asks_before_plans(match &finding.found {
+            Found::Affected(affected) => Some(affected),
+            Found::Problem(_) => None,
+        }) {
+            return Ok(Review::default());
         }
-        // What the comment offers may depend on it: it is computed anew.
+        self.review(pull, Some(finding), &Wanted::of(Some(&finding.found), None, &finding.rules)).await
+    }
+
+    /// Somebody else applied something of a project that this pull request plans too.
+    pub(super) async fn replan(
+        &self,
+        lease: &Lease,
+        id: &PullId,
+        project: &ProjectKey,
+        at: Timestamp,
+    ) -> Result<(), FlowError> {
+        let (pull, default) = self.pull_and_default(id).await?;
+        if !pull.is_open() {
+            self.store.finish(lease).await?;
+            return Ok(());
+        }
+        let finding = self.find(&pull, default, None, lease.attempts).await?;
+        let review = self.review_to_plan(&pull, &finding).await?;
+        let Finding { found, rules, .. } = finding;
+        let input = Input::Overtaken { found, review, project: project.clone(), at };
+        let occasion = Occasion(format!("change-{}", pull.head));
         let mut tx = self.store.write(&id.repo).await?;
         tx.hold(lease).await?;
+        let state = self.known(&mut tx, pull).await?;
+        let aftermath = self.follow(&mut tx, &state, &input, &rules, &occasion).await?;
+        tx.finish(lease).await?;
+        tx.commit().await?;
+        self.settle(&aftermath);
+        Ok(())
+    }
+
+    async fn merged(&self, hearing: Hearing<'_>, pull: Pull, default: Branch) -> Result<(), FlowError> {
+        let finding = self.find(&pull, default, None, hearing.lease.attempts).await?;
+        let (kept, _) = self.kept(&pull.id).await?;
+        let wanted = Wanted::of(Some(&finding.found), kept.as_ref(), &finding.rules);
+        let by = self.merger(&pull, &wanted).await?;
+        let review = self.review(&pull, Some(&finding), &wanted).await?;
+        let occasion = Occasion(format!("merge-{}", pull.head));
+        let Finding { found, rules, .. } = finding;
+        let input = Input::Merged { review, by, found };
+        self.decide_on(hearing, pull, &input, &rules, &occasion).await
+    }
+
+    async fn reviewed(&self, hearing: Hearing<'_>, id: &PullId) -> Result<Option<DeliveryEnd>, FlowError> {
+        let Some(state) = self.store.pull_state(id).await? else {
+            return Ok(Some(DeliveryEnd::Ignored("a review of a pull request that is not known".to_owned())));
+        };
+        // A plan may have waited for it.
+        if state.pull().is_open() && asks_before_plans(state.record.affected.as_ref()) {
+            let (pull, default) = self.pull_and_default(id).await?;
+            if pull.is_open() {
+                let occasion = Occasion(format!("change-{}", pull.head));
+                self.look_and_plan(hearing, pull, default, &occasion).await?;
+                return Ok(None);
+            }
+        }
+        let mut tx = self.store.write(&id.repo).await?;
+        tx.hold(hearing.lease).await?;
         tx.enqueue(&Job::Tell { pull: id.clone() }, super::now()).await?;
         tx.commit().await?;
         self.wake.notify_waiters();
-        Ok(DeliveryEnd::Done)
+        Ok(Some(DeliveryEnd::Done))
     }
 
     /// The live comment is there as long as there is something to show.
@@ -152,6 +206,17 @@ impl Flow {
         Ok(DeliveryEnd::Done)
     }
 
+    /// People see at once that they were heard.
+    async fn acknowledge(&self, lease: &Lease, id: &PullId, comment: CommentId) -> Result<(), FlowError> {
+        let mut tx = self.store.write(&id.repo).await?;
+        tx.hold(lease).await?;
+        tx.want_reaction(id, comment, Reaction::Seen, super::now()).await?;
+        tx.enqueue(&Job::Tell { pull: id.clone() }, super::now()).await?;
+        tx.commit().await?;
+        self.wake.notify_waiters();
+        Ok(())
+    }
+
     async fn commented(
         &self,
         lease: &Lease,
@@ -160,21 +225,22 @@ impl Flow {
         heard_at: Timestamp,
     ) -> Result<DeliveryEnd, FlowError> {
         let forge = self.forge(&id.repo)?;
-        let lines = parse_comment(&comment.body, &self.names());
+        let me = forge.me().await?;
+        let lines = parse_comment(&comment.body, &self.names().or_account(me.as_str()));
         if lines.is_empty() {
             return Ok(DeliveryEnd::Ignored("no command in it".to_owned()));
         }
-        if comment.by_bot || comment.author.same_as(&forge.me().await?) {
+        if comment.by_bot || comment.author.same_as(&me) {
             return Ok(DeliveryEnd::Ignored("bots don't command".to_owned()));
         }
         let role = forge.role(&id.repo, &comment.author).await?;
-        let actor = Actor { login: comment.author.clone(), role };
+        self.acknowledge(lease, id, comment.id).await?;
         for (line, parsed) in lines {
             let (author, at) = (comment.author.clone(), comment.created_at);
             let origin = Origin { comment: comment.id, line, author, at, heard_at };
             // Read again for every line: the line before may have changed something.
             let (pull, default) = self.pull_and_default(id).await?;
-            self.command(lease, (pull, default), parsed, origin, actor.clone()).await?;
+            self.command(lease, (pull, default), parsed, origin, role).await?;
         }
         Ok(DeliveryEnd::Done)
     }
@@ -185,28 +251,34 @@ impl Flow {
         (pull, default): (Pull, Branch),
         parsed: Parsed,
         origin: Origin,
-        actor: Actor,
+        role: Role,
     ) -> Result<(), FlowError> {
         let id = pull.id.clone();
-        let allowed = match &parsed {
-            Parsed::Command(command) => Some(command).filter(|command| authorize(command.verb, &actor).is_ok()),
+        let command = match &parsed {
+            Parsed::Command(command) => Some(command),
+            Parsed::UnknownVerb { .. } | Parsed::BadArgument { .. } => None,
+        };
+        let (kept, kept_rules) = self.kept(&id).await?;
+        let finding = match command {
+            Some(command) if must_look(command.verb, &pull, role, &origin, kept.as_ref()) => {
+                Some(self.find(&pull, default, command.sha.as_ref(), lease.attempts).await?)
+            }
             _ => None,
         };
-        let verb = allowed.map(|command| command.verb);
-        // Nobody makes the server fetch who could not command it.
-        let finding = if matches!(verb, Some(Verb::Plan | Verb::Apply | Verb::Approve)) {
-            let asked_for = allowed.and_then(|command| command.sha.as_ref());
-            Some(self.find(&pull, default, asked_for, lease.attempts).await?)
-        } else {
-            None
+        let rules = finding.as_ref().map_or(&kept_rules, |finding| &finding.rules);
+        let wanted = Wanted::of(finding.as_ref().map(|finding| &finding.found), kept.as_ref(), rules);
+        let actor = match command {
+            Some(_) => self.actor(&id.repo, &origin.author, role, &wanted).await?,
+            None => Actor::new(origin.author.clone(), role),
         };
-        let review = match (&finding, verb) {
-            (Some(finding), Some(Verb::Apply | Verb::Approve)) => self.review(&pull, finding).await?,
+        let depends = |verb| matches!(verb, Verb::Plan | Verb::Apply | Verb::Approve | Verb::Help | Verb::Why);
+        let review = match command {
+            Some(command) if depends(command.verb) => self.review(&pull, finding.as_ref(), &wanted).await?,
             _ => Review::default(),
         };
         let (found, rules) = match finding {
             Some(finding) => (Some(finding.found), finding.rules),
-            None => (None, Rules::unknown("nobody asked for them")),
+            None => (None, kept_rules),
         };
         let occasion = Occasion(format!("reply-{}-{}", origin.comment, origin.line));
         let input = Input::Commanded { parsed, origin: origin.clone(), actor, review, found };
@@ -243,20 +315,27 @@ impl Flow {
         Ok(())
     }
 
-    /// What the requirements are about, as it is now.
-    async fn review(&self, pull: &Pull, found: &Finding) -> Result<Review, FlowError> {
-        let forge = self.forge(&pull.id.repo)?;
-        let (approvals, mergeable, diverged) = tokio::try_join!(
-            async { Ok::<_, FlowError>(forge.approvals(&pull.id).await?) },
-            async { Ok(forge.mergeable(&pull.id).await?) },
-            found.diverged(&pull.head)
-        )?;
-        Ok(Review { approvals, mergeable, diverged })
-    }
-
     /// The pull request and whose rules hold for it, asked side by side.
     async fn pull_and_default(&self, id: &PullId) -> Result<(Pull, Branch), FlowError> {
         let forge = self.forge(&id.repo)?;
         Ok(tokio::try_join!(forge.pull(id), forge.default_branch(&id.repo))?)
     }
+}
+
+/// Nobody makes the server fetch who could not command it. What is only looked at is looked at as it is kept.
+fn must_look(verb: Verb, pull: &Pull, role: Role, origin: &Origin, kept: Option<&PullRecord>) -> bool {
+    let about_rules = matches!(verb, Verb::Freeze | Verb::Thaw);
+    let about_locks = matches!(verb, Verb::Unlock | Verb::Lock | Verb::Cancel) && pull.phase != Phase::Closed;
+    if !(verb.is_about_code() || about_rules || about_locks) {
+        return false;
+    }
+    let somebody = Actor::new(origin.author.clone(), role);
+    let projects = kept.and_then(|record| record.affected.as_ref()).into_iter().flat_map(|affected| &affected.projects);
+    role >= Role::Write || projects.into_iter().any(|entry| entry.project.can.may_name(&somebody))
+}
+
+/// A rule wants something to be there before a plan.
+fn asks_before_plans(affected: Option<&Affected>) -> bool {
+    let mut projects = affected.into_iter().flat_map(|affected| &affected.projects);
+    projects.any(|entry| !entry.project.require_plan.is_empty())
 }

@@ -8,6 +8,7 @@
 
 mod access;
 mod apply;
+mod asking;
 mod bench;
 mod cage;
 mod catch_up;
@@ -28,6 +29,7 @@ mod supervise;
 mod survey;
 mod tell;
 pub mod tokens;
+mod turn;
 mod worker;
 
 pub use catch_up::keep_catching_up;

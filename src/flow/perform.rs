@@ -1,15 +1,16 @@
 //! Performs what was decided: every effect of one decision in one transaction, so that a crash leaves all or nothing.
 
 use super::run::cancelled;
+use super::turn::look_again;
 use super::{Flow, FlowError, now};
-use crate::domain::decide::{Effect, Input, PullRecord, PullState, Rules, Say, decide};
+use crate::domain::decide::{Around, Effect, Hold, Holding, Input, PullRecord, PullState, Rules, Say, decide};
 use crate::domain::id::{Login, ProjectKey, PullId, RunId, Timestamp};
 use crate::domain::lock::Lock;
 use crate::domain::project::{Project, Target};
 use crate::domain::pull::Pull;
-use crate::domain::run::{ApplyOrder, Outcome, Run, RunState, Work};
+use crate::domain::run::{Outcome, Run, RunState, Work};
 use crate::render::SayInput;
-use crate::store::{Job, Tx};
+use crate::store::{Job, MergeWish, Tx};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -27,12 +28,15 @@ impl Flow {
     /// Notes the pull request as the forge tells it now, and loads all that is known of it.
     pub(super) async fn known(&self, tx: &mut Tx, pull: Pull) -> Result<PullState, FlowError> {
         let state = match tx.pull_state(&pull.id).await? {
+            // Somebody else has heard of the merge since this one asked.
+            Some(state) if state.pull().merge_commit().is_some() => return Ok(state),
             // Nothing that is loaded with it depends on what the forge says.
             Some(state) => PullState { record: PullRecord { pull, ..state.record }, ..state },
             None => PullState {
                 record: PullRecord { pull, affected: None, problem: None },
                 projects: Vec::new(),
                 unfinished: Vec::new(),
+                around: Around::default(),
             },
         };
         tx.save_pull(&state.record, now()).await?;
@@ -48,11 +52,17 @@ impl Flow {
         rules: &Rules,
         occasion: &Occasion,
     ) -> Result<Aftermath, FlowError> {
-        let effects = decide(state, input, rules);
+        let at = now();
+        let effects = decide(state, input, rules, at);
         let mut aftermath = Aftermath::default();
-        let mut performing = Performing { flow: self, tx, state, batch: None, at: now(), occasion };
+        let mut performing = Performing { flow: self, tx, state, batch: None, at, occasion };
         for effect in effects {
             performing.perform(effect, &mut aftermath).await?;
+        }
+        // Those who change the same are no longer warned of it.
+        let gone = matches!(input, Input::Closed | Input::Merged { .. });
+        for overlap in state.around.overlaps.iter().filter(|_| gone) {
+            tx.enqueue(&Job::Tell { pull: overlap.pull.clone() }, at).await?;
         }
         // Whatever happened, the forge is told what is now.
         tx.enqueue(&Job::Tell { pull: state.pull().id.clone() }, now()).await?;
@@ -66,6 +76,14 @@ impl Flow {
         }
         self.wake.notify_waiters();
     }
+}
+
+/// What a run is made of.
+struct Begin {
+    project: Project,
+    target: Target,
+    extra: Vec<String>,
+    work: Work,
 }
 
 struct Performing<'a> {
@@ -85,14 +103,22 @@ impl Performing<'_> {
                 let record = PullRecord { pull: self.state.pull().clone(), affected, problem };
                 self.tx.save_pull(&record, self.at).await?;
             }
-            Effect::StartPlan { project, target } => {
-                self.begin(project, target, Work::Plan, RunState::Queued).await?;
+            Effect::StartPlan { project, target, extra } => {
+                self.begin(Begin { project, target, extra, work: Work::Plan }, RunState::Queued).await?;
             }
-            Effect::StartApply { project, target, order, proof: _ } => {
-                self.order(project, target, order, RunState::Queued).await?;
+            Effect::StartApply { project, target, order, extra, proof: _ } => {
+                let begin = Begin { project, target, extra, work: Work::Apply(order) };
+                self.order(begin, RunState::Queued).await?;
             }
-            Effect::WaitForLock { project, target, order, proof: _ } => {
-                self.order(project, target, order, RunState::Waiting).await?;
+            Effect::Wait { project, target, order, extra, hold, proof: _ } => {
+                let begin = Begin { project, target, extra, work: Work::Apply(order) };
+                let run = self.order(begin, RunState::Waiting).await?;
+                if let Hold::Frozen(frozen) = hold {
+                    look_again(self.tx, &run, frozen.until).await?;
+                }
+            }
+            Effect::TakeTurn { project } => {
+                self.flow.take_turn(self.tx, &self.state.pull().id.repo, &project, self.at).await?;
             }
             Effect::Supersede { run } => {
                 self.supersede(run).await?;
@@ -102,15 +128,38 @@ impl Performing<'_> {
                 self.cancel(run, by).await?;
                 aftermath.stopped.push(run);
             }
-            Effect::TakeLock { project } => {
-                let lock = Lock { project, held_by: self.pull().clone(), since: self.at, applied: false };
-                if !self.tx.take_lock(&self.pull().repo.clone(), &lock).await? {
-                    return Err(FlowError::Broken(format!("{} is held by another pull request", lock.project)));
-                }
-            }
-            Effect::FreeLock { project } => self.free(&project).await?,
+            Effect::TakeLock { project, by } => self.lock(project, by).await?,
+            Effect::FreeLock { project, holder, by } => self.free(&project, &holder, by).await?,
             Effect::NoteApplied { project, commit } => {
                 self.tx.set_applied_commit(&self.pull().repo.clone(), &project, &commit).await?;
+            }
+            Effect::ReplanOthers { project } => {
+                let pull = self.pull().clone();
+                for other in self.tx.others_that_plan(&pull, &project).await? {
+                    let job = Job::Replan { pull: other, project: project.clone(), at: self.at };
+                    self.tx.enqueue(&job, self.at).await?;
+                }
+            }
+            Effect::Freeze(freeze) => {
+                let (pull, by) = (self.pull().clone(), freeze.by.to_string());
+                self.tx.add_freeze(&pull.repo, &freeze).await?;
+                self.tx.audit(self.at, &by, "freeze", &pull, None, &json!(freeze)).await?;
+                self.tell_all().await?;
+            }
+            Effect::Thaw { selector, by } => {
+                let pull = self.pull().clone();
+                self.tx.thaw(&pull.repo, selector.as_ref(), self.at).await?;
+                self.tx.audit(self.at, by.as_str(), "thaw", &pull, None, &json!({ "selector": selector })).await?;
+                self.flow.take_all_turns(self.tx, &pull.repo, self.at).await?;
+                self.tell_all().await?;
+            }
+            Effect::Merge { how } => {
+                let (pull, head) = (self.pull().clone(), self.state.pull().head.clone());
+                self.tx.want_merge(&pull, &MergeWish { head, how }, self.at).await?;
+            }
+            Effect::React { comment, with } => {
+                let pull = self.pull().clone();
+                self.tx.want_reaction(&pull, comment, with, self.at).await?;
             }
             Effect::Say(say) => self.say(&say).await?,
         }
@@ -121,13 +170,17 @@ impl Performing<'_> {
         &self.state.pull().id
     }
 
-    async fn begin(
-        &mut self,
-        project: Project,
-        target: Target,
-        work: Work,
-        state: RunState,
-    ) -> Result<RunId, FlowError> {
+    /// What is frozen stands in every live comment of the repository.
+    async fn tell_all(&mut self) -> Result<(), FlowError> {
+        let repo = self.pull().repo.clone();
+        for pull in self.tx.open_pulls(&repo).await? {
+            self.tx.enqueue(&Job::Tell { pull }, self.at).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin(&mut self, begin: Begin, state: RunState) -> Result<Run, FlowError> {
+        let Begin { project, target, extra, work } = begin;
         let id = RunId(Uuid::now_v7());
         let batch = (!matches!(work, Work::Plan)).then(|| *self.batch.get_or_insert(id));
         let run = Run {
@@ -136,6 +189,8 @@ impl Performing<'_> {
             project,
             target,
             work,
+            extra,
+            resumed_at: None,
             batch,
             state,
             created_at: self.at,
@@ -152,41 +207,33 @@ impl Performing<'_> {
         if state == RunState::Queued {
             self.tx.enqueue(&job(&run), self.at).await?;
         }
-        Ok(id)
+        Ok(run)
     }
 
-    /// Every apply leaves a record: what was shown, who ordered it, who approved it.
-    async fn order(
-        &mut self,
-        project: Project,
-        target: Target,
-        order: ApplyOrder,
-        state: RunState,
-    ) -> Result<(), FlowError> {
+    /// Every apply leaves a record: what was shown, who ordered it, who approved it and when.
+    async fn order(&mut self, begin: Begin, state: RunState) -> Result<Run, FlowError> {
+        let (key, head) = (begin.project.key.clone(), begin.target.head.clone());
+        let run = self.begin(begin, state).await?;
+        let Some(order) = run.apply_order() else { return Ok(run) };
+        let known = self.state.projects.iter().find(|known| known.project.key == key);
+        let shown = order.plan.and_then(|plan| known?.shown_run(plan)).map(|shown| shown.at);
+        let approved: Vec<_> =
+            order.approved_by.iter().zip(&order.approved_at).map(|(by, at)| json!({ "by": by, "at": at })).collect();
         let data = json!({
+            "run": run.id,
+            "verb": order.verb,
             "reviewed": order.reviewed,
+            "shown_at": shown,
             "plan": order.plan,
-            "approved_by": order.approved_by,
+            "extra": run.extra,
+            "approved": approved,
             "merge_commit": order.merge_commit,
-            "head": target.head,
+            "head": head,
             "state": state.as_str(),
         });
-        let (by, key) = (order.ordered_by.to_string(), project.key.clone());
-        let pull = self.pull().clone();
+        let (by, pull) = (order.ordered_by.to_string(), self.pull().clone());
         self.tx.audit(self.at, &by, "apply", &pull, Some(&key), &data).await?;
-        self.begin(project, target, Work::Apply(order), state).await?;
-        Ok(())
-    }
-
-    async fn resume(&mut self, run: RunId) -> Result<(), FlowError> {
-        if let Some(mut run) = self.tx.run(run).await?
-            && run.state == RunState::Waiting
-        {
-            run.state = RunState::Queued;
-            self.tx.update_run(&run).await?;
-            self.tx.enqueue(&job(&run), self.at).await?;
-        }
-        Ok(())
+        Ok(run)
     }
 
     async fn supersede(&mut self, run: RunId) -> Result<(), FlowError> {
@@ -223,25 +270,46 @@ impl Performing<'_> {
         Ok(())
     }
 
-    /// Frees a project and hands it to whoever waited longest.
-    async fn free(&mut self, project: &ProjectKey) -> Result<(), FlowError> {
+    async fn lock(&mut self, project: ProjectKey, by: Option<Holding>) -> Result<(), FlowError> {
+        let (taken_by, reason) = by.map(|holding| (holding.by, holding.reason)).unzip();
+        let reason = reason.flatten();
+        let lock = Lock {
+            project,
+            held_by: self.pull().clone(),
+            since: self.at,
+            applied: false,
+            taken_by: taken_by.clone(),
+            reason: reason.clone(),
+        };
         let pull = self.pull().clone();
-        if !self.tx.free_lock(&pull.repo, project, &pull).await? {
-            return Ok(());
+        if !self.tx.take_lock(&pull.repo, &lock).await? {
+            return Err(FlowError::Broken(format!("{} is held by another pull request", lock.project)));
         }
-        self.tx.audit(self.at, "terraplane", "free", &pull, Some(project), &json!({})).await?;
-        // What their comments offer depends on whether the project is free.
-        for other in self.tx.other_pulls_waiting_to_apply(&pull.repo, project, &pull).await? {
-            self.tx.enqueue(&Job::Tell { pull: other }, self.at).await?;
-        }
-        if let Some(next) = self.tx.next_waiting(&pull.repo, project).await? {
-            let lock = Lock { project: project.clone(), held_by: next.pull.clone(), since: self.at, applied: false };
-            if self.tx.take_lock(&pull.repo, &lock).await? {
-                self.resume(next.id).await?;
-                self.tx.enqueue(&Job::Tell { pull: next.pull }, self.at).await?;
-            }
+        if let Some(by) = taken_by {
+            let data = json!({ "reason": reason });
+            self.tx.audit(self.at, by.as_str(), "lock", &pull, Some(&lock.project), &data).await?;
         }
         Ok(())
+    }
+
+    /// Frees a project and hands it to whoever comes next.
+    async fn free(&mut self, project: &ProjectKey, holder: &PullId, by: Option<Holding>) -> Result<(), FlowError> {
+        if !self.tx.free_lock(&holder.repo, project, holder).await? {
+            return Ok(());
+        }
+        let (actor, data) = match by {
+            Some(Holding { by, reason }) => (by.to_string(), json!({ "reason": reason, "from": self.pull() })),
+            None => ("terraplane".to_owned(), json!({})),
+        };
+        self.tx.audit(self.at, &actor, "free", holder, Some(project), &data).await?;
+        if holder != self.pull() {
+            self.tx.enqueue(&Job::Tell { pull: holder.clone() }, self.at).await?;
+        }
+        // What their comments offer depends on whether the project is free.
+        for other in self.tx.other_pulls_waiting_to_apply(&holder.repo, project, holder).await? {
+            self.tx.enqueue(&Job::Tell { pull: other }, self.at).await?;
+        }
+        self.flow.take_turn(self.tx, &holder.repo, project, self.at).await
     }
 
     async fn say(&mut self, say: &Say) -> Result<(), FlowError> {

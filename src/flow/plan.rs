@@ -60,7 +60,7 @@ impl Flow {
         bench.prepare(&steps)?;
         let mut caged = bench.cage(Part::Plan).await?;
         bench.open_ahead(Part::Show);
-        steps.plan(&mut caged.cage, &path, &run.project.var_files).await?;
+        steps.plan(&mut caged.cage, &path, &run.project.var_files, &run.extra).await?;
         let file = caged.cage.take(&path, LARGEST as u64).await.map_err(unreadable)?;
         let file = file.ok_or_else(|| unreadable("terraform has written none"))?;
         let verified = off_the_async_threads(move || {
@@ -101,7 +101,7 @@ impl Flow {
         let large = made.json.len() > LARGE_JSON;
         let _turn = if large { self.large_plans.acquire().await.ok() } else { None };
         let (read, ()) = tokio::join!(off_the_async_threads(|| made.read()), caged.close());
-        let Read { json, view, summary, fingerprint } = read?;
+        let Read { json, view, summary, fingerprint, touched } = read?;
         // Side by side: each is synced to the disk.
         tokio::try_join!(keep(RunFile::PlanJson, json), keep(RunFile::View, view))?;
         let identity = PlanIdentity {
@@ -111,7 +111,7 @@ impl Flow {
             state_address: bench.managed.map(|state| self.state_address(run, state)),
             state,
         };
-        Ok(Planned { summary, fingerprint, identity, tree: tree.clone(), inputs: inputs.to_owned() })
+        Ok(Planned { summary, fingerprint, identity, tree: tree.clone(), inputs: inputs.to_owned(), touched })
     }
 
     /// The masked plan of a run, for the comment; `None` if it is gone or was encrypted with another key: the counts
@@ -153,6 +153,10 @@ impl Flow {
         }
         add("var files");
         run.project.var_files.iter().for_each(|file| add(file));
+        if !run.extra.is_empty() {
+            add("arguments");
+            run.extra.iter().for_each(|argument| add(argument));
+        }
         hex::encode(hash.finalize().into_bytes())
     }
 }
@@ -175,7 +179,11 @@ struct Read {
     view: Vec<u8>,
     summary: PlanSummary,
     fingerprint: Fingerprint,
+    touched: Vec<String>,
 }
+
+/// More addresses that a plan changes are not compared with those of other pull requests.
+const MOST_TOUCHED: usize = 500;
 
 impl Made {
     fn read(self) -> Result<Read, Stop> {
@@ -187,6 +195,7 @@ impl Made {
         Ok(Read {
             fingerprint: fingerprint(&facts.raw, &context, &self.key),
             view: serde_json::to_vec(&facts.view).expect("a view is plain data"),
+            touched: facts.view.resources.iter().map(|resource| resource.address.clone()).take(MOST_TOUCHED).collect(),
             summary: facts.summary,
             json: self.json,
         })

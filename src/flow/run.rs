@@ -71,7 +71,13 @@ impl Flow {
                 self.store.give_back(lease, now(), "it goes on without its server").await?;
                 return Ok(());
             }
-            Err(Stop::Again(because)) => return self.put_back_and_give(lease, &run, &because).await,
+            Err(Stop::Again(because)) => {
+                patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
+                forget(&self.applies.place(id));
+                let give_back = || async { Ok(self.store.give_back(lease, now(), &because).await?) };
+                patiently(&self.ends.soon, give_back).await?;
+                return Ok(());
+            }
             Err(Stop::Interrupted) => return self.interrupted(lease, run, signals).await,
             Err(Stop::Failed(failure)) => End::failed(failure),
             Err(Stop::Ours(error)) if lease.attempts < most_tries(&error) => {
@@ -103,7 +109,6 @@ impl Flow {
     /// Nothing was changed: it begins anew when it is claimed again.
     async fn put_back_and_give(&self, lease: &Lease, run: &Run, because: &str) -> Result<(), FlowError> {
         patiently(&self.ends.soon, || self.put_back(lease, run)).await?;
-        forget(&self.applies.place(run.id));
         let give_back = || async { Ok(self.store.give_back(lease, now(), because).await?) };
         patiently(&self.ends.soon, give_back).await?;
         Ok(())
@@ -113,6 +118,11 @@ impl Flow {
     async fn begin(&self, lease: &Lease, pull: &PullId, id: RunId) -> Result<Beginning, FlowError> {
         let mut tx = self.store.write(&pull.repo).await?;
         tx.hold(lease).await?;
+        let run = tx.run(id).await?;
+        if let Some(waiting) = run.as_ref().filter(|run| run.state == RunState::Waiting) {
+            // A freeze is over. Whoever comes first may be another one.
+            self.take_turn(&mut tx, &pull.repo, &waiting.project.key, now()).await?;
+        }
         let run = tx.run(id).await?.filter(|run| matches!(run.state, RunState::Queued | RunState::Running));
         let Some(mut run) = run else {
             tx.finish(lease).await?;
@@ -199,7 +209,15 @@ impl Flow {
         run.finished_at = Some(now());
         run.outcome = Some(without_secrets(end.outcome.clone()));
         tx.update_run(&run).await?;
+        if let Some(planned) = run.planned() {
+            let touched = planned.touched.clone();
+            tx.set_touched(&run.pull, &run.project.key, &touched).await?;
+        }
         let mut known = tx.pull_state(&run.pull).await?;
+        // Those who change the same see a warning too.
+        for overlap in known.iter().flat_map(|known| &known.around.overlaps).filter(|_| run.is_plan()) {
+            tx.enqueue(&Job::Tell { pull: overlap.pull.clone() }, now()).await?;
+        }
         if !run.is_plan() {
             // An apply that was begun before the merge is in the base branch by now.
             let merged = || known.as_ref().and_then(|known| known.pull().merge_commit().cloned());
@@ -237,6 +255,9 @@ impl Flow {
             "run": run.id,
             "state": run.state.as_str(),
             "reviewed": run.apply_order().and_then(|order| order.reviewed.clone()),
+            "ordered_by": run.apply_order().map(|order| &order.ordered_by),
+            "approved_by": run.apply_order().map(|order| &order.approved_by),
+            "approved_at": run.apply_order().map(|order| &order.approved_at),
             "ran": ran,
             "commit": commit,
         });
@@ -328,6 +349,7 @@ fn ours(error: &FlowError) -> Failure {
         FlowError::Forge(_) => "the forge did not answer as expected",
         FlowError::Git(_) => "the repository could not be fetched",
         FlowError::Store(_) | FlowError::Archive(_) | FlowError::Disk { .. } => "the server's storage failed",
+        FlowError::Overtaken => "the pull request changed all the time",
         FlowError::NoForge { .. } | FlowError::Broken(_) => "an internal error",
     };
     failure(Step::Prepare, format!("{what}; the server's log says more"))

@@ -16,6 +16,9 @@ use crate::terraform::supervisor::{About, Ending, Order, Place, Supervised, Surr
 use std::io;
 use std::path::PathBuf;
 
+/// What the plan is told to be that can't be used any more.
+pub(super) const STATE_CHANGED: &str = "The state has changed since it was planned.";
+
 /// What is known of an apply that was under way.
 pub(super) enum Aftermath {
     /// It is under way, or ended meanwhile.
@@ -136,7 +139,7 @@ impl Flow {
                 }
                 Ok(Ok(report))
             }
-            Verdict::Stale => Ok(Err("The state has changed since it was planned.".to_owned())),
+            Verdict::Stale => Ok(Err(STATE_CHANGED.to_owned())),
             Verdict::Foreign(why) => Err(Stop::Failed(failure(Step::State, why))),
             Verdict::Failed(failure) => Err(Stop::Failed(Failure::from(failure))),
             Verdict::NotBuilt(why) => {

@@ -5,14 +5,14 @@
 //! Creating is never repeated blindly: a comment whose creation may have happened is looked for by its marker first.
 
 use super::{Flow, FlowError, now};
-use crate::domain::decide::PullState;
+use crate::domain::decide::{PullState, Say};
 use crate::domain::id::{CommentId, PullId, RepoName, RunId, Timestamp};
 use crate::domain::pull::Pull;
 use crate::domain::report::{self, LiveInput, ResultInput, StatusState, Views};
 use crate::domain::run::Run;
 use crate::forge::{Forge, ForgeErrorKind, Status};
-use crate::render::COMMENT_LIMIT;
-use crate::store::{Job, Lease, OutComment, SentStatus, Tx};
+use crate::render::{COMMENT_LIMIT, SayInput};
+use crate::store::{Job, Lease, MergeWish, OutComment, SentStatus, Tx};
 use sha2::{Digest as _, Sha256};
 
 /// The key of the live comment in the outbox.
@@ -37,15 +37,22 @@ impl Flow {
         // What one of them is refused (a conversation that is locked, a permission that is missing) must not keep the
         // others from being told.
         let mut refused = Refused::default();
+        refused.unless(Thing::Reaction, self.send_reactions(lease, forge, id).await)?;
         // The comment first: it is what people wait for.
         let told = self.tell_live(lease, forge, &state, &comments, &mut turn).await;
         let mut again = refused.unless(Thing::Comment(LIVE), told)?.flatten();
-        let told = self.tell_statuses(lease, forge, &state, &mut turn).await;
+        // A status that is green may merge by itself, so that it waits until the plans can be seen.
+        let told = self.tell_statuses(lease, forge, &state, again.is_some(), &mut turn).await;
         again = sooner(again, refused.unless(Thing::Status, told)?.flatten());
         for comment in comments.iter().filter(|comment| comment.key != LIVE) {
-            let told = self.tell_own(lease, forge, id, comment, &mut turn).await;
+            let told = self.tell_own(lease, forge, &state, comment, &mut turn).await;
             again = sooner(again, refused.unless(Thing::Comment(&comment.key), told)?.flatten());
         }
+        // Not before the statuses are told that a merge may need.
+        let answered = match again {
+            None => refused.unless(Thing::Merge, self.merge_if_wanted(forge, &state).await)?.flatten(),
+            Some(_) => None,
+        };
         for (thing, error) in refused.0 {
             if lease.attempts < MOST_TRIES {
                 return Err(error);
@@ -59,6 +66,13 @@ impl Flow {
         tx.hold(lease).await?;
         if let Some(due) = again {
             tx.enqueue(&Job::Tell { pull: id.clone() }, due).await?;
+        }
+        if let Some((wish, refusal)) = answered {
+            tx.end_merge(id, &wish, refusal.as_deref().unwrap_or("merged")).await?;
+            if let Some(why) = refusal {
+                self.say_not_merged(&mut tx, &state, &wish, why).await?;
+                tx.enqueue(&Job::Tell { pull: id.clone() }, now()).await?;
+            }
         }
         tx.finish(lease).await?;
         tx.commit().await?;
@@ -84,6 +98,7 @@ impl Flow {
         let body = self.live_text(state).await;
         let hash = hash(&body);
         if posted.is_some_and(|comment| comment.sent_hash.as_deref() == Some(&hash)) {
+            self.note_shown(lease, state).await?;
             return Ok(None);
         }
         if let Some(later) = self.pace.next_edit(&state.pull().id, now()).or_else(|| turn.take()) {
@@ -101,23 +116,90 @@ impl Flow {
         };
         self.pace.edited(&state.pull().id, now());
         self.store.comment_sent(lease, LIVE, number, &hash).await?;
+        self.note_shown(lease, state).await?;
         Ok(None)
+    }
+
+    /// From now on, whoever comments can have seen these plans.
+    async fn note_shown(&self, lease: &Lease, state: &PullState) -> Result<(), FlowError> {
+        let mut shown = report::shown_plans(state);
+        shown.retain(|(project, run, _)| {
+            let known = state.projects.iter().find(|known| known.project.key == *project);
+            known.is_none_or(|known| known.shown_run(*run).is_none())
+        });
+        if let Some(affected) = state.record.affected.as_ref().filter(|_| !shown.is_empty()) {
+            self.store.plans_shown(lease, &affected.head, &shown, now()).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_reactions(&self, lease: &Lease, forge: &Forge, id: &PullId) -> Result<(), FlowError> {
+        for (comment, with) in self.store.reactions_to_send(id).await? {
+            match forge.react(id, comment, with).await {
+                Ok(()) => {}
+                // A comment that is gone, or a permission that is missing: nobody waits for a reaction.
+                Err(error) if !error.is_transient() => {
+                    tracing::warn!(pull = %id, %comment, error = %error, "a reaction can't be sent");
+                }
+                Err(error) => return Err(error.into()),
+            }
+            self.store.reaction_sent(lease, id, (comment, with), now()).await?;
+        }
+        Ok(())
+    }
+
+    /// The merge that the rules want, if any is open: what the forge answered, `None` for a merge.
+    async fn merge_if_wanted(
+        &self,
+        forge: &Forge,
+        state: &PullState,
+    ) -> Result<Option<(MergeWish, Option<String>)>, FlowError> {
+        let pull = state.pull();
+        let Some(wish) = self.store.merge_wanted(&pull.id).await? else { return Ok(None) };
+        if !pull.is_open() {
+            return Ok(Some((wish, None)));
+        }
+        match forge.merge(&pull.id, &wish.head, wish.how).await {
+            Ok(()) => Ok(Some((wish, None))),
+            Err(error) if error.is_transient() => Err(error.into()),
+            Err(error) => Ok(Some((wish, Some(error.message)))),
+        }
+    }
+
+    async fn say_not_merged(
+        &self,
+        tx: &mut Tx,
+        state: &PullState,
+        wish: &MergeWish,
+        why: String,
+    ) -> Result<(), FlowError> {
+        let key = format!("automerge-{}", wish.head);
+        let limit = self.comment_limit(&state.pull().id.repo);
+        let input = SayInput { pull: state.pull(), key: &key, server: &self.server, limit };
+        let body = self.renderer.say(&Say::NotMerged { why }, &input);
+        let body = body.ok_or_else(|| FlowError::Broken("no reply says why it was not merged".to_owned()))?;
+        tx.add_comment(&state.pull().id, &key, &body, now()).await?;
+        Ok(())
     }
 
     async fn tell_own(
         &self,
         lease: &Lease,
         forge: &Forge,
-        id: &PullId,
+        state: &PullState,
         comment: &OutComment,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Timestamp>, FlowError> {
+        let id = &state.pull().id;
         let (None, None, Some(body)) = (comment.comment, &comment.given_up, &comment.body) else { return Ok(None) };
         if let Some(later) = turn.take() {
             return Ok(Some(later));
         }
         match self.show(forge, id, None, body).await {
-            Ok(number) => self.store.comment_sent(lease, &comment.key, number, &hash(body)).await?,
+            Ok(number) => {
+                self.store.comment_sent(lease, &comment.key, number, &hash(body)).await?;
+                self.note_result_shown(lease, state, &comment.key).await?;
+            }
             Err(error) if error.is_final() => {
                 tracing::error!(pull = %id, key = %comment.key, error = %error.chain(), "a comment is given up");
                 self.store.comment_given_up(lease, &comment.key, &error.chain()).await?;
@@ -125,6 +207,22 @@ impl Flow {
             Err(error) => return Err(error),
         }
         Ok(None)
+    }
+
+    /// The result of an apply shows the plan that it stopped at, perhaps before the live comment does.
+    async fn note_result_shown(&self, lease: &Lease, state: &PullState, key: &str) -> Result<(), FlowError> {
+        let of_batch = |run: &Run| run.batch.is_some_and(|batch| format!("run {batch}") == key);
+        let mut shown = Vec::new();
+        for project in &state.projects {
+            let apply = project.apply.as_ref().filter(|apply| of_batch(apply) && project.shown_run(apply.id).is_none());
+            if let Some((apply, planned)) = apply.and_then(|apply| Some((apply, apply.made_plan()?))) {
+                shown.push((project.project.key.clone(), apply.id, planned.fingerprint.clone()));
+            }
+        }
+        if let Some(affected) = state.record.affected.as_ref().filter(|_| !shown.is_empty()) {
+            self.store.plans_shown(lease, &affected.head, &shown, now()).await?;
+        }
+        Ok(())
     }
 
     /// Edits the comment, or creates it if there is none (any more). Before it creates, it looks for one with the same
@@ -157,13 +255,15 @@ impl Flow {
         lease: &Lease,
         forge: &Forge,
         state: &PullState,
+        unseen: bool,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Timestamp>, FlowError> {
         let id = &state.pull().id;
         let told = self.store.statuses(id).await?;
         let mut wanted = report::statuses(state, &self.server.name);
         wanted.extend(outdated(&told, &wanted, state));
-        for status in wanted {
+        let untold = |status: &report::Status| unseen && status.state == StatusState::Success;
+        for status in wanted.into_iter().filter(|status| !untold(status)) {
             let sent = SentStatus {
                 sha: status.sha,
                 context: status.context,
@@ -197,12 +297,14 @@ impl Flow {
         let applies = state.projects.iter().filter_map(|project| project.apply.as_ref());
         let views = self.views(planned(plans.chain(applies))).await;
         let run_url = |run: RunId| self.links.run_url(run);
+        let limit = self.comment_limit(&state.pull().id.repo);
         self.renderer.live(&LiveInput {
             state,
             views: &views,
             server: &self.server,
             run_url: &run_url,
-            limit: self.comment_limit(&state.pull().id.repo),
+            now: now(),
+            limit,
         })
     }
 
@@ -265,7 +367,9 @@ fn sooner(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp>
 /// What the forge did not take.
 #[derive(Clone, Copy)]
 enum Thing<'a> {
+    Reaction,
     Status,
+    Merge,
     /// By its key.
     Comment(&'a str),
 }

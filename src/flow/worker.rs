@@ -67,7 +67,7 @@ impl Worker {
     pub fn start(flow: &Arc<Flow>) -> Self {
         let Ends { soon, now } = flow.ends.clone();
         let worker = Self { stop: soon, abort: now, leave: CancellationToken::new(), tasks: TaskTracker::new() };
-        worker.spawn_pool(flow, &[JobKind::Ingest, JobKind::Tell], LIGHT);
+        worker.spawn_pool(flow, &[JobKind::Ingest, JobKind::Replan, JobKind::Tell], LIGHT);
         worker.spawn_pool(flow, &[JobKind::Run], flow.config.concurrency.runs.get());
         worker
     }
@@ -219,6 +219,7 @@ async fn carry_out(flow: &Flow, lease: &Lease, signals: &Signals) -> Result<(), 
     let result = match &lease.job {
         Job::Ingest { forge, delivery } => flow.ingest(lease, *forge, delivery).await,
         Job::Run { run, pull, .. } => flow.run(lease, pull, *run, signals).await,
+        Job::Replan { pull, project, at } => flow.replan(lease, pull, project, *at).await,
         Job::Tell { pull } => flow.tell(lease, pull).await,
     };
     metrics::histogram!("terraplane_job_seconds", "kind" => lease.job.kind().as_str())

@@ -20,7 +20,8 @@ pub use gitlab::{Gitlab, GitlabSettings, Merge};
 use crate::domain::event::{Comment, Event, Reaction};
 use crate::domain::id::{Branch, CommentId, ForgeKind, Login, PullId, RepoName, Sha, TeamName, Timestamp};
 use crate::domain::missed::{Glimpse, Remark, Seen};
-use crate::domain::pull::{Approval, Pull, Role};
+use crate::domain::project::MergeHow;
+use crate::domain::pull::{Approval, Judgement, Pull, Role};
 pub use crate::domain::report::StatusState;
 use secrecy::SecretString;
 use url::Url;
@@ -187,6 +188,22 @@ impl Forge {
     /// See [`ForgeError`].
     pub async fn in_team(&self, repo: &RepoName, team: &TeamName, who: &Login) -> Result<bool, ForgeError> {
         of!(self, forge => forge.in_team(repo, team, who).await)
+    }
+
+    /// What the forge's own rules ask for before it merges: reviews and checks, our own statuses among them.
+    ///
+    /// # Errors
+    /// See [`ForgeError`]. What the forge does not let us see is no error but [`Judgement::unknown`].
+    pub async fn judgement(&self, pull: &PullId) -> Result<Judgement, ForgeError> {
+        of!(self, forge => forge.judgement(pull).await)
+    }
+
+    /// Merges a pull request if its head is still this one, or puts it into the forge's merge queue.
+    ///
+    /// # Errors
+    /// See [`ForgeError`]; `Conflict` when the forge does not merge it as it is now.
+    pub async fn merge(&self, pull: &PullId, head: &Sha, how: MergeHow) -> Result<(), ForgeError> {
+        of!(self, forge => forge.merge(pull, head, how).await)
     }
 
     /// Writes a comment under a pull request. Sent once: after [`ForgeErrorKind::Lost`] ask [`Forge::find_comment`].

@@ -33,8 +33,10 @@ impl Mirror {
             made = self.steps(merged, "--first-parent", None).await?;
         }
         let theirs = self.steps(head, "--no-merges", Some(known)).await?;
-        let copied = made.iter().zip(&theirs);
-        let copied = copied.take_while(|(made, its)| made.parents.len() == 1 && made.identity == its.identity).count();
+        // A rebase leaves out commits that bring nothing, so that some of theirs have no copy.
+        let mut rest = theirs.iter();
+        let is_copy = |made: &&Step| made.parents.len() == 1 && rest.any(|its| its.identity == made.identity);
+        let copied = made.iter().take_while(is_copy).count();
         // Without copies it is one commit, of whatever kind.
         let first = made.get(copied.saturating_sub(1));
         Ok(first.and_then(|step| step.parents.first()).unwrap_or(known).clone())

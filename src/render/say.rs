@@ -3,10 +3,13 @@
 use super::engine::Engine;
 use super::live::length;
 use super::{COMMENT_LIMIT, SayInput};
-use crate::domain::decide::{Missing, Say};
-use crate::domain::id::ProjectName;
+use crate::domain::command::Meant;
+use crate::domain::decide::{Hold, Missing, Say};
+use crate::domain::freeze::{Freeze, minute};
+use crate::domain::id::{ProjectName, PullId};
 use crate::domain::report::pull_text;
 use minijinja::{Error, Value, context};
+use std::collections::BTreeMap;
 
 /// Entries of one list; the smaller numbers are for entries so long that the comment would be.
 const LISTED: [usize; 3] = [40, 10, 3];
@@ -30,9 +33,16 @@ fn values(say: &Say, input: &SayInput<'_>, listed: usize) -> Option<Value> {
     Some(match say {
         Say::ApplyResult { .. } => return None,
         Say::ForkRefused => context! { say => "fork_refused" },
-        Say::Help { .. } => context! { say => "help" },
-        Say::UnknownVerb { to, word, suggestion } => {
-            context! { say => "unknown_verb", to => to.as_str(), word, suggestion => suggestion.map(|verb| verb.as_str()) }
+        Say::Help { to, verbs } => {
+            let lacks = verbs.iter().map(|helped| (helped.verb.as_str(), helped.lacks.clone()));
+            context! { say => "help", to => to.as_str(), lacks => lacks.collect::<BTreeMap<_, _>>() }
+        }
+        Say::UnknownVerb { to, word, meant } => {
+            let (suggestion, instead) = match meant {
+                Meant::Verb(verb) => (Some(verb.as_str()), None),
+                Meant::Instead(instead) => (None, Some(*instead)),
+            };
+            context! { say => "unknown_verb", to => to.as_str(), word, suggestion, instead }
         }
         Say::Refused { to, verb, missing } => {
             let (missing, more) = grouped(missing, listed);
@@ -47,8 +57,13 @@ fn values(say: &Say, input: &SayInput<'_>, listed: usize) -> Option<Value> {
             selector => selector.iter().take(listed).cloned().collect::<Vec<String>>(),
             projects => names(projects, listed), more => projects.len().saturating_sub(listed),
         },
-        Say::Unlocked { by, projects } => context! {
-            say => "unlocked", by => by.as_str(),
+        Say::Unlocked { by, projects, of, reason } => context! {
+            say => "unlocked", by => by.as_str(), reason,
+            of => of.as_ref().map(|of| pull_text(of, &input.pull.id.repo)),
+            projects => names(projects, listed), more => projects.len().saturating_sub(listed),
+        },
+        Say::Locked { by, projects, reason } => context! {
+            say => "locked", by => by.as_str(), reason,
             projects => names(projects, listed), more => projects.len().saturating_sub(listed),
         },
         Say::Cancelling { by, projects } => context! {
@@ -56,15 +71,68 @@ fn values(say: &Say, input: &SayInput<'_>, listed: usize) -> Option<Value> {
             projects => names(projects, listed), more => projects.len().saturating_sub(listed),
         },
         Say::Waiting { to, projects } => {
-            let shown = projects.iter().take(listed).map(|(project, held_by)| {
-                context! { project => project.as_str(), held_by => pull_text(held_by, &input.pull.id.repo) }
+            let shown = projects.iter().take(listed).map(|(project, hold)| {
+                context! { project => project.as_str(), ..hold_values(hold, input) }
             });
             context! {
                 say => "waiting", to => to.as_str(),
                 projects => shown.collect::<Vec<Value>>(), more => projects.len().saturating_sub(listed),
+                locked => projects.iter().any(|(_, hold)| matches!(hold, Hold::Lock(_))),
             }
         }
+        Say::Frozen(freeze) => context! { say => "frozen", freeze => freeze_values(freeze) },
+        Say::Thawed { by, freezes } => context! {
+            say => "thawed", by => by.as_str(),
+            freezes => freezes.iter().take(listed).map(freeze_values).collect::<Vec<Value>>(),
+            more => freezes.len().saturating_sub(listed),
+        },
+        Say::Locks { held, freezes, .. } => {
+            let rows = held.iter().take(listed).map(|held| {
+                let pull = |pull: &PullId| pull_text(pull, &input.pull.id.repo);
+                context! {
+                    project => held.project.as_str(), by => pull(&held.by), since => minute(held.since), applied => held.applied,
+                    taken_by => held.taken_by.as_ref().map(|login| login.as_str()), reason => held.reason.as_deref(),
+                    waiting => held.waiting.iter().take(listed).map(pull).collect::<Vec<String>>(),
+                }
+            });
+            context! {
+                say => "locks", held => rows.collect::<Vec<Value>>(), more => held.len().saturating_sub(listed),
+                freezes => freezes.iter().take(listed).map(freeze_values).collect::<Vec<Value>>(),
+            }
+        }
+        Say::Why { projects, .. } => {
+            let rows = projects.iter().take(listed).map(|because| {
+                context! {
+                    project => because.project.as_str(), reason => because.reason.as_str(),
+                    rules => because.rules.iter().take(listed).cloned().collect::<Vec<String>>(),
+                    missing => because.missing.iter().take(listed).cloned().collect::<Vec<String>>(),
+                }
+            });
+            context! {
+                say => "why", projects => rows.collect::<Vec<Value>>(), more => projects.len().saturating_sub(listed),
+            }
+        }
+        Say::Version { .. } => {
+            context! { say => "version", version => env!("CARGO_PKG_VERSION"), level => input.server.level.as_str() }
+        }
+        Say::NotMerged { why } => context! { say => "not_merged", why },
     })
+}
+
+fn hold_values(hold: &Hold, input: &SayInput<'_>) -> Value {
+    let (after, frozen, held_by) = match hold {
+        Hold::After(first) => (Some(first.as_str()), None, None),
+        Hold::Frozen(frozen) => (None, Some(frozen.to_string()), None),
+        Hold::Lock(by) => (None, None, Some(pull_text(by, &input.pull.id.repo))),
+    };
+    context! { after, frozen, held_by }
+}
+
+fn freeze_values(freeze: &Freeze) -> Value {
+    context! {
+        what => freeze.selector.to_string(), everything => freeze.selector.is_everything(), by => freeze.by.as_str(),
+        since => minute(freeze.since), until => freeze.until.and_then(minute), reason => freeze.reason.as_deref(),
+    }
 }
 
 /// What is missing, each reason once with the projects that it concerns, and how many reasons are left out.

@@ -6,9 +6,11 @@ mod overrides;
 mod size;
 
 use super::*;
-use crate::domain::command::Verb;
-use crate::domain::decide::{Missing, Problem, ProjectState, PullState};
+use crate::domain::command::{Meant, Selector, Verb};
+use crate::domain::decide::{Because, Held, Helped, Hold, Missing, Overlap, Problem, ProjectState, PullState};
 use crate::domain::egress::{Reason, Refusal};
+use crate::domain::freeze::Freeze;
+use crate::domain::id::{Login, Timestamp};
 use crate::domain::plan::{Action, CheckView, PlanSummary, PlanView, Shown, Stateful};
 use crate::domain::project::{ApplyMode, StateKind};
 use crate::domain::report::Views;
@@ -883,40 +885,54 @@ fn a_pull_request_from_a_fork() {
     "#);
 }
 
+/// A writer whose apply lacks an approval.
+fn helped() -> Vec<Helped> {
+    let lacks = |verb| match verb {
+        Verb::Apply => Some("`prod/network`: it needs an approval".to_owned()),
+        Verb::Freeze | Verb::Thaw => Some(format!("`{}` needs the role `maintain`", verb.as_str())),
+        Verb::Unlock => Some("it holds nothing".to_owned()),
+        _ => None,
+    };
+    Verb::ALL.into_iter().map(|verb| Helped { verb, lacks: lacks(verb) }).collect()
+}
+
 #[test]
 fn help() {
-    assert_snapshot!(say(&Say::Help { to: login("sam") }), @r#"
+    assert_snapshot!(say(&Say::Help { to: login("sam"), verbs: helped() }), @r#"
     <!-- terraplane:reply 77-1 -->
-    ### terraplane · commands
+    ### terraplane · what `@sam` may do here now
 
-    | Comment | Does |
-    |---|---|
-    | `terraplane plan [WHAT]` | plans again |
-    | `terraplane apply [WHAT]` | applies what was planned, where the rules allow it before the merge, or where something is left after it |
-    | `terraplane approve [WHAT]` | accepts a plan that differs from the reviewed one |
-    | `terraplane unlock [WHAT]` | lets other pull requests change what this one holds |
-    | `terraplane cancel [WHAT]` | stops what is queued or running |
-    | `terraplane help` | shows this |
+    | Comment | Does | You |
+    |---|---|---|
+    | `terraplane plan [WHAT] [-- ARGUMENTS]` | plans again | ✅ |
+    | `terraplane apply [WHAT]` | applies what was reviewed | ❌ `prod/network`: it needs an approval |
+    | `terraplane approve [WHAT]` | accepts a plan that differs from the reviewed one | ✅ |
+    | `terraplane cancel [WHAT]` | stops what is queued or running | ✅ |
+    | `terraplane lock [WHAT] "WHY"` | holds projects for this pull request | ✅ |
+    | `terraplane unlock [#PULL] [WHAT] "WHY"` | lets others change what is held | ❌ it holds nothing |
+    | `terraplane freeze [WHAT] until TIME "WHY"` | stops applies in the whole repository | ❌ `freeze` needs the role `maintain` |
+    | `terraplane thaw [WHAT]` | ends that | ❌ `thaw` needs the role `maintain` |
+    | `terraplane locks` · `terraplane why [WHAT]` · `terraplane version` · `terraplane help` | looks | ✅ |
 
-    `WHAT` names projects: `prod/network`, `prod/*`, `tag:prod`; without it, all of this pull request. One command per line, at its start; `tp` is short for `terraplane`. All but `help` need write permission. Code blocks, quotes and edited comments are ignored.
+    `WHAT` names projects: `prod/network`, `prod/*`, `tag:eu and not tag:db`, `--failed`, `--except a,b`; without it, all. One command per line, at its start; `tp` is short for `terraplane`. Code blocks, quotes and edited comments are ignored.
     "#);
 }
 
 #[test]
 fn an_unknown_verb() {
-    let unknown = |suggestion| Say::UnknownVerb { to: login("sam"), word: "aply".into(), suggestion };
-    assert_snapshot!(say(&unknown(Some(Verb::Apply))), @r#"
+    let unknown = |word: &str, meant| Say::UnknownVerb { to: login("sam"), word: word.into(), meant };
+    assert_snapshot!(say(&unknown("aply", Meant::Verb(Verb::Apply))), @r#"
     <!-- terraplane:reply 77-1 -->
     `@sam`: `terraplane aply` is no command. Did you mean `terraplane apply`?
 
     All commands: `terraplane help`
     "#);
-    assert_snapshot!(say(&unknown(None)), @r#"
+    assert_snapshot!(say(&unknown("import", Meant::Instead("write an `import` block"))), @r"
     <!-- terraplane:reply 77-1 -->
-    `@sam`: `terraplane aply` is no command.
+    `@sam`: `terraplane import` is no command. Instead: write an `import` block.
 
     All commands: `terraplane help`
-    "#);
+    ");
 }
 
 #[test]
@@ -969,21 +985,190 @@ fn a_command_that_named_no_project() {
 
 #[test]
 fn unlocked() {
-    assert_snapshot!(say(&Say::Unlocked { by: login("ana"), projects: names(&["prod/network"]) }), @r#"
+    assert_snapshot!(say(&Say::Unlocked { by: login("ana"), projects: names(&["prod/network"]), of: None, reason: None }), @r"
     <!-- terraplane:reply 77-1 -->
     ### 🔓 Unlocked by `@ana`
 
     - `prod/network`
 
     Other pull requests may change it now. What this one has applied already stays as it is.
-    "#);
+    ");
+}
+
+#[test]
+fn locks_freezes_and_reasons() {
+    let by = login("ana");
+    let reason = Some("he is ill".to_owned());
+    let of = Some("github.com/acme/infra#198".parse().unwrap());
+    let projects = || names(&["prod/network"]);
+    let freeze = Freeze {
+        selector: Selector::any_of(["prod/*"]),
+        by: by.clone(),
+        since: Timestamp(0),
+        until: Some(Timestamp(1_796_115_600_000)),
+        reason: Some("change freeze".into()),
+    };
+    let everything = Freeze { selector: Selector::default(), until: None, reason: None, ..freeze.clone() };
+    let held = |project: &str, taken_by: Option<Login>| Held {
+        project: project.into(),
+        by: "github.com/acme/infra#198".parse().unwrap(),
+        since: Timestamp(1_796_115_600_000),
+        applied: taken_by.is_none(),
+        reason: taken_by.as_ref().map(|_| "migration".to_owned()),
+        taken_by,
+        waiting: vec!["github.com/acme/infra#205".parse().unwrap(), pull().id],
+    };
+    let freezes = || vec![freeze.clone(), everything.clone()];
+    let said = [
+        Say::Unlocked { by: by.clone(), projects: projects(), of, reason: reason.clone() },
+        Say::Locked { by: by.clone(), projects: projects(), reason },
+        Say::Cancelling { by: by.clone(), projects: projects() },
+        Say::Frozen(freeze.clone()),
+        Say::Frozen(everything.clone()),
+        Say::Thawed { by: by.clone(), freezes: freezes() },
+        Say::Locks {
+            to: by.clone(),
+            held: vec![held("prod/network", None), held("prod/db", Some(by.clone()))],
+            freezes: freezes(),
+        },
+        Say::Locks { to: by, held: vec![], freezes: vec![] },
+        Say::NotMerged { why: "merging acme/infra#214: GitHub answered 405".into() },
+    ];
+    let all: Vec<String> = said.iter().map(|one| say(one).replace("<!-- terraplane:reply 77-1 -->\n", "")).collect();
+    assert_snapshot!(all.join("\n").replace('\u{200b}', ""), @r"
+    ### 🔓 Unlocked by `@ana`, from `#198`
+
+    - `prod/network`
+
+    Reason: he is ill
+
+    Other pull requests may change it now. What `#198` has applied already stays as it is.
+
+    ### 🔒 Held for this pull request by `@ana`
+
+    - `prod/network`
+
+    Reason: he is ill
+
+    Others plan, and wait with their applies. To let go: `terraplane unlock`
+
+    ### 🛑 Stopped by `@ana`
+
+    - `prod/network`
+
+    What was already running is told to stop in order, and says how far it came.
+
+    ### ❄️ `prod/*` is frozen by `@ana` until 2026-12-01 09:00 UTC
+
+    Reason: change freeze
+
+    Nothing of it is applied meanwhile in this repository; plans go on, and what is merged or asked for waits. To end it: `terraplane thaw prod/*`
+
+    ### ❄️ Everything is frozen by `@ana`
+
+    Nothing of it is applied meanwhile in this repository; plans go on, and what is merged or asked for waits. To end it: `terraplane thaw`
+
+    ### 🌤️ Thawed by `@ana`
+
+    - `prod/*`, frozen by `@ana` at 1970-01-01 00:00 UTC
+    - everything, frozen by `@ana` at 1970-01-01 00:00 UTC
+
+    What had to wait goes on by itself.
+
+    ### terraplane · locks
+
+    | Project | Held by | Since | Waiting |
+    |---|---|---|---|
+    | `prod/network` | `#198`, applied and not merged | 2026-12-01 09:00 UTC | `#205`, `#214` |
+    | `prod/db` | `#198`, taken by `@ana`: migration | 2026-12-01 09:00 UTC | `#205`, `#214` |
+
+    Frozen:
+
+    - `prod/*` by `@ana` since 1970-01-01 00:00 UTC, until 2026-12-01 09:00 UTC: change freeze
+    - everything by `@ana` since 1970-01-01 00:00 UTC
+
+    ### terraplane · locks
+
+    Nothing is held.
+
+    ### ⚠️ Everything is applied, and the pull request was not merged
+
+    merging acme/infra&#35;214: GitHub answered 405
+    ");
+}
+
+#[test]
+fn why() {
+    let because = Because {
+        project: "prod/network".parse().unwrap(),
+        reason: "`modules/vpc/main.tf` changed".into(),
+        rules: vec!["applied by the merge".into(), "an apply requires `approved by 2`".into()],
+        missing: vec!["it needs 2 approvals".into()],
+    };
+    assert_snapshot!(say(&Say::Why { to: login("ana"), projects: vec![because] }), @r"
+    <!-- terraplane:reply 77-1 -->
+    ### terraplane · why
+
+    **`prod/network`**: `modules/vpc/main.tf` changed
+
+    - applied by the merge
+    - an apply requires `approved by 2`
+    - ❌ it needs 2 approvals
+    ");
+}
+
+#[test]
+fn what_people_should_know_before_they_act_stands_above_the_plans() {
+    let (network, views) = network();
+    let mut state = state(vec![network]);
+    let affected = state.record.affected.as_mut().unwrap();
+    affected.config_changes = vec!["`prod`: who may `apply`: `team:sre` → `user:sam`".into()];
+    affected.held_back = Some("the base branch `release` is not among `branches`".into());
+    state.projects[0].plan.as_mut().unwrap().extra = vec!["-target=module.a".into()];
+    state.around.freezes = vec![Freeze {
+        selector: Selector::default(),
+        by: login("ana"),
+        since: Timestamp(0),
+        until: None,
+        reason: Some("change freeze".into()),
+    }];
+    state.around.overlaps = vec![Overlap {
+        project: state.projects[0].project.key.clone(),
+        pull: "github.com/acme/infra#198".parse().unwrap(),
+        addresses: vec!["aws_vpc.main".into()],
+    }];
+    let text = live(&state, &views).replace('\u{200b}', "");
+    assert_snapshot!(text.split("<details").next().unwrap(), @r"
+    <!-- terraplane:live -->
+    ### terraplane · plan ready · `prod/network` · +2 ~1 −1, 1 output
+
+    > [!CAUTION]
+    > **1 resource will be destroyed**
+    > - `aws_security_group_rule.legacy_ssh`
+
+    > [!WARNING]
+    > Nothing of this is applied: the base branch `release` is not among `branches`
+
+    > [!WARNING]
+    > frozen by `@ana`: change freeze. What is merged or asked for meanwhile waits.
+
+    > [!WARNING]
+    > `prod/network` was planned with `-target=module.a`
+
+    > [!WARNING]
+    > `#198` changes the same in `prod/network`: `aws_vpc.main`
+
+    > [!WARNING]
+    > Merging this changes the rules:
+    > - `prod`: who may `apply`: `team:sre` → `user:sam`
+    ");
 }
 
 #[test]
 fn an_apply_that_waits() {
     let projects = vec![
-        ("prod/network".parse().unwrap(), "github.com/acme/infra#198".parse().unwrap()),
-        ("prod/dns".parse().unwrap(), "github.com/acme/other#3".parse().unwrap()),
+        ("prod/network".parse().unwrap(), Hold::Lock("github.com/acme/infra#198".parse().unwrap())),
+        ("prod/dns".parse().unwrap(), Hold::Lock("github.com/acme/other#3".parse().unwrap())),
     ];
     assert_snapshot!(say(&Say::Waiting { to: login("ana"), projects }), @r#"
     <!-- terraplane:reply 77-1 -->

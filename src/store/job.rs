@@ -1,6 +1,6 @@
 //! What can be queued, and the lease by which a worker holds it.
 
-use crate::domain::id::{DeliveryId, ForgeKind, JobId, ProjectKey, PullId, RunId};
+use crate::domain::id::{DeliveryId, ForgeKind, JobId, ProjectKey, PullId, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use uuid::Uuid;
@@ -14,6 +14,9 @@ pub enum Job {
     Ingest { forge: ForgeKind, delivery: DeliveryId },
     /// Plan or apply.
     Run { run: RunId, pull: PullId, project: ProjectKey },
+    /// Somebody applied something of a project that this open pull request plans too: what was planned before is planned
+    /// again.
+    Replan { pull: PullId, project: ProjectKey, at: Timestamp },
     /// Bring the forge's comments and statuses of a pull request up to date.
     Tell { pull: PullId },
 }
@@ -23,17 +26,19 @@ pub enum Job {
 pub enum JobKind {
     Ingest,
     Run,
+    Replan,
     Tell,
 }
 
 impl JobKind {
-    pub const ALL: [Self; 3] = [Self::Ingest, Self::Run, Self::Tell];
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Run, Self::Tell, Self::Replan];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
             Self::Run => "run",
+            Self::Replan => "replan",
             Self::Tell => "tell",
         }
     }
@@ -53,6 +58,7 @@ impl Job {
         match self {
             Self::Ingest { .. } => JobKind::Ingest,
             Self::Run { .. } => JobKind::Run,
+            Self::Replan { .. } => JobKind::Replan,
             Self::Tell { .. } => JobKind::Tell,
         }
     }
@@ -64,6 +70,7 @@ impl Job {
         match self {
             Self::Ingest { forge, delivery } => format!("ingest:{forge}/{delivery}"),
             Self::Run { pull, project, .. } => format!("run:{pull}:{project}"),
+            Self::Replan { pull, .. } => format!("replan:{pull}"),
             Self::Tell { pull } => format!("tell:{pull}"),
         }
     }
@@ -74,6 +81,7 @@ impl Job {
         match self {
             Self::Ingest { .. } => None,
             Self::Run { run, .. } => Some(format!("run:{run}")),
+            Self::Replan { pull, project, at } => Some(format!("replan:{pull}:{project}:{}", at.0)),
             Self::Tell { .. } => Some(self.lane()),
         }
     }
@@ -83,7 +91,7 @@ impl Job {
     pub const fn pull(&self) -> Option<&PullId> {
         match self {
             Self::Ingest { .. } => None,
-            Self::Run { pull, .. } | Self::Tell { pull } => Some(pull),
+            Self::Run { pull, .. } | Self::Replan { pull, .. } | Self::Tell { pull } => Some(pull),
         }
     }
 }

@@ -30,7 +30,8 @@ impl Tx {
     pub async fn take_lock(&mut self, repo: &RepoName, lock: &Lock) -> Result<bool, StoreError> {
         // An update that changes nothing, so that the row in the way is told in the same statement.
         let row = sqlx::query(
-            "INSERT INTO project_lock (repo, project, held_by, since, applied) VALUES ($1, $2, $3, $4, $5) \
+            "INSERT INTO project_lock (repo, project, held_by, since, applied, taken_by, reason) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) \
              ON CONFLICT (repo, project) DO UPDATE SET held_by = project_lock.held_by RETURNING held_by",
         )
         .bind(repo.to_string())
@@ -38,6 +39,8 @@ impl Tx {
         .bind(lock.held_by.to_string())
         .bind(lock.since.0)
         .bind(i64::from(lock.applied))
+        .bind(lock.taken_by.as_ref().map(ToString::to_string))
+        .bind(lock.reason.as_deref().map(row::free_text))
         .fetch_one(self.connection())
         .await?;
         let holder: PullId = row::id(&row, "held_by")?;
@@ -105,13 +108,16 @@ impl Tx {
 }
 
 pub(super) async fn of_repo(connection: &mut AnyConnection, repo: &RepoName) -> Result<Vec<Lock>, StoreError> {
-    let rows = sqlx::query("SELECT project, held_by, since, applied FROM project_lock WHERE repo = $1")
+    let rows = sqlx::query("SELECT project, held_by, since, applied, taken_by, reason FROM project_lock WHERE repo = $1 ORDER BY since, project")
         .bind(repo.to_string())
         .fetch_all(connection)
         .await?;
     rows.iter()
         .map(|row| {
+            let taken_by: Option<String> = row.try_get("taken_by")?;
             Ok(Lock {
+                taken_by: taken_by.map(|_| row::id(row, "taken_by")).transpose()?,
+                reason: row.try_get("reason")?,
                 project: row::id(row, "project")?,
                 held_by: row::id(row, "held_by")?,
                 since: Timestamp(row.try_get("since")?),

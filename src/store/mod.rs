@@ -15,6 +15,7 @@ mod cleanup;
 mod comments;
 mod deliveries;
 mod error;
+mod freezes;
 mod intake;
 mod job;
 mod locks;
@@ -25,7 +26,9 @@ mod pulls;
 mod queue;
 mod row;
 mod runs;
+mod shown;
 mod statuses;
+mod wishes;
 
 pub use audit::AuditEntry;
 pub use comments::OutComment;
@@ -34,6 +37,7 @@ pub use error::{DatabaseError, StoreError};
 pub use job::{Job, JobKind, Lease};
 pub use managed::{StateId, StateVersion};
 pub use statuses::SentStatus;
+pub use wishes::MergeWish;
 
 use crate::crash;
 use crate::domain::id::{PullId, RepoName};

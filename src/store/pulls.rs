@@ -1,11 +1,10 @@
 //! Pull requests, and everything that is known when something happens to one.
 
 use super::error::StoreError;
-use super::runs::{self, Waiting};
-use super::{Store, Tx, locks, row};
-use crate::domain::decide::{Affected, AffectedProject, ProjectState, PullRecord, PullState};
+use super::{Store, Tx, freezes, locks, row, runs, shown};
+use crate::domain::decide::{Affected, AffectedProject, Around, ProjectState, PullRecord, PullState, Shown};
 use crate::domain::id::{ProjectKey, PullId, RepoName, Timestamp};
-use crate::domain::lock::Lock;
+use crate::domain::lock::{Lock, Wait};
 use crate::domain::project::{Project, StateKind, Target};
 use crate::domain::pull::{Phase, Pull};
 use crate::domain::run::Run;
@@ -51,15 +50,16 @@ impl Tx {
             Phase::Open | Phase::Closed => None,
         };
         sqlx::query(
-            "INSERT INTO pull (id, repo, merged_at, updated_at, record) VALUES ($1, $2, $3, $4, $5) \
+            "INSERT INTO pull (id, repo, merged_at, updated_at, record, open) VALUES ($1, $2, $3, $4, $5, $6) \
              ON CONFLICT (id) DO UPDATE SET merged_at = excluded.merged_at, updated_at = excluded.updated_at, \
-             record = excluded.record",
+             record = excluded.record, open = excluded.open",
         )
         .bind(record.pull.id.to_string())
         .bind(record.pull.id.repo.to_string())
         .bind(merged_at)
         .bind(now.0)
         .bind(row::to_json(record))
+        .bind(i64::from(record.pull.is_open()))
         .execute(self.connection())
         .await?;
         self.touched.insert(record.pull.id.clone());
@@ -133,18 +133,27 @@ async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<Pull
     let Some(row) = row else { return Ok(None) };
     let record: PullRecord = row::json(&row, "record")?;
     let runs = current_runs(connection, id, record.affected.as_ref()).await?;
-    let locks = locks::of_repo(connection, &id.repo).await?;
-    let waiting = runs::waiting(connection, &id.repo).await?;
+    let mut around = Around {
+        locks: locks::of_repo(connection, &id.repo).await?,
+        waits: runs::waiting(connection, &id.repo).await?,
+        freezes: freezes::of_repo(connection, &id.repo).await?,
+        overlaps: Vec::new(),
+    };
+    if let Some(affected) = record.affected.as_ref().filter(|_| record.pull.is_open()) {
+        let projects: Vec<&ProjectKey> = affected.projects.iter().map(|entry| &entry.project.key).collect();
+        around.overlaps = shown::overlaps(connection, id, &projects).await?;
+    }
+    let shown = shown::of_pull(connection, id).await?;
     let mut newest = Newest::of(runs, record.affected.as_ref());
     // A lock outlives the heads and the applies that it was taken for.
-    for lock in locks.iter().filter(|lock| lock.held_by == *id) {
+    for lock in around.locks.iter().filter(|lock| lock.held_by == *id) {
         if !newest.projects.contains_key(&lock.project)
             && let Some(run) = last_run(connection, id, &lock.project).await?
         {
             newest.projects.insert(lock.project.clone(), run.project);
         }
     }
-    Ok(Some(assemble(record, newest, &locks, &waiting)))
+    Ok(Some(assemble(record, newest, around, &shown)))
 }
 
 /// The plans of the present head and base, all applies, and whatever is not over, oldest first; without those that were
@@ -216,11 +225,13 @@ impl Newest {
     }
 }
 
-fn assemble(record: PullRecord, mut newest: Newest, locks: &[Lock], waiting: &[Waiting]) -> PullState {
+fn assemble(record: PullRecord, mut newest: Newest, around: Around, shown: &[(ProjectKey, Shown)]) -> PullState {
+    let locks: &[Lock] = &around.locks;
     let mut state_of = |project: Project, target: Option<Target>, plan: Option<Run>| ProjectState {
         apply: newest.applies.remove(&project.key),
         lock: locks.iter().find(|lock| lock.project == project.key).cloned(),
-        queue_position: queue_position(waiting, &record.pull, &project.key),
+        queue_position: queue_position(&around.waits, &record.pull, &project.key),
+        shown: shown.iter().filter(|(key, _)| *key == project.key).map(|(_, shown)| shown.clone()).collect(),
         project,
         target,
         plan,
@@ -238,11 +249,11 @@ fn assemble(record: PullRecord, mut newest: Newest, locks: &[Lock], waiting: &[W
     for project in newest.projects.into_values() {
         projects.push(state_of(project, None, None));
     }
-    PullState { record, projects, unfinished: newest.unfinished }
+    PullState { record, projects, unfinished: newest.unfinished, around }
 }
 
 /// A pull request's place among those that wait for the project, counted from 1; or the one that it would get.
-fn queue_position(waiting: &[Waiting], pull: &Pull, project: &ProjectKey) -> usize {
+fn queue_position(waiting: &[Wait], pull: &Pull, project: &ProjectKey) -> usize {
     let merged = pull.merge_commit().is_some();
     let others = waiting.iter().filter(|waiting| waiting.project == *project);
     let before = others.take_while(|other| other.pull != pull.id).filter(|other| !merged || other.merged);

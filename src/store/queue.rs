@@ -28,9 +28,9 @@ const COLLISIONS: usize = 10;
 macro_rules! claim_sql {
     ($row_lock:literal) => {
         concat!(
-            "UPDATE job SET state = 'leased', token = $1, due_at = $2, attempts = attempts + 1, holder = $7 WHERE id = (",
-            "SELECT id FROM job AS candidate WHERE due_at <= $3 AND kind IN ($4, $5, $6) AND ",
-            "((state = 'leased' AND (holder IS NULL OR holder = '' OR holder <> $7)) OR ",
+            "UPDATE job SET state = 'leased', token = $1, due_at = $2, attempts = attempts + 1, holder = $8 WHERE id = (",
+            "SELECT id FROM job AS candidate WHERE due_at <= $3 AND kind IN ($4, $5, $6, $7) AND ",
+            "((state = 'leased' AND (holder IS NULL OR holder = '' OR holder <> $8)) OR ",
             "NOT EXISTS (SELECT 1 FROM job AS other WHERE other.lane = candidate.lane AND other.state = 'leased')) ",
             "ORDER BY due_at, id LIMIT 1",
             $row_lock,
@@ -63,7 +63,7 @@ impl Store {
             Dialect::Sqlite => claim_sql!(""),
             Dialect::Postgres => claim_sql!(" FOR UPDATE SKIP LOCKED"),
         };
-        let [a, b, c] = kind_filter(kinds);
+        let [a, b, c, d] = kind_filter(kinds);
         let _turn = self.pools.turn().await?;
         // `fetch_all` and not `fetch_optional`: only a statement that is read to its end tells whether it was committed.
         let rows = sqlx::query(sql)
@@ -73,6 +73,7 @@ impl Store {
             .bind(a)
             .bind(b)
             .bind(c)
+            .bind(d)
             .bind(&*self.holder)
             .fetch_all(&self.pools.writes)
             .await?;
@@ -166,16 +167,17 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn next_due(&self, kinds: &[JobKind]) -> Result<Option<Timestamp>, StoreError> {
-        let [a, b, c] = kind_filter(kinds);
+        let [a, b, c, d] = kind_filter(kinds);
         let row = sqlx::query(
-            "SELECT due_at FROM job AS candidate WHERE kind IN ($1, $2, $3) AND \
-             ((state = 'leased' AND (holder IS NULL OR holder = '' OR holder <> $4)) OR NOT EXISTS \
+            "SELECT due_at FROM job AS candidate WHERE kind IN ($1, $2, $3, $4) AND \
+             ((state = 'leased' AND (holder IS NULL OR holder = '' OR holder <> $5)) OR NOT EXISTS \
              (SELECT 1 FROM job AS other WHERE other.lane = candidate.lane AND other.state = 'leased')) \
              ORDER BY due_at, id LIMIT 1",
         )
         .bind(a)
         .bind(b)
         .bind(c)
+        .bind(d)
         .bind(&*self.holder)
         .fetch_optional(&self.pools.reads)
         .await?;
@@ -281,7 +283,7 @@ async fn delete_held(connection: &mut AnyConnection, lease: &Lease) -> Result<bo
     Ok(done.rows_affected() == 1)
 }
 
-/// The kinds as the three values of a fixed `IN (…)`; unused places hold what no job has.
-fn kind_filter(kinds: &[JobKind]) -> [&'static str; 3] {
+/// The kinds as the values of a fixed `IN (…)`; unused places hold what no job has.
+fn kind_filter(kinds: &[JobKind]) -> [&'static str; JobKind::ALL.len()] {
     JobKind::ALL.map(|kind| if kinds.contains(&kind) { kind.as_str() } else { "" })
 }

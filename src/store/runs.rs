@@ -2,7 +2,8 @@
 
 use super::error::StoreError;
 use super::{Store, Tx, row};
-use crate::domain::id::{ProjectKey, PullId, RepoName, RunId};
+use crate::domain::id::{RepoName, RunId, Timestamp};
+use crate::domain::lock::Wait;
 use crate::domain::run::Run;
 use sqlx::{AnyConnection, Row as _};
 
@@ -80,36 +81,14 @@ impl Tx {
         self.touched.insert(run.pull.clone());
         Ok(())
     }
-
-    /// The apply that gets the project next: applies of merged pull requests first, in the order of the merges, then
-    /// the others in the order in which they were made.
-    ///
-    /// # Errors
-    /// The database's, or a row of another version.
-    pub async fn next_waiting(&mut self, repo: &RepoName, project: &ProjectKey) -> Result<Option<Run>, StoreError> {
-        let waiting = waiting(self.connection(), repo).await?;
-        match waiting.into_iter().find(|waiting| waiting.project == *project) {
-            Some(next) => load(self.connection(), next.run).await,
-            None => Ok(None),
-        }
-    }
 }
 
-/// An apply that waits for another pull request's lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Waiting {
-    pub(super) run: RunId,
-    pub(super) project: ProjectKey,
-    pub(super) pull: PullId,
-    /// Merged ones come before the others.
-    pub(super) merged: bool,
-}
-
-/// All that wait in a repository, in the order in which they get their projects.
-pub(super) async fn waiting(connection: &mut AnyConnection, repo: &RepoName) -> Result<Vec<Waiting>, StoreError> {
+/// All that wait in a repository, in the order in which they get their projects: applies of merged pull requests first, in
+/// the order of the merges, then the others in the order in which they were made.
+pub(super) async fn waiting(connection: &mut AnyConnection, repo: &RepoName) -> Result<Vec<Wait>, StoreError> {
     let rows = sqlx::query(
-        "SELECT run.id, run.project, run.pull, CASE WHEN pull.merged_at IS NULL THEN 0 ELSE 1 END AS merged FROM run JOIN pull ON pull.id = run.pull \
-         WHERE run.repo = $1 AND run.state = 'waiting' \
+        "SELECT run.id, run.project, run.pull, run.created_at, CASE WHEN pull.merged_at IS NULL THEN 0 ELSE 1 END AS merged \
+         FROM run JOIN pull ON pull.id = run.pull WHERE run.repo = $1 AND run.state = 'waiting' \
          ORDER BY CASE WHEN pull.merged_at IS NULL THEN 1 ELSE 0 END, pull.merged_at, run.created_at, run.id",
     )
     .bind(repo.to_string())
@@ -117,11 +96,12 @@ pub(super) async fn waiting(connection: &mut AnyConnection, repo: &RepoName) -> 
     .await?;
     rows.iter()
         .map(|row| {
-            Ok(Waiting {
+            Ok(Wait {
                 run: row::id(row, "id")?,
                 project: row::id(row, "project")?,
                 pull: row::id(row, "pull")?,
                 merged: row.try_get::<i64, _>("merged")? == 1,
+                since: Timestamp(row.try_get("created_at")?),
             })
         })
         .collect()

@@ -193,14 +193,22 @@ impl Steps {
         spec.secret_env.extend(self.init_env.iter().cloned());
     }
 
-    /// Plans without the state lock: a plan must not fail because somebody applies.
+    /// Plans without the state lock: a plan must not fail because somebody applies. `extra`: arguments that a comment gave
+    /// and [`crate::domain::command::permitted_extra`] let pass.
     ///
     /// # Errors
     /// When it does not end with exit code 0.
-    pub async fn plan(&self, cage: &mut Cage, out: &Path, var_files: &[String]) -> Result<(), StepFailure> {
+    pub async fn plan(
+        &self,
+        cage: &mut Cage,
+        out: &Path,
+        var_files: &[String],
+        extra: &[String],
+    ) -> Result<(), StepFailure> {
         let mut args: Vec<OsString> = ["plan", "-input=false", "-lock=false"].map(OsString::from).into();
         args.push(joined("-out=", out));
         args.extend(var_files.iter().map(|file| joined("-var-file=", Path::new(file))));
+        args.extend(extra.iter().map(OsString::from));
         let planned = self.logged(cage, Step::Plan, self.spec(args, self.settings.limits.plan)).await;
         self.diagnosed(cage, planned).await
     }

@@ -160,7 +160,7 @@ impl Project {
     pub(super) async fn planned(&self) -> Value {
         let steps = self.steps();
         steps.init(&mut Cage::off(), false).await.unwrap();
-        steps.plan(&mut Cage::off(), &self.plan_path(), &[]).await.unwrap();
+        steps.plan(&mut Cage::off(), &self.plan_path(), &[], &[]).await.unwrap();
         serde_json::from_slice(&steps.show_json(&mut Cage::off(), &self.plan_path()).await.unwrap()).unwrap()
     }
 }

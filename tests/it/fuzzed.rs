@@ -3,8 +3,12 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
+#[path = "../../fuzz/checks/command.rs"]
+mod command;
 #[path = "../../fuzz/checks/comment.rs"]
 mod comment;
+#[path = "../../fuzz/checks/selector.rs"]
+mod selector;
 
 const PARTS: &[&str] = &[
     "\0",
@@ -35,6 +39,48 @@ const PARTS: &[&str] = &[
     "plain text",
 ];
 
+/// Words of commands and selectors.
+const WORDS: &[&str] = &[
+    "terraplane ",
+    "tp ",
+    "atlantis ",
+    "@infra-bot ",
+    "plan",
+    "apply",
+    "freeze",
+    " ",
+    "\n",
+    "prod",
+    "prod/*",
+    "tag:eu",
+    " and ",
+    " or ",
+    " not ",
+    "(",
+    ")",
+    ",",
+    "--failed",
+    "--except ",
+    "-d ",
+    "-p ",
+    " -- ",
+    "-target=x",
+    "-chdir=/",
+    "\"why\"",
+    "until 2026-12-01",
+    "`",
+    "```\n",
+    "> ",
+    "<!--",
+    "é",
+    "**",
+    "[",
+    "]",
+    "{",
+    "}",
+    "!",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -43,6 +89,16 @@ proptest! {
         let mut bytes = parts.concat().into_bytes();
         bytes.extend(noise);
         comment::check(&bytes);
+    }
+
+    #[test]
+    fn a_command_is_what_was_written_whatever_that_is(words in prop::collection::vec(select(WORDS), 0..40), noise in any::<String>()) {
+        command::check(&(words.concat() + &noise));
+    }
+
+    #[test]
+    fn a_selector_is_shown_as_it_is_meant(words in prop::collection::vec(select(WORDS), 0..12)) {
+        selector::check(&words.concat());
     }
 }
 

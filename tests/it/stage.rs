@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use terraplane::cli::Server;
 use terraplane::config::{Environment, ServerConfig};
 use terraplane::demo::Face;
+use terraplane::domain::id::Timestamp;
 use terraplane::sandbox::{self, Level, Sandbox};
+use terraplane::store::JobKind;
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 use url::Url;
@@ -117,12 +119,16 @@ fn is_being_removed(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".gone-"))
 }
 
-/// Waits until the queue is empty.
+/// Waits until nothing is left in the queue but what is far from due: the end of a freeze has a date.
 pub(crate) async fn idle(server: &Server) {
+    const FAR_MS: i64 = 60 * 60 * 1000;
     let end = tokio::time::Instant::now() + crate::world::PATIENCE;
     loop {
-        let counts = server.flow.store.queue_counts().await.unwrap();
-        if counts.iter().all(|(_, queued, leased)| queued + leased == 0) {
+        let store = &server.flow.store;
+        let counts = store.queue_counts().await.unwrap();
+        let due = store.next_due(&JobKind::ALL).await.unwrap();
+        let soon = Timestamp(jiff::Timestamp::now().as_millisecond() + FAR_MS);
+        if counts.iter().all(|(_, _, leased)| *leased == 0) && due.is_none_or(|due| due > soon) {
             return;
         }
         assert!(tokio::time::Instant::now() < end, "work was left in the queue: {counts:?}");

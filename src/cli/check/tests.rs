@@ -43,7 +43,7 @@ rules:
 ",
         ),
     ]);
-    insta::assert_snapshot!(text, @r#"
+    insta::assert_snapshot!(text, @r"
     terraplane.yaml is in order. It means:
 
     lab
@@ -56,7 +56,7 @@ rules:
     network (prod/network)
       why         listed in terraplane.yaml
       applied     when the pull request is merged
-      requires    approved, mergeable, the role maintain or above
+      requires    approved, mergeable, apply by role:maintain
       decided by  terraplane.yaml:7
       state       in the backend `s3`
       terraform   ~> 1.11
@@ -66,7 +66,7 @@ rules:
       after       lab
 
     A pull request is judged by the rules of the default branch, and by those of the server.
-    "#);
+    ");
     assert_eq!(code, 0);
 }
 

@@ -27,7 +27,7 @@ terraform:
   plan_timeout: 10
 ",
     );
-    insta::assert_snapshot!(server.errors(), @r#"
+    insta::assert_snapshot!(server.errors(), @r"
     error: `localhost` is not an address and port (`0.0.0.0:4141`)
      --> server.yaml:1:9
       |
@@ -73,7 +73,7 @@ terraform:
        |                  ^^^^^^^^
        = did you mean `on_merge`?
 
-    error: `mergable` is not one of `approved`, `mergeable`, `undiverged`
+    error: `mergable` is no requirement: there are `approved`, `approved by 2`, `approved by team:NAME`, `approved by 2 of team:NAME`, `approved by codeowners`, `mergeable`, `undiverged` and `checks`
       --> server.yaml:14:31
        |
     14 |           require: [approved, mergable]
@@ -100,7 +100,7 @@ terraform:
        |                 ^^
 
     11 errors
-    "#);
+    ");
 }
 
 #[test]
@@ -290,7 +290,7 @@ rules:
     13 | discover: yes
        |           ^^^
 
-    error: `role:owner` is not one of `role:write`, `role:maintain`, `role:admin`
+    error: `role:owner` is nobody: write `role:read`, `role:write`, `role:maintain`, `role:admin`, `team:NAME` or `user:NAME`
       --> terraplane.yaml:16:27
        |
     16 |     can_apply: [team:sre, role:owner]

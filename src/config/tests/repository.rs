@@ -68,18 +68,44 @@ fn directories_are_tidied_and_cannot_leave_the_repository() {
 }
 
 #[test]
-fn a_team_adds_nobody_yet_and_so_cannot_stand_alone() {
-    let roles = |list: &str| repo(&format!("rules: [{{match: '*', can_apply: {list}}}]")).rules[0].can_apply;
-    assert_eq!(roles("[role:maintain, team:sre]"), Some(crate::domain::pull::Role::Maintain));
-    assert_eq!(roles("[role:admin, role:write]"), Some(crate::domain::pull::Role::Write));
-    insta::assert_snapshot!(repo_errors("rules: [{match: '*', can_apply: [team:sre]}]"), @r#"
-    error: this would let nobody apply
-     --> terraplane.yaml:1:33
+fn what_is_nobody_no_requirement_and_no_window_is_said_with_its_place() {
+    let text = "\
+rules:
+  - match: '*'
+    can_apply: [team:sre, user:lee, role:maintain]
+    can_plan: [group:sre]
+    require: [approved by 2 of team:sre, approvd]
+    windows: [deny fri 14:00 - mon 07:00 Europe/Atlantis]
+    automerge: maybe
+";
+    insta::assert_snapshot!(repo_errors(text), @r"
+    error: `group:sre` is nobody: write `role:read`, `role:write`, `role:maintain`, `role:admin`, `team:NAME` or `user:NAME`
+     --> terraplane.yaml:4:16
       |
-    1 | rules: [{match: '*', can_apply: [team:sre]}]
-      |                                 ^
-      = add a role (`role:maintain`): this version does not ask for the members of teams
-    "#);
+    4 |     can_plan: [group:sre]
+      |                ^^^^^^^^^
+
+    error: `approvd` is no requirement: there are `approved`, `approved by 2`, `approved by team:NAME`, `approved by 2 of team:NAME`, `approved by codeowners`, `mergeable`, `undiverged` and `checks`
+     --> terraplane.yaml:5:42
+      |
+    5 |     require: [approved by 2 of team:sre, approvd]
+      |                                          ^^^^^^^
+      = did you mean `approved`?
+
+    error: `deny fri 14:00 - mon 07:00 Europe/Atlantis` is no window: write `deny fri 14:00 - mon 07:00 Europe/Berlin`, `allow mon-fri 09:00 - 17:00` or `deny 22:00 - 06:00`; without a zone it is UTC
+     --> terraplane.yaml:6:15
+      |
+    6 |     windows: [deny fri 14:00 - mon 07:00 Europe/Atlantis]
+      |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+    error: `maybe` is not one of `merge`, `squash`, `rebase`, `enqueue`, `off`
+     --> terraplane.yaml:7:16
+      |
+    7 |     automerge: maybe
+      |                ^^^^^
+
+    4 errors
+    ");
 }
 
 #[test]

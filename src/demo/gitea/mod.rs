@@ -54,6 +54,7 @@ pub(super) fn router(world: &World) -> Router<World> {
         .route("/orgs/{org}/teams/search", get(teams::search))
         .route("/teams/{id}/members/{username}", get(teams::member))
         .route("/repos/{owner}/{repo}", get(repos::repo))
+        .route("/repos/{owner}/{repo}/branches/{branch}", get(repos::branch))
         .route("/repos/{owner}/{repo}/assignees", get(repos::assignees))
         .route("/repos/{owner}/{repo}/collaborators/{login}/permission", get(repos::permission))
         .route("/repos/{owner}/{repo}/hooks", get(hooks::list).post(hooks::create))

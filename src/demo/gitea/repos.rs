@@ -73,3 +73,25 @@ pub(super) async fn assignees(
         Ok(Json(writers.map(|user| shapes(&world).user(user)).collect()))
     })
 }
+
+/// `GET /repos/{owner}/{repo}/branches/{branch}`: with as much of its rules as readers are told.
+pub(super) async fn branch(
+    State(world): State<World>,
+    Extension(caller): Extension<Caller>,
+    Path((owner, name, branch)): Path<(String, String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    world.read(|state| {
+        let repo = visible(state, &caller, &owner, &name)?;
+        let tip = repo.branches.get(&branch).ok_or_else(ApiError::not_found)?;
+        let asks = repo.required_reviews > 0 || !repo.required_statuses.is_empty();
+        let guarded = asks && branch == repo.default_branch;
+        Ok(Json(json!({
+            "name": branch,
+            "commit": { "id": tip },
+            "protected": guarded,
+            "required_approvals": if guarded { repo.required_reviews } else { 0 },
+            "enable_status_check": guarded && !repo.required_statuses.is_empty(),
+            "status_check_contexts": if guarded { repo.required_statuses.clone() } else { Vec::new() },
+        })))
+    })
+}

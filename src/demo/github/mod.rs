@@ -12,6 +12,7 @@ pub(super) mod news;
 mod payload;
 mod pulls;
 mod repos;
+mod rights;
 mod statuses;
 pub(super) mod troubles;
 
@@ -24,7 +25,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, patch, post};
+use axum::routing::{get, patch, post, put};
 use error::ApiError;
 use payload::Shapes;
 use serde::Deserialize;
@@ -58,6 +59,7 @@ pub(super) fn router(world: &World) -> Router<World> {
         .route("/repos/{owner}/{repo}/pulls", get(pulls::list))
         .route("/repos/{owner}/{repo}/pulls/{number}", get(pulls::pull))
         .route("/repos/{owner}/{repo}/pulls/{number}/reviews", get(pulls::reviews))
+        .route("/repos/{owner}/{repo}/pulls/{number}/merge", put(rights::merge))
         .route("/repos/{owner}/{repo}/issues/{number}/comments", get(comments::list).post(comments::create))
         .route("/repos/{owner}/{repo}/issues/comments", get(comments::of_repo))
         .route("/repos/{owner}/{repo}/issues/comments/{id}", patch(comments::edit).get(comments::comment))
@@ -67,6 +69,14 @@ pub(super) fn router(world: &World) -> Router<World> {
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::not_found())
         .layer(middleware::from_fn(conditional))
+        .layer(middleware::from_fn_with_state(world.own(), authenticate))
+        .layer(middleware::from_fn_with_state(world.own(), meet))
+}
+
+/// GraphQL, which GitHub Enterprise Server has beside `/api/v3`.
+pub(super) fn graphql(world: &World) -> Router<World> {
+    Router::new()
+        .route("/api/graphql", post(rights::graphql))
         .layer(middleware::from_fn_with_state(world.own(), authenticate))
         .layer(middleware::from_fn_with_state(world.own(), meet))
 }

@@ -169,6 +169,7 @@ impl World {
                 base_branch,
                 base,
                 draft: new.draft,
+                queued: false,
                 locked: false,
                 phase: Phase::Open,
                 merged_with: None,

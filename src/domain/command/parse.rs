@@ -3,47 +3,82 @@
 //! Markdown is parsed first: code, quotes and HTML never command. A command stands at the start of a line, one per
 //! line. Prose that happens to begin with our name gets silence; a verb that was only mistyped gets a suggestion.
 
-use super::{Command, Selector, Verb};
+use super::arguments;
+use super::typo::closest;
+use super::{Command, Verb};
 use pulldown_cmark::{Event, Options, Parser, Tag};
 use std::ops::Range;
 
 /// More commands than this in one comment are not carried out.
 const MOST_COMMANDS: usize = 20;
 
+/// A line with more words than this is prose, if its verb is none.
+const MOST_WORDS_OF_A_SLIP: usize = 8;
+
+/// What other tools have, and how it is done here.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("import", "write an `import` block: it is planned, reviewed and applied as everything else"),
+    ("state", "write `moved` and `removed` blocks: they are planned, reviewed and applied as everything else"),
+    ("approve_policies", "`approve` accepts a plan that differs from the reviewed one"),
+    ("destroy", "`plan -- -destroy` plans it; what was reviewed is applied"),
+];
+
 /// The words that address us: the server's name, its short form and what the operator added.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names(Vec<String>);
+pub struct Names {
+    words: Vec<String>,
+    /// The account that we act as: answers to `@account` only.
+    account: Option<String>,
+}
 
 impl Names {
     /// `tp` is short for the default name only, so that two servers can share a repository.
     pub fn new(name: &str, more: impl IntoIterator<Item = String>) -> Self {
-        let mut names = vec![name.to_lowercase()];
+        let mut words = vec![name.to_lowercase()];
         if name == "terraplane" {
-            names.push("tp".to_owned());
+            words.push("tp".to_owned());
         }
-        names.extend(more.into_iter().map(|name| name.to_lowercase()));
-        Self(names)
+        words.extend(more.into_iter().map(|name| name.to_lowercase()));
+        Self { words, account: None }
+    }
+
+    /// The same, and `@account`.
+    #[must_use]
+    pub fn or_account(self, account: &str) -> Self {
+        Self { account: Some(account.to_lowercase()), ..self }
     }
 
     fn address_us(&self, word: &str) -> bool {
-        let word = word.strip_prefix('@').unwrap_or(word).to_lowercase();
-        self.0.contains(&word)
+        let word = word.to_lowercase();
+        let bare = word.strip_prefix('@');
+        self.words.iter().any(|name| *name == bare.unwrap_or(&word))
+            || bare.is_some_and(|bare| self.account.as_deref() == Some(bare))
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {
     Command(Command),
-    /// A verb that we don't have but that is close to one.
+    /// A verb that we don't have but that is close to one, or that another tool has.
     UnknownVerb {
         word: String,
-        suggestion: Verb,
+        meant: Meant,
     },
     /// The verb is ours, an argument is not: nothing is done, so that no command does more than was meant.
     BadArgument {
         verb: Verb,
         argument: String,
+        /// The end of a sentence that begins with the argument.
+        why: String,
     },
+}
+
+/// What a word that is no verb was probably meant to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meant {
+    Verb(Verb),
+    /// There is another way to what it does elsewhere.
+    Instead(&'static str),
 }
 
 /// All commands of a comment with their line numbers, counted from 1.
@@ -79,77 +114,40 @@ fn silent_ranges(text: &str) -> Vec<Range<usize>> {
 }
 
 fn parse_line(line: &str, names: &Names) -> Option<Parsed> {
-    let mut words = line.split_whitespace();
-    if line.starts_with([' ', '\t']) || !names.address_us(words.next()?) {
+    if line.starts_with([' ', '\t']) {
         return None;
     }
-    let Some(word) = words.next() else {
-        return Some(Parsed::Command(Command { verb: Verb::Help, selector: Selector::default(), sha: None }));
-    };
-    let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.as_str().eq_ignore_ascii_case(word)) else {
-        let suggestion = closest(word)?;
-        return Some(Parsed::UnknownVerb { word: word.to_owned(), suggestion });
-    };
-    let (mut any_of, mut sha) = (Vec::new(), None);
-    while let Some(argument) = words.next() {
-        let bare = argument.trim_end_matches(',').trim_matches('`');
-        if let Some(value) = flag(bare, "--sha").filter(|_| verb == Verb::Plan && sha.is_none()) {
-            let Some(whole) = value.or_else(|| words.next()).and_then(|text| text.trim_matches('`').parse().ok())
-            else {
-                return Some(Parsed::BadArgument { verb, argument: argument.to_owned() });
-            };
-            sha = Some(whole);
-            continue;
-        }
-        if bare.starts_with('-') {
-            return Some(Parsed::BadArgument { verb, argument: argument.to_owned() });
-        }
-        if !bare.is_empty() {
-            any_of.push(bare.to_owned());
-        }
-    }
-    Some(Parsed::Command(Command { verb, selector: Selector { any_of }, sha }))
-}
-
-/// `--name` (`Some(None)`: its value is the next word) or `--name=value`.
-fn flag<'a>(word: &'a str, name: &str) -> Option<Option<&'a str>> {
-    match word.strip_prefix(name)? {
-        "" => Some(None),
-        rest => rest.strip_prefix('=').map(Some),
-    }
-}
-
-/// The verb that somebody most likely meant: at most two slips away, and at most half of the word.
-fn closest(word: &str) -> Option<Verb> {
-    let word = word.to_lowercase();
-    if word.chars().count() > 12 {
+    let (name, rest) = first_word(line)?;
+    if !names.address_us(name) {
         return None;
     }
-    Verb::ALL
-        .into_iter()
-        .map(|verb| (slips(&word, verb.as_str()), verb))
-        .filter(|(slips, verb)| *slips <= 2 && slips * 2 <= verb.as_str().len())
-        .min_by_key(|(slips, _)| *slips)
-        .map(|(_, verb)| verb)
+    let Some((word, arguments)) = first_word(rest) else {
+        return Some(Parsed::Command(Command::of(Verb::Help)));
+    };
+    let lower = word.to_lowercase();
+    if matches!(lower.as_str(), "help" | "-h" | "--help") {
+        return Some(Parsed::Command(Command::of(Verb::Help)));
+    }
+    let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.as_str() == lower) else {
+        let elsewhere = ELSEWHERE.iter().find(|(verb, _)| *verb == lower);
+        let prose = arguments.split_whitespace().count() > MOST_WORDS_OF_A_SLIP;
+        let meant = match elsewhere {
+            Some((_, instead)) => Meant::Instead(instead),
+            None => Meant::Verb(closest(word).filter(|_| !prose)?),
+        };
+        return Some(Parsed::UnknownVerb { word: word.to_owned(), meant });
+    };
+    Some(match arguments::command(verb, arguments) {
+        Ok(command) => Parsed::Command(command),
+        Err((argument, why)) => Parsed::BadArgument { verb, argument, why },
+    })
 }
 
-/// Damerau–Levenshtein distance (adjacent swaps count once): letters inserted, left out, changed or swapped.
-fn slips(from: &str, to: &str) -> usize {
-    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
-    for i in 1..=from.len() {
-        let mut row = vec![i];
-        for j in 1..=to.len() {
-            let changed = rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
-            let mut least = changed.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[from.len()][to.len()]
+/// The first word of a text, and what comes after it.
+fn first_word(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start();
+    let end = text.find(char::is_whitespace).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
 }
 
 #[cfg(test)]

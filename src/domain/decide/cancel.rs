@@ -1,22 +1,22 @@
 //! Somebody wants work to be stopped. What has not begun is called off; what runs is told to stop, and tells itself how
 //! far it came.
 
-use super::command::{Asking, refuse};
+use super::change::free_untouched;
+use super::command::{Asking, refuse, rights};
+use super::merge::per_project;
 use super::over::end_of_batches;
 use super::{Effect, Missing, ProjectState, PullState, Say};
-use crate::domain::command::{Selector, Verb};
+use crate::domain::command::{Choice, Selector, Verb};
 use crate::domain::id::ProjectName;
-use crate::domain::pull::Role;
+use crate::domain::permission::authorize;
 use crate::domain::run::{Run, RunState};
 
 /// All or nothing, as every command.
 pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>) -> Vec<Effect> {
     let at_work: Vec<&Run> = state.unfinished.iter().filter(|run| run.cancelled_by.is_none()).collect();
-    let names_none = |word: &&String| {
-        let word = Selector { any_of: vec![(*word).clone()] };
-        !at_work.iter().any(|run| word.matches(&run.project))
-    };
-    let unmatched: Vec<String> = selector.any_of.iter().filter(names_none).cloned().collect();
+    let words = selector.words();
+    let names_none = |word: &&&Choice| !at_work.iter().any(|run| word.matches(&run.project));
+    let unmatched: Vec<String> = words.iter().filter(names_none).map(ToString::to_string).collect();
     if !unmatched.is_empty() {
         let to = asking.actor.login.clone();
         let projects = names(&at_work);
@@ -27,7 +27,10 @@ pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>)
         let what = "nothing of this pull request is planned or applied now".to_owned();
         return refuse(asking, Verb::Cancel, vec![Missing { project: None, what }]);
     }
-    let missing: Vec<Missing> = chosen.iter().filter_map(|run| lacks_the_right(run, asking.actor.role)).collect();
+    let mut missing: Vec<Missing> = Vec::new();
+    for run in &chosen {
+        missing.extend(per_project(&run.project, lacks_the_right(run, asking).into_iter().collect()));
+    }
     if !missing.is_empty() {
         return refuse(asking, Verb::Cancel, missing);
     }
@@ -42,25 +45,24 @@ pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>)
     effects
 }
 
-/// What is half applied is worse than what is not: a running apply is stopped by those only who may apply.
-fn lacks_the_right(run: &Run, role: Role) -> Option<Missing> {
-    let needed = run.project.least_role.filter(|needed| !run.is_plan() && role < *needed)?;
-    let what = format!(
-        "stopping its apply needs the role `{}` in this repository, and you have `{}`",
-        needed.as_str(),
-        role.as_str()
-    );
-    Some(Missing { project: Some(run.project.name.clone()), what })
+/// What is half applied is worse than what is not: where no rule is about `cancel`, an apply is stopped by those only who
+/// may apply.
+fn lacks_the_right(run: &Run, asking: Asking<'_>) -> Option<String> {
+    let can = rights(asking, &run.project);
+    let applies = || {
+        let needed = !run.is_plan() && !can.0.contains_key(&Verb::Cancel);
+        let refused = needed.then(|| authorize(Verb::Apply, asking.actor, can).err()).flatten();
+        refused.map(|why| format!("its apply is stopped by those who may apply: {why}"))
+    };
+    authorize(Verb::Cancel, asking.actor, can).err().or_else(applies)
 }
 
-/// Before the merge, a project whose apply never began is free again.
-fn untouched<'a>(state: &'a PullState, ending: &'a [&Run]) -> impl Iterator<Item = Effect> + 'a {
+/// Before the merge, a project whose apply never began is free again, unless somebody took it by a command.
+fn untouched(state: &PullState, ending: &[&Run]) -> Vec<Effect> {
     let ended = |project: &&ProjectState| ending.iter().any(|run| run.project.key == project.project.key);
-    let free = |project: &&ProjectState| {
-        state.pull().is_open() && state.holds_lock(project) && project.lock.as_ref().is_some_and(|lock| !lock.applied)
-    };
-    let freed = state.projects.iter().filter(ended).filter(free).collect::<Vec<_>>();
-    freed.into_iter().map(|project| Effect::FreeLock { project: project.project.key.clone() })
+    let taken = |project: &&ProjectState| project.lock.as_ref().is_some_and(|lock| lock.taken_by.is_some());
+    let ended = state.projects.iter().filter(|_| state.pull().is_open()).filter(ended);
+    free_untouched(state, ended.filter(|project| !taken(project)))
 }
 
 fn names(runs: &[&Run]) -> Vec<ProjectName> {

@@ -1,14 +1,42 @@
 //! A pull request was opened, pushed to, retargeted, closed: what is planned, and what is made pointless.
 
 use super::over::end_of_batches;
-use super::{Affected, Effect, Found, Present, Problem, ProjectState, PullState, Say, present};
+use super::{Affected, Effect, Found, Present, Problem, ProjectState, PullState, Rules, Say, present};
+use crate::domain::id::{ProjectKey, Timestamp};
+use crate::domain::pull::Review;
+use crate::domain::requirement::lacks_to_plan;
 use crate::domain::run::{Run, RunState};
 
-pub(super) fn changed(state: &PullState, found: &Found) -> Vec<Effect> {
+pub(super) fn changed(state: &PullState, found: &Found, review: &Review, rules: &Rules) -> Vec<Effect> {
     match found {
         Found::Problem(problem) => broken(state, problem),
-        Found::Affected(affected) => plan_all(state, affected),
+        Found::Affected(affected) => plan_all(state, affected, review, rules),
     }
+}
+
+/// What was planned of the project before this moment is planned again. A plan that is under way since is new enough.
+pub(super) fn overtaken(
+    state: &PullState,
+    found: &Found,
+    review: &Review,
+    rules: &Rules,
+    (project, at): (&ProjectKey, Timestamp),
+) -> Vec<Effect> {
+    let mut effects = changed(state, found, review, rules);
+    let Found::Affected(affected) = found else { return effects };
+    let all = present(state, affected);
+    let old = |present: &&Present<'_>| {
+        let plan = present.known.and_then(|known| known.plan.as_ref()).filter(|plan| stands_for(plan, present));
+        present.project.key == *project && plan.is_some_and(|plan| plan.created_at < at)
+    };
+    for present in all.iter().filter(old) {
+        let unfinished = |run: &Run| run.project.key == present.project.key && stands_for(run, present);
+        effects.extend(supersede_plans(state, unfinished));
+        effects.push(
+            present.start_plan(present.known.and_then(|known| known.plan.as_ref()).map(|plan| plan.extra.clone())),
+        );
+    }
+    effects
 }
 
 /// Nothing can be planned: what runs for older code is stopped, and people are told why.
@@ -22,12 +50,15 @@ fn broken(state: &PullState, problem: &Problem) -> Vec<Effect> {
     effects
 }
 
-fn plan_all(state: &PullState, affected: &Affected) -> Vec<Effect> {
+fn plan_all(state: &PullState, affected: &Affected, review: &Review, rules: &Rules) -> Vec<Effect> {
     let present = present(state, affected);
     let mut effects = supersede_plans(state, |run| !present.iter().any(|project| stands_for(run, project)));
     effects.extend(call_off_overtaken(state));
     effects.push(Effect::Remember { affected: Some(affected.clone()), problem: None });
-    effects.extend(present.iter().filter(|project| !has_plan(project)).map(Present::start_plan));
+    // What must be there before a plan is waited for; a review or a comment is another try.
+    let may = |project: &&Present<'_>| lacks_to_plan(project.project, state.pull(), review, rules).is_empty();
+    let due = present.iter().filter(|project| !has_plan(project)).filter(may);
+    effects.extend(due.map(|project| project.start_plan(None)));
     effects
 }
 
@@ -42,8 +73,9 @@ fn has_plan(present: &Present<'_>) -> bool {
 }
 
 impl Present<'_> {
-    pub(super) fn start_plan(&self) -> Effect {
-        Effect::StartPlan { project: self.project.clone(), target: self.target.clone() }
+    pub(super) fn start_plan(&self, extra: Option<Vec<String>>) -> Effect {
+        let extra = extra.unwrap_or_default();
+        Effect::StartPlan { project: self.project.clone(), target: self.target.clone(), extra }
     }
 }
 
@@ -66,7 +98,8 @@ fn call_off_overtaken(state: &PullState) -> Vec<Effect> {
         let apply = project.apply.as_ref();
         apply.is_some_and(|apply| apply.state == RunState::Queued && overtaken(apply))
     };
-    effects.extend(free_untouched(state, state.projects.iter().filter(not_begun)));
+    let taken = |project: &&ProjectState| project.lock.as_ref().is_some_and(|lock| lock.taken_by.is_some());
+    effects.extend(free_untouched(state, state.projects.iter().filter(not_begun).filter(|project| !taken(project))));
     effects
 }
 
@@ -80,11 +113,16 @@ pub(super) fn call_off_applies(state: &PullState, pointless: impl Fn(&Run) -> bo
     effects
 }
 
+/// Lets go of what this pull request holds.
+pub(super) fn free(state: &PullState, project: &ProjectState) -> Effect {
+    Effect::FreeLock { project: project.project.key.clone(), holder: state.pull().id.clone(), by: None }
+}
+
 /// Lets go of projects under whose lock nothing was applied.
-fn free_untouched<'a>(state: &PullState, projects: impl Iterator<Item = &'a ProjectState>) -> Vec<Effect> {
+pub(super) fn free_untouched<'a>(state: &PullState, projects: impl Iterator<Item = &'a ProjectState>) -> Vec<Effect> {
     projects
         .filter(|project| state.holds_lock(project) && project.lock.as_ref().is_some_and(|lock| !lock.applied))
-        .map(|project| Effect::FreeLock { project: project.project.key.clone() })
+        .map(|project| free(state, project))
         .collect()
 }
 

@@ -3,11 +3,15 @@
 //! There is no effect for statuses and the live comment: both are views, computed from the store whenever it changed
 //! (see `domain::report`). A `SetStatus` effect could be lost, repeated or overtaken; a view can't.
 
+use super::hold::Hold;
+use super::say::Say;
 use super::state::{Affected, Problem};
-use crate::domain::command::Verb;
-use crate::domain::id::{Login, ProjectKey, ProjectName, PullId, RunId, Sha};
+use crate::domain::command::Selector;
+use crate::domain::event::Reaction;
+use crate::domain::freeze::Freeze;
+use crate::domain::id::{CommentId, Login, ProjectKey, ProjectName, PullId, RunId, Sha};
 use crate::domain::permission::MayApply;
-use crate::domain::project::{Project, Target};
+use crate::domain::project::{MergeHow, Project, Target};
 use crate::domain::run::ApplyOrder;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,20 +24,30 @@ pub enum Effect {
     StartPlan {
         project: Project,
         target: Target,
+        /// Arguments for `terraform plan`.
+        extra: Vec<String>,
     },
     /// The proof can only be had from `permission` and `requirement`.
     StartApply {
         project: Project,
         target: Target,
         order: ApplyOrder,
+        /// Those of the plan that was reviewed.
+        extra: Vec<String>,
         proof: MayApply,
     },
-    /// An apply that may run as soon as another pull request lets go of the project.
-    WaitForLock {
+    /// An apply that is allowed, and runs as soon as nothing holds it any more.
+    Wait {
         project: Project,
         target: Target,
         order: ApplyOrder,
+        extra: Vec<String>,
+        hold: Hold,
         proof: MayApply,
+    },
+    /// Whoever waits for this project may be able to go on.
+    TakeTurn {
+        project: ProjectKey,
     },
     /// Stop a run and never show its result.
     Supersede {
@@ -46,70 +60,48 @@ pub enum Effect {
     },
     TakeLock {
         project: ProjectKey,
+        /// Who took it by `lock`, and why.
+        by: Option<Holding>,
     },
     FreeLock {
         project: ProjectKey,
+        /// The pull request that holds it.
+        holder: PullId,
+        /// Who freed it by `unlock`, and why.
+        by: Option<Holding>,
     },
     /// What was applied before the merge is in the base branch by this commit: no older one may take it back.
     NoteApplied {
         project: ProjectKey,
         commit: Sha,
     },
+    /// Other open pull requests with a plan of this project are planned again: what it is made from has changed.
+    ReplanOthers {
+        project: ProjectKey,
+    },
+    Freeze(Freeze),
+    /// Ends the freezes of exactly this selector; `None`: all of the repository.
+    Thaw {
+        selector: Option<Selector>,
+        by: Login,
+    },
+    /// The pull request is merged, if the forge lets us.
+    Merge {
+        how: MergeHow,
+    },
+    React {
+        comment: CommentId,
+        with: Reaction,
+    },
     /// A comment of its own.
     Say(Say),
 }
 
-/// What is said in a comment of its own. All else is in the live comment.
+/// Who took or freed a lock by a command, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Say {
-    /// Pull requests from forks are refused.
-    ForkRefused,
-    Help {
-        to: Login,
-    },
-    /// `terraplane aply`: did you mean `apply`?
-    UnknownVerb {
-        to: Login,
-        word: String,
-        suggestion: Option<Verb>,
-    },
-    /// A command that was not carried out, with everything that is missing, per project where it differs.
-    Refused {
-        to: Login,
-        verb: Verb,
-        missing: Vec<Missing>,
-    },
-    /// A merge that did not apply, because something that the rules ask for was missing. `approve` makes good for it.
-    MergedNotApplied {
-        by: Login,
-        missing: Vec<Missing>,
-    },
-    /// A command that named no project of this pull request.
-    NothingMatched {
-        to: Login,
-        verb: Verb,
-        selector: Vec<String>,
-        projects: Vec<ProjectName>,
-    },
-    Unlocked {
-        by: Login,
-        projects: Vec<ProjectName>,
-    },
-    /// What is stopped now; how far it came is told when it has stopped.
-    Cancelling {
-        by: Login,
-        projects: Vec<ProjectName>,
-    },
-    /// Every apply of the batch is over: the result, rendered from the runs.
-    ApplyResult {
-        batch: RunId,
-    },
-    /// Applies that have to wait for another pull request's lock. Their places in the queue change, so that the live
-    /// comment shows them.
-    Waiting {
-        to: Login,
-        projects: Vec<(ProjectName, PullId)>,
-    },
+pub struct Holding {
+    pub by: Login,
+    pub reason: Option<String>,
 }
 
 /// One thing that stands in the way.

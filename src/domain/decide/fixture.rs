@@ -1,9 +1,10 @@
 //! Sample pull requests for the tests of the core: short to write, whole enough to decide on.
 
 use super::*;
-use crate::domain::command::Verb;
+use crate::domain::command::{Command, Selector, Verb};
 use crate::domain::id::{CommentId, Fingerprint, Login, Sha, Timestamp, TreeId};
 use crate::domain::lock::Lock;
+use crate::domain::permission::Rights;
 use crate::domain::plan::PlanSummary;
 use crate::domain::project::{ApplyMode, StateKind};
 use crate::domain::pull::{Phase, Pull, Role};
@@ -27,7 +28,7 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 }
 
 pub(crate) fn actor(name: &str, role: Role) -> Actor {
-    Actor { login: login(name), role }
+    Actor::new(login(name), role)
 }
 
 pub(crate) fn run_id(number: u128) -> RunId {
@@ -72,7 +73,12 @@ pub(crate) fn project(dir: &str) -> Project {
         state: StateKind::Remote,
         apply: ApplyMode::OnMerge,
         require: vec![],
-        least_role: None,
+        require_plan: vec![],
+        require_import: vec![],
+        can: Rights::default(),
+        windows: vec![],
+        automerge: None,
+        after: vec![],
         reason: "`main.tf` changed".into(),
     }
 }
@@ -86,7 +92,7 @@ pub(crate) fn affected(head: char, projects: &[Project]) -> Affected {
         .iter()
         .map(|project| AffectedProject { project: project.clone(), inputs: format!("inputs-{head}") })
         .collect();
-    Affected { head: sha(head), base: sha('0'), tree: tree(head), projects }
+    Affected { head: sha(head), base: sha('0'), tree: tree(head), projects, held_back: None, config_changes: vec![] }
 }
 
 pub(crate) fn planned(letter: char, change: usize) -> Planned {
@@ -102,6 +108,7 @@ pub(crate) fn planned(letter: char, change: usize) -> Planned {
         },
         tree: tree(letter),
         inputs: format!("inputs-{letter}"),
+        touched: vec![],
     }
 }
 
@@ -113,6 +120,8 @@ pub(crate) fn plan_run(id: u128, project: &Project, head: char, state: RunState)
         project: project.clone(),
         target: target(head),
         work: Work::Plan,
+        extra: vec![],
+        resumed_at: None,
         batch: None,
         state,
         created_at: at(1),
@@ -129,9 +138,12 @@ pub(crate) fn plan_run(id: u128, project: &Project, head: char, state: RunState)
 
 pub(crate) fn apply_run(id: u128, project: &Project, head: char, state: RunState, order: ApplyOrder) -> Run {
     let outcome = match state {
-        RunState::Succeeded => {
-            Some(Outcome::Applied(Applied { done: vec![], fingerprint: fingerprint(head), used_saved_plan: true }))
-        }
+        RunState::Succeeded => Some(Outcome::Applied(Applied {
+            done: vec![],
+            fingerprint: fingerprint(head),
+            used_saved_plan: true,
+            nothing_left: false,
+        })),
         RunState::Differs => {
             Some(Outcome::Differs(Differs { because: "the state has changed".into(), planned: planned('d', 2) }))
         }
@@ -150,51 +162,72 @@ pub(crate) fn order(merge_commit: Option<char>) -> ApplyOrder {
         merge_commit: merge_commit.map(sha),
         ordered_by: login("ana"),
         approved_by: vec![],
+        approved_at: vec![],
+        verb: Verb::Apply,
+        comment: None,
     }
 }
 
 /// Nothing known but the pull request itself.
 pub(crate) fn fresh(pull: Pull) -> PullState {
-    PullState { record: PullRecord { pull, affected: None, problem: None }, projects: vec![], unfinished: vec![] }
+    let record = PullRecord { pull, affected: None, problem: None };
+    PullState { record, projects: vec![], unfinished: vec![], around: Around::default() }
 }
 
-/// One project of one head, with its plan and apply.
+/// One project of one head, with its plan and apply. Whatever they planned was shown when they were over.
 pub(crate) fn state(pull: Pull, project: &Project, plan: Option<Run>, apply: Option<Run>) -> PullState {
     let head = pull.head.as_str().chars().next().unwrap();
-    let unfinished =
-        [&plan, &apply].into_iter().flatten().filter(|run| !run.state.is_over()).cloned().collect::<Vec<_>>();
-    PullState {
-        record: PullRecord { pull, affected: Some(affected(head, std::slice::from_ref(project))), problem: None },
-        projects: vec![ProjectState {
-            project: project.clone(),
-            target: Some(target(head)),
-            plan,
-            apply,
-            lock: None,
-            queue_position: 1,
-        }],
-        unfinished,
-    }
+    let record = PullRecord { pull, affected: Some(affected(head, &[])), problem: None };
+    let mut state = PullState { record, projects: vec![], unfinished: vec![], around: Around::default() };
+    with(&mut state, project, plan, apply);
+    state
+}
+
+/// One project more.
+pub(crate) fn with(state: &mut PullState, project: &Project, plan: Option<Run>, apply: Option<Run>) {
+    let head = state.pull().head.as_str().chars().next().unwrap();
+    let entry = affected(head, std::slice::from_ref(project)).projects.remove(0);
+    state.record.affected.as_mut().unwrap().projects.push(entry);
+    let runs = || [&plan, &apply].into_iter().flatten();
+    state.unfinished.extend(runs().filter(|run| !run.state.is_over()).cloned());
+    let mut shown: Vec<Shown> = runs().filter_map(shown).collect();
+    shown.sort_by_key(|shown| shown.at);
+    state.projects.push(ProjectState {
+        project: project.clone(),
+        target: Some(target(head)),
+        plan,
+        apply,
+        lock: None,
+        queue_position: 1,
+        shown,
+    });
+}
+
+pub(crate) fn shown(run: &Run) -> Option<Shown> {
+    let planned = run.made_plan()?;
+    let (fingerprint, head) = (planned.fingerprint.clone(), run.target.head.clone());
+    Some(Shown { run: run.id, fingerprint, head, at: run.finished_at? })
 }
 
 pub(crate) fn lock_of(state: &mut PullState, holder: &str, applied: bool) {
     let key = state.projects[0].project.key.clone();
-    state.projects[0].lock = Some(Lock { project: key, held_by: holder.parse().unwrap(), since: at(5), applied });
+    let lock =
+        Lock { project: key, held_by: holder.parse().unwrap(), since: at(5), applied, taken_by: None, reason: None };
+    state.around.locks.retain(|other| other.project != lock.project);
+    state.around.locks.push(lock.clone());
+    state.projects[0].lock = Some(lock);
 }
 
 pub(crate) fn origin(seconds: i64) -> Origin {
-    Origin { comment: CommentId(1), line: 1, author: login("ana"), at: at(seconds), heard_at: at(seconds) }
+    let (author, at) = (login("ana"), at(seconds));
+    Origin { comment: CommentId(1), line: 1, author, at, heard_at: Timestamp(at.0 + 999) }
 }
 
 pub(crate) fn says(verb: Verb, words: &[&str]) -> Parsed {
-    let any_of = words.iter().map(|word| (*word).to_owned()).collect();
-    Parsed::Command(crate::domain::command::Command {
-        verb,
-        selector: crate::domain::command::Selector { any_of },
-        sha: None,
-    })
+    let selector = if words.is_empty() { Selector::default() } else { Selector::any_of(words.iter().copied()) };
+    Parsed::Command(Command { selector, ..Command::of(verb) })
 }
 
 pub(crate) fn rules() -> Rules {
-    Rules { base_may_apply: true, unknown: None }
+    Rules { base_may_apply: true, unknown: None, rights: Rights::default(), server: "terraplane".into() }
 }

@@ -1,15 +1,22 @@
 //! A pull request was merged: what is applied by that, and what has to wait for a person.
 
+use super::hold::hold;
 use super::{Affected, Effect, Found, Missing, Present, Problem, ProjectState, PullState, Rules, Say, change, present};
 use crate::domain::command::Verb;
-use crate::domain::id::{Fingerprint, Login, RunId};
+use crate::domain::id::{CommentId, Fingerprint, Login, ProjectName, RunId, Timestamp};
 use crate::domain::permission::MayApply;
 use crate::domain::project::{Project, StateKind, Target};
 use crate::domain::pull::{Actor, Phase, Review};
-use crate::domain::requirement::{Asked, allow_apply, approvers};
+use crate::domain::requirement::{Applying, Asked, allow_apply, counting};
 use crate::domain::run::{ApplyOrder, Run, RunState};
 
-pub(super) fn merged(state: &PullState, review: &Review, by: &Actor, found: &Found, rules: &Rules) -> Vec<Effect> {
+pub(super) fn merged(
+    state: &PullState,
+    review: &Review,
+    by: &Actor,
+    found: &Found,
+    (rules, now): (&Rules, Timestamp),
+) -> Vec<Effect> {
     if state.pull().merge_commit().is_none() {
         return Vec::new();
     }
@@ -24,23 +31,40 @@ pub(super) fn merged(state: &PullState, review: &Review, by: &Actor, found: &Fou
     };
     effects.extend(remember(state, &affected));
     let asked = Asked { pull: state.pull(), review, verb: Verb::Apply, actor: by, rules };
-    let mut missing = Vec::new();
-    for project in present(state, &affected) {
+    let mut missing: Vec<Missing> = Vec::new();
+    // What this merge does not apply: whatever comes after it is not applied either.
+    let mut left: Vec<&ProjectName> = Vec::new();
+    let all = present(state, &affected);
+    for project in in_order(all) {
         if let Some(known) = project.known.filter(|known| begun_by_merge(known) || known.is_settled()) {
             // Only once, as it lets go: heard again later, an old merge must not count as the last that was applied.
             if known.is_settled() && state.holds_lock(known) {
                 effects.extend(landed(state, known));
-                effects.push(Effect::FreeLock { project: project.project.key.clone() });
+                effects.push(change::free(state, known));
             }
             continue;
         }
         // The live comment says why such a project is not applied; a refusal would say it a second time.
         if !project.project.apply.on_merge() || project.project.state == StateKind::Nowhere {
+            left.extend((project.project.state != StateKind::Nowhere).then_some(&project.project.name));
             continue;
         }
-        match allow_apply(project.project, asked) {
-            Ok(proof) => effects.extend(start(state, &project, &by.login, review, proof)),
-            Err(reasons) => missing.extend(per_project(project.project, reasons)),
+        let plan = reviewed(state, &project);
+        if let Some(first) = project.project.after.iter().find(|name| left.contains(name)) {
+            let reason = format!("it comes after `{first}`, which is not applied");
+            missing.extend(per_project(project.project, vec![reason]));
+            left.push(&project.project.name);
+            continue;
+        }
+        match allow_apply(project.project, asked, applying(project.known, plan)) {
+            Ok(proof) => {
+                let order = Ordering { by: &by.login, verb: Verb::Apply, comment: None, review, now };
+                effects.extend(begin(state, &project, plan, order, proof));
+            }
+            Err(reasons) => {
+                missing.extend(per_project(project.project, reasons));
+                left.push(&project.project.name);
+            }
         }
     }
     if !missing.is_empty() {
@@ -87,61 +111,99 @@ fn begun_by_merge(known: &ProjectState) -> bool {
     })
 }
 
-/// The plan that people saw, if it is of exactly what was merged, and was there before the merge.
-pub(super) fn reviewed(state: &PullState, project: &Present<'_>) -> Option<(RunId, Fingerprint)> {
-    let plan = project.known?.current_plan().filter(|plan| plan.target == project.target)?;
+/// The plan that people saw, if it is of exactly what was merged, and stood in the live comment before the merge.
+pub(super) fn reviewed<'a>(state: &PullState, project: &Present<'a>) -> Option<&'a Run> {
+    let known = project.known?;
+    let plan = known.current_plan().filter(|plan| plan.target == project.target)?;
     if let Phase::Merged { at, .. } = &state.pull().phase
-        && !plan.was_over_by(*at)
+        && !known.shown_run(plan.id).is_some_and(|shown| shown.was_there_at(*at))
     {
         return None;
     }
-    shown(plan)
+    Some(plan)
+}
+
+/// What the requirements want to know of the plan that would be applied.
+pub(super) fn applying(known: Option<&ProjectState>, plan: Option<&Run>) -> Applying {
+    let planned = plan.and_then(Run::made_plan);
+    Applying {
+        shown_since: planned.and_then(|planned| known?.shown_since(&planned.fingerprint)),
+        imports: planned.is_some_and(|planned| planned.summary.import > 0),
+    }
 }
 
 /// A run with the plan that it made, as an order names them.
-pub(super) fn shown(run: &Run) -> Option<(RunId, Fingerprint)> {
+fn shown(run: &Run) -> Option<(RunId, Fingerprint)> {
     run.made_plan().map(|planned| (run.id, planned.fingerprint.clone()))
 }
 
-/// Starts an apply of the reviewed plan, or queues it behind whoever holds the project.
-pub(super) fn start(
-    state: &PullState,
-    project: &Present<'_>,
-    ordered_by: &Login,
-    review: &Review,
-    proof: MayApply,
-) -> Vec<Effect> {
-    let (plan, approved_by) = (reviewed(state, project), approvers(state.pull(), review));
-    begin(state, project, plan, ordered_by, approved_by, proof)
+/// Those that others come after, first.
+pub(super) fn in_order(mut projects: Vec<Present<'_>>) -> Vec<Present<'_>> {
+    let mut ordered: Vec<Present<'_>> = Vec::with_capacity(projects.len());
+    while !projects.is_empty() {
+        let waits = |one: &Present<'_>| {
+            projects
+                .iter()
+                .any(|other| one.project.after.contains(&other.project.name) && other.project.key != one.project.key)
+        };
+        // A circle is refused by the configuration; if there is one all the same, nobody waits for ever.
+        let next = projects.iter().position(|project| !waits(project)).unwrap_or(0);
+        ordered.push(projects.remove(next));
+    }
+    ordered
 }
 
-/// Starts an apply of this plan, or queues it behind whoever holds the project. Without a plan it makes one, and stops.
+/// Who wants an apply, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Ordering<'a> {
+    pub(super) by: &'a Login,
+    pub(super) verb: Verb,
+    /// The comment that asked for it.
+    pub(super) comment: Option<CommentId>,
+    pub(super) review: &'a Review,
+    pub(super) now: Timestamp,
+}
+
+/// Starts an apply of what this run planned, or lets it wait for what holds it. Without a plan it makes one, and stops.
 pub(super) fn begin(
     state: &PullState,
     present: &Present<'_>,
-    plan: Option<(RunId, Fingerprint)>,
-    ordered_by: &Login,
-    approved_by: Vec<Login>,
+    plan: Option<&Run>,
+    Ordering { by, verb, comment, review, now }: Ordering<'_>,
     proof: MayApply,
 ) -> Vec<Effect> {
-    let (plan, reviewed) = plan.unzip();
     let last = present.known.and_then(ProjectState::apply_state);
+    let extra = plan.map(|plan| plan.extra.clone()).unwrap_or_default();
+    let (plan, reviewed) = plan.and_then(shown).unzip();
+    let (approved_by, approved_at) = approvals(state, by, verb, review, now).into_iter().unzip();
     let order = ApplyOrder {
         plan,
         plan_anew: last == Some(RunState::Interrupted),
         reviewed,
         merge_commit: state.pull().merge_commit().cloned(),
-        ordered_by: ordered_by.clone(),
+        ordered_by: by.clone(),
         approved_by,
+        approved_at,
+        verb,
+        comment,
     };
     let project: Project = present.project.clone();
     let target: Target = present.target.clone();
-    let held_by_other =
-        present.known.and_then(|known| known.lock.as_ref()).is_some_and(|lock| lock.held_by != state.pull().id);
-    if held_by_other {
-        return vec![Effect::WaitForLock { project, target, order, proof }];
+    match hold(state, &project, now) {
+        Some(hold) => vec![Effect::Wait { project, target, order, extra, hold, proof }],
+        None => vec![
+            Effect::TakeLock { project: project.key.clone(), by: None },
+            Effect::StartApply { project, target, order, extra, proof },
+        ],
     }
-    vec![Effect::TakeLock { project: project.key.clone() }, Effect::StartApply { project, target, order, proof }]
+}
+
+/// Who approved, and when.
+fn approvals(state: &PullState, by: &Login, verb: Verb, review: &Review, now: Timestamp) -> Vec<(Login, Timestamp)> {
+    if verb == Verb::Approve {
+        return vec![(by.clone(), now)];
+    }
+    counting(state.pull(), review).map(|approval| (approval.by.clone(), approval.at)).collect()
 }
 
 pub(super) fn per_project(project: &Project, reasons: Vec<String>) -> impl Iterator<Item = Missing> {

@@ -3,6 +3,8 @@
 //!
 //! One file for each kind of input.
 
+mod again;
+mod apply;
 mod cancel;
 mod change;
 mod command;
@@ -10,19 +12,26 @@ mod effect;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod fork;
+mod help;
+mod hold;
+mod keep;
 mod merge;
 mod over;
+mod say;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use super::requirement::Rules;
-pub use effect::{Effect, Missing, Say};
+pub use again::ask_again;
+pub use effect::{Effect, Holding, Missing};
 pub use fork::admit;
-pub use state::{Affected, AffectedProject, Problem, ProjectState, PullRecord, PullState};
+pub use hold::{Hold, hold};
+pub use say::{Because, Held, Helped, Say};
+pub use state::{Affected, AffectedProject, Around, Overlap, Problem, ProjectState, PullRecord, PullState, Shown};
 
 use super::command::{Origin, Parsed};
-use super::id::RunId;
+use super::id::{ProjectKey, RunId, Timestamp};
 use super::project::{Project, Target};
 use super::pull::{Actor, Review};
 
@@ -34,10 +43,15 @@ pub enum Found {
 }
 
 /// Something that happened.
+#[expect(clippy::large_enum_variant, reason = "one is made for each event, and none is kept")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// An open pull request was opened, pushed to, retargeted, …; what it concerns was found anew.
-    Changed(Found),
+    /// An open pull request was opened, pushed to, retargeted, reviewed, …; what it concerns was found anew. `review`: if
+    /// plans depend on it.
+    Changed { found: Found, review: Review },
+    /// Somebody applied something of a project that this open pull request plans too: a plan that is older says nothing
+    /// any more.
+    Overtaken { found: Found, review: Review, project: ProjectKey, at: Timestamp },
     /// Closed without a merge.
     Closed,
     /// `found`: what the merge was, under the rules as they were before it.
@@ -49,14 +63,19 @@ pub enum Input {
 }
 
 #[must_use]
-pub fn decide(state: &PullState, input: &Input, rules: &Rules) -> Vec<Effect> {
+pub fn decide(state: &PullState, input: &Input, rules: &Rules, now: Timestamp) -> Vec<Effect> {
     match input {
-        Input::Changed(found) => change::changed(state, found),
+        // Merged while it was looked at: what was found then is of no merge.
+        Input::Changed { .. } | Input::Overtaken { .. } if !state.pull().is_open() => Vec::new(),
+        Input::Changed { found, review } => change::changed(state, found, review, rules),
+        Input::Overtaken { found, review, project, at } => {
+            change::overtaken(state, found, review, rules, (project, *at))
+        }
         Input::Closed => change::closed(state),
-        Input::Merged { review, by, found } => merge::merged(state, review, by, found, rules),
+        Input::Merged { review, by, found } => merge::merged(state, review, by, found, (rules, now)),
         Input::Commanded { parsed, origin, actor, review, found } => {
-            let asked = command::Asking { origin, actor, review, found: found.as_ref() };
-            command::commanded(state, parsed, asked, rules)
+            let asked = command::Asking { origin, actor, review, found: found.as_ref(), rules, now };
+            command::commanded(state, parsed, asked)
         }
         Input::RunOver { run } => over::run_over(state, *run),
     }

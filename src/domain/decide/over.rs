@@ -1,10 +1,14 @@
 //! A run came to its end: who is told, and whose turn it is.
 
+use super::change::free;
+use super::hold::comes_before;
 use super::merge::landed;
 use super::{Effect, ProjectState, PullState, Say};
+use crate::domain::event::Reaction;
 use crate::domain::id::RunId;
+use crate::domain::project::{MergeHow, StateKind};
 use crate::domain::pull::Phase;
-use crate::domain::run::{Outcome, Run};
+use crate::domain::run::{Outcome, Run, RunState, Step};
 
 pub(super) fn run_over(state: &PullState, run: RunId) -> Vec<Effect> {
     // Plans need nothing more: the live comment and the statuses are views.
@@ -14,30 +18,81 @@ pub(super) fn run_over(state: &PullState, run: RunId) -> Vec<Effect> {
     };
     let Some(apply) = project.apply.as_ref().filter(|apply| apply.state.is_over()) else { return Vec::new() };
     let mut effects = Vec::new();
+    if changed_something(apply) {
+        effects.push(Effect::ReplanOthers { project: project.project.key.clone() });
+    }
     if lets_go(state, project, apply) {
         effects.extend(landed(state, project));
-        effects.push(Effect::FreeLock { project: project.project.key.clone() });
+        effects.push(free(state, project));
     }
-    if let Some(batch) = finished_batch(state, apply) {
-        effects.push(Effect::Say(Say::ApplyResult { batch }));
+    let (go_on, called_off) = those_after(state, project, apply);
+    effects.extend(called_off.iter().map(|run| Effect::Supersede { run: run.id }));
+    effects.extend(go_on.iter().map(|run| Effect::TakeTurn { project: run.project.key.clone() }));
+    let ending: Vec<&Run> = std::iter::once(apply).chain(called_off).collect();
+    let ended = end_of_batches(state, &ending);
+    if !ended.is_empty() {
+        effects.extend(outcome(state, apply));
+        effects.extend(automerge(state).map(|how| Effect::Merge { how }));
     }
+    effects.extend(ended);
     effects
 }
 
+/// Reality is another one now, by all or a part of the apply.
+fn changed_something(apply: &Run) -> bool {
+    match &apply.outcome {
+        Some(Outcome::Applied(applied)) => !applied.done.is_empty(),
+        Some(Outcome::Failed(failure)) => failure.changed_something,
+        _ => false,
+    }
+}
+
+/// Applies that wait for this project to be applied first: those that may go on, and those that can't any more.
+fn those_after<'a>(state: &'a PullState, over: &ProjectState, apply: &Run) -> (Vec<&'a Run>, Vec<&'a Run>) {
+    let waiting = state.unfinished.iter().filter(|run| {
+        run.state == RunState::Waiting && !run.is_plan() && run.project.after.contains(&over.project.name)
+    });
+    let applied = matches!(apply.outcome, Some(Outcome::Applied(_)));
+    let (free, held): (Vec<&Run>, Vec<&Run>) =
+        waiting.partition(|run| comes_before(state, &run.project).next().is_none());
+    if applied { (free, Vec::new()) } else { (free, held) }
+}
+
+/// The reaction on the comment that asked for the batch.
+fn outcome(state: &PullState, apply: &Run) -> Option<Effect> {
+    let comment = apply.apply_order()?.comment?;
+    let of_batch =
+        state.projects.iter().filter_map(|project| project.apply.as_ref()).filter(|a| a.batch == apply.batch);
+    let all = of_batch.chain([apply]).all(|run| run.state == RunState::Succeeded);
+    Some(Effect::React { comment, with: if all { Reaction::Done } else { Reaction::Failed } })
+}
+
+/// Everything of an open pull request is applied, and its rules want it merged then. Something must have been applied:
+/// that a plan changes nothing does not say that anybody wants it merged.
+fn automerge(state: &PullState) -> Option<MergeHow> {
+    let mine: Vec<&ProjectState> = state.projects.iter().filter(|project| project.target.is_some()).collect();
+    let settled = mine.iter().all(|project| project.is_settled() || project.project.state == StateKind::Nowhere);
+    let applied = mine.iter().any(|project| project.is_applied());
+    if !state.pull().is_open() || !settled || !applied {
+        return None;
+    }
+    mine.iter().find_map(|project| project.project.automerge)
+}
+
 /// A project is free again when what was merged is applied, or when the pull request was closed and nothing was. A failed
-/// or interrupted apply keeps it: nobody else should build on a reality that is half changed.
+/// or interrupted apply keeps it: nobody else should build on a reality that is half changed. One that failed before it
+/// began anything changed nothing, so that nobody has to wait for it.
 fn lets_go(state: &PullState, project: &ProjectState, apply: &Run) -> bool {
     let over = match state.pull().phase {
-        Phase::Open => false,
+        Phase::Open => {
+            let not_begun = matches!(&apply.outcome, Some(Outcome::Failed(failure)) if failure.step == Step::Prepare && !failure.changed_something);
+            let lock = project.lock.as_ref();
+            not_begun && lock.is_some_and(|lock| !lock.applied && lock.taken_by.is_none())
+        }
         Phase::Closed => project.lock.as_ref().is_some_and(|lock| !lock.applied),
         Phase::Merged { .. } => matches!(apply.outcome, Some(Outcome::Applied(_))),
     };
     over && state.holds_lock(project)
-}
-
-/// The batch of this run, if it was the last one of it.
-fn finished_batch(state: &PullState, apply: &Run) -> Option<RunId> {
-    apply.batch.filter(|batch| !is_unfinished(state, *batch, &[apply]))
 }
 
 /// The batches that have come to their end by these runs being called off.

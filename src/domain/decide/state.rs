@@ -1,7 +1,9 @@
 //! What is known when something happens: the pull request, the projects that it concerns, their runs and locks.
 
-use crate::domain::id::{RunId, Sha, TreeId};
-use crate::domain::lock::Lock;
+use crate::domain::command::Origin;
+use crate::domain::freeze::Freeze;
+use crate::domain::id::{Fingerprint, ProjectKey, PullId, RunId, Sha, Timestamp, TreeId};
+use crate::domain::lock::{Lock, Wait};
 use crate::domain::project::{Project, StateKind, Target};
 use crate::domain::pull::{Phase, Pull};
 use crate::domain::run::{Outcome, Run, RunState};
@@ -26,6 +28,12 @@ pub struct Affected {
     /// The merge of the two.
     pub tree: TreeId,
     pub projects: Vec<AffectedProject>,
+    /// Why nothing of it would be applied as the rules are now, as a sentence for people; `None`: they allow it.
+    #[serde(default)]
+    pub held_back: Option<String>,
+    /// What merging its configuration would change, a sentence each.
+    #[serde(default)]
+    pub config_changes: Vec<String>,
 }
 
 impl Affected {
@@ -38,8 +46,12 @@ impl Affected {
                 project.name.clone_from(&now.name);
                 project.tags.clone_from(&now.tags);
                 project.require.clone_from(&now.require);
+                project.require_plan.clone_from(&now.require_plan);
+                project.require_import.clone_from(&now.require_import);
+                project.can.clone_from(&now.can);
+                project.windows.clone_from(&now.windows);
+                project.automerge = now.automerge;
                 project.apply = now.apply;
-                project.least_role = now.least_role;
             }
         }
         self
@@ -101,6 +113,53 @@ pub struct PullState {
     pub projects: Vec<ProjectState>,
     /// Every run of this pull request that is not over, of whatever head.
     pub unfinished: Vec<Run>,
+    pub around: Around,
+}
+
+/// What others in the repository do, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Around {
+    /// Every lock, this pull request's too.
+    pub locks: Vec<Lock>,
+    /// Every apply that waits, in the order in which they get their projects.
+    pub waits: Vec<Wait>,
+    pub freezes: Vec<Freeze>,
+    /// Other open pull requests whose plans change what this one's plans change.
+    pub overlaps: Vec<Overlap>,
+}
+
+/// Two open pull requests change the same resources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlap {
+    pub project: ProjectKey,
+    pub pull: PullId,
+    /// Sorted.
+    pub addresses: Vec<String>,
+}
+
+/// A plan that stood in the live comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// A plan run, or an apply that stopped at this plan.
+    pub run: RunId,
+    pub fingerprint: Fingerprint,
+    pub head: Sha,
+    /// Since when, by our clock.
+    pub at: Timestamp,
+}
+
+impl Shown {
+    /// Whether whoever did something at this time of the forge's clock, which counts whole seconds, can have seen it.
+    #[must_use]
+    pub const fn was_there_at(&self, at: Timestamp) -> bool {
+        self.at.0.div_euclid(1000) <= at.0.div_euclid(1000)
+    }
+
+    /// Whether whoever wrote the comment can have seen it.
+    #[must_use]
+    pub const fn was_there_for(&self, origin: &Origin) -> bool {
+        self.was_there_at(origin.at) && self.at.0 <= origin.heard_at.0
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +176,8 @@ pub struct ProjectState {
     /// This pull request's place among those that wait for the lock, counted from 1; if it does not wait, the one that
     /// it would get.
     pub queue_position: usize,
+    /// The plans of it that were shown, oldest first.
+    pub shown: Vec<Shown>,
 }
 
 impl PullState {
@@ -156,9 +217,30 @@ impl PullState {
     pub fn holds_lock(&self, project: &ProjectState) -> bool {
         project.lock.as_ref().is_some_and(|lock| lock.held_by == self.record.pull.id)
     }
+
+    /// The head that the live comment showed when the comment was written; `None`: there was no plan in it.
+    #[must_use]
+    pub fn head_shown_for(&self, origin: &Origin) -> Option<&Sha> {
+        let all = self.projects.iter().flat_map(|project| &project.shown);
+        let seen = all.filter(|shown| shown.was_there_for(origin)).max_by_key(|shown| shown.at);
+        seen.map(|shown| &shown.head)
+    }
 }
 
 impl ProjectState {
+    /// Since when plans with this fingerprint have been what is shown: a new plan that does the same changes nothing for
+    /// whoever approved the old one.
+    #[must_use]
+    pub fn shown_since(&self, fingerprint: &Fingerprint) -> Option<Timestamp> {
+        let newest_first = self.shown.iter().rev();
+        newest_first.take_while(|shown| shown.fingerprint == *fingerprint).last().map(|shown| shown.at)
+    }
+
+    #[must_use]
+    pub fn shown_run(&self, run: RunId) -> Option<&Shown> {
+        self.shown.iter().find(|shown| shown.run == run)
+    }
+
     #[must_use]
     pub fn plan_state(&self) -> Option<RunState> {
         self.plan.as_ref().map(|run| run.state)

@@ -2,21 +2,25 @@
 
 use super::fixture::*;
 use super::*;
-use crate::domain::command::{Command, Selector, Verb};
-use crate::domain::project::{ApplyMode, Requirement, StateKind};
+use crate::domain::command::{Command, Verb};
+use crate::domain::permission::{Rights, Who};
+use crate::domain::project::{ApplyMode, StateKind};
 use crate::domain::pull::{Approval, Phase, Role};
+use crate::domain::requirement::Requirement;
 use crate::domain::run::{ApplyOrder, Outcome, Run, RunState};
 
 /// Effects in a few words, so that a table can be read.
 fn words(effects: &[Effect]) -> Vec<String> {
     effects
         .iter()
+        // Reactions have a table of their own.
+        .filter(|effect| !matches!(effect, Effect::React { .. }))
         .map(|effect| match effect {
             Effect::Remember { problem: Some(problem), .. } => format!("remember {problem:?}"),
             Effect::Remember { affected, .. } => {
                 format!("remember {} projects", affected.as_ref().map_or(0, |affected| affected.projects.len()))
             }
-            Effect::StartPlan { project, target } => format!("plan {} at {}", project.name, target.head.short()),
+            Effect::StartPlan { project, target, .. } => format!("plan {} at {}", project.name, target.head.short()),
             Effect::StartApply { project, order, .. } => {
                 format!(
                     "apply {} reviewed {}",
@@ -24,19 +28,28 @@ fn words(effects: &[Effect]) -> Vec<String> {
                     order.reviewed.as_ref().map_or("nothing".into(), |fingerprint| fingerprint.short())
                 )
             }
-            Effect::WaitForLock { project, .. } => format!("wait {}", project.name),
+            Effect::Wait { project, .. } => format!("wait {}", project.name),
+            Effect::TakeTurn { project } => format!("turn {project}"),
+            Effect::ReplanOthers { project } => format!("replan others of {project}"),
+            Effect::Freeze(freeze) => format!("freeze {}", freeze.selector),
+            Effect::Thaw { .. } => "thaw".to_owned(),
+            Effect::Merge { how } => format!("merge by {how:?}"),
+            Effect::React { .. } => unreachable!(),
             Effect::NoteApplied { project, commit } => format!("applied {project} by {}", commit.short()),
             Effect::Supersede { run } => format!("supersede {}", run.0.as_u128()),
             Effect::Cancel { run, by } => format!("cancel {} by {by}", run.0.as_u128()),
-            Effect::TakeLock { project } => format!("lock {project}"),
-            Effect::FreeLock { project } => format!("free {project}"),
+            Effect::TakeLock { project, .. } => format!("lock {project}"),
+            Effect::FreeLock { project, .. } => format!("free {project}"),
             Effect::Say(Say::Refused { missing, .. } | Say::MergedNotApplied { missing, .. }) => {
                 format!(
                     "refuse: {}",
                     missing.iter().map(|missing| missing.what.as_str()).collect::<Vec<_>>().join("; ")
                 )
             }
-            Effect::Say(Say::Waiting { projects, .. }) => format!("say waiting for {}", projects[0].1),
+            Effect::Say(Say::Waiting { projects, .. }) => match &projects[0].1 {
+                Hold::Lock(by) => format!("say waiting for {by}"),
+                other => format!("say waiting: {other:?}"),
+            },
             Effect::Say(Say::ApplyResult { batch }) => format!("say result of {}", batch.0.as_u128()),
             Effect::Say(say) => format!("say {}", format!("{say:?}").split([' ', '{']).next().unwrap_or_default()),
         })
@@ -44,7 +57,11 @@ fn words(effects: &[Effect]) -> Vec<String> {
 }
 
 fn on(state: &PullState, input: &Input) -> Vec<String> {
-    words(&decide(state, input, &rules()))
+    words(&decide(state, input, &rules(), at(1000)))
+}
+
+fn heard(found: Found) -> Input {
+    Input::Changed { found, review: Review::default() }
 }
 
 fn commanded(state: &PullState, parsed: Parsed, actor: Actor, seconds: i64) -> Input {
@@ -66,11 +83,11 @@ fn merge(state: &PullState) -> Input {
 #[test]
 fn an_opened_pull_request_is_planned_once() {
     let (a, b) = (project("a"), project("b"));
-    let found = Input::Changed(Found::Affected(affected('a', &[a.clone(), b])));
+    let found = heard(Found::Affected(affected('a', &[a.clone(), b])));
     assert_eq!(on(&fresh(pull('a')), &found), ["remember 2 projects", "plan a at aaaaaaa", "plan b at aaaaaaa"]);
     for state in [RunState::Queued, RunState::Running, RunState::Succeeded, RunState::Failed] {
         let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', state)), None);
-        let found = Input::Changed(Found::Affected(affected('a', std::slice::from_ref(&a))));
+        let found = heard(Found::Affected(affected('a', std::slice::from_ref(&a))));
         assert_eq!(on(&known, &found), ["remember 1 projects"], "{state:?}");
     }
 }
@@ -81,7 +98,7 @@ fn a_newer_push_stops_plans_of_the_older_head_and_no_apply() {
     let mut known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Running)), None);
     known.unfinished.push(apply_run(2, &a, 'a', RunState::Running, order(None)));
     known.record.pull = pull('b');
-    let found = Input::Changed(Found::Affected(affected('b', &[a])));
+    let found = heard(Found::Affected(affected('b', &[a])));
     assert_eq!(on(&known, &found), ["supersede 1", "remember 1 projects", "plan a at bbbbbbb"]);
 }
 
@@ -91,7 +108,7 @@ fn a_changed_configuration_plans_again() {
     let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Queued)), None);
     let mut with_variables = a;
     with_variables.var_files = vec!["prod.tfvars".into()];
-    let found = Input::Changed(Found::Affected(affected('a', &[with_variables])));
+    let found = heard(Found::Affected(affected('a', &[with_variables])));
     assert_eq!(on(&known, &found), ["supersede 1", "remember 1 projects", "plan a at aaaaaaa"]);
 }
 
@@ -101,7 +118,7 @@ fn a_problem_stops_everything_and_a_fork_is_refused() {
     let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Running)), None);
     let conflict = Problem::Conflict { files: vec!["main.tf".into()] };
     assert_eq!(
-        on(&known, &Input::Changed(Found::Problem(conflict.clone()))),
+        on(&known, &heard(Found::Problem(conflict.clone()))),
         ["supersede 1", "remember Conflict { files: [\"main.tf\"] }"]
     );
     let mut asked = commanded(&known, says(Verb::Plan, &[]), ana(), 10);
@@ -115,13 +132,10 @@ fn a_problem_stops_everything_and_a_fork_is_refused() {
             "refuse: it conflicts with the base branch: resolve that, and push"
         ]
     );
-    assert_eq!(
-        on(&fresh(pull('a')), &Input::Changed(Found::Problem(Problem::Fork))),
-        ["remember Fork", "say ForkRefused"]
-    );
+    assert_eq!(on(&fresh(pull('a')), &heard(Found::Problem(Problem::Fork))), ["remember Fork", "say ForkRefused"]);
     let waits = Problem::ForkWaits { head: fixture::sha('a') };
     let remembered = format!("remember {waits:?}");
-    assert_eq!(on(&fresh(pull('a')), &Input::Changed(Found::Problem(waits))), [remembered], "the live comment says it");
+    assert_eq!(on(&fresh(pull('a')), &heard(Found::Problem(waits))), [remembered], "the live comment says it");
 }
 
 #[test]
@@ -129,11 +143,7 @@ fn a_plan_of_a_commit_that_is_no_longer_the_head_is_refused() {
     let a = project("a");
     let known = fixture::state(pull('a'), &a, None, None);
     let of = |letter: char| {
-        let parsed = Parsed::Command(Command {
-            verb: Verb::Plan,
-            selector: Selector::default(),
-            sha: Some(fixture::sha(letter)),
-        });
+        let parsed = Parsed::Command(Command { sha: Some(fixture::sha(letter)), ..Command::of(Verb::Plan) });
         on(&known, &commanded(&known, parsed, ana(), 10))
     };
     assert_eq!(of('b'), ["refuse: the head is `aaaaaaa` now and not `bbbbbbb`: look at what has changed since"]);
@@ -207,7 +217,7 @@ fn what_a_merge_leaves_alone() {
 #[test]
 fn a_merge_without_the_approval_it_needs_waits_for_approve() {
     let mut a = project("a");
-    a.require = vec![Requirement::Approved];
+    a.require = vec![Requirement::APPROVED];
     let known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
     let refused = on(&known, &merge(&known));
     assert!(refused[0].starts_with("refuse: it needs an approval"), "{refused:?}");
@@ -243,7 +253,7 @@ fn apply_before_the_merge() {
     assert_eq!(after(&ready, 10), ["remember 1 projects", "lock a", "apply a reviewed p_aaaaaaaa"]);
     assert_eq!(
         after(&ready, 1),
-        ["remember 1 projects", "refuse: its plan was finished after your comment: look at it, and comment again"]
+        ["remember 1 projects", "refuse: its plan was shown after your comment: look at it, and comment again"]
     );
     let planning = fixture::state(pull('a'), &a, plan(RunState::Running), None);
     assert!(after(&planning, 10)[1].contains("still being planned"));
@@ -298,7 +308,7 @@ fn after_an_interrupted_apply_the_saved_plan_does_not_run_again() {
     for (end, anew) in [(RunState::Interrupted, true), (RunState::Failed, false)] {
         let earlier = apply_run(2, &a, 'a', end, order(Some('e')));
         let known = fixture::state(merged(pull('a')), &a, saved.clone(), Some(earlier));
-        let effects = decide(&known, &commanded(&known, says(Verb::Apply, &[]), ana(), 10), &rules());
+        let effects = decide(&known, &commanded(&known, says(Verb::Apply, &[]), ana(), 10), &rules(), at(1000));
         let ordered = effects.iter().find_map(|effect| match effect {
             Effect::StartApply { order, .. } => Some(order.plan_anew),
             _ => None,
@@ -338,7 +348,7 @@ fn the_end_of_an_apply_frees_the_project_and_is_told_once_for_the_batch() {
 fn a_newer_push_calls_off_applies_that_have_not_begun() {
     let mut a = project("a");
     a.apply = ApplyMode::OnComment;
-    let found = Input::Changed(Found::Affected(affected('b', std::slice::from_ref(&a))));
+    let found = heard(Found::Affected(affected('b', std::slice::from_ref(&a))));
     for (state, applied, then) in [
         (RunState::Waiting, false, &["supersede 2", "say result of 2"][..]),
         (RunState::Queued, false, &["supersede 2", "say result of 2", "free a"]),
@@ -384,7 +394,7 @@ fn a_rule_that_came_after_the_plan_holds_for_the_merge() {
     let a = project("a");
     let known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
     let mut strict = a;
-    strict.require = vec![Requirement::Approved];
+    strict.require = vec![Requirement::APPROVED];
     // Another base, as it is after a merge: what people saw planned stays what was merged.
     let mut later = affected('a', &[strict]);
     later.base = sha('9');
@@ -392,7 +402,8 @@ fn a_rule_that_came_after_the_plan_holds_for_the_merge() {
     let words = on(&known, &input);
     assert_eq!(words[0], "remember 1 projects");
     assert!(words[1].starts_with("refuse: it needs an approval"), "{words:?}");
-    let Some(Effect::Remember { affected: Some(kept), .. }) = decide(&known, &input, &rules()).into_iter().next()
+    let Some(Effect::Remember { affected: Some(kept), .. }) =
+        decide(&known, &input, &rules(), at(1000)).into_iter().next()
     else {
         panic!("not remembered")
     };
@@ -406,12 +417,15 @@ fn nothing_is_applied_while_the_default_branch_says_no_rules() {
     let broken = Rules::unknown("it is broken");
     let plan = Some(plan_run(1, &a, 'a', RunState::Succeeded));
     let known = fixture::state(merged(pull('a')), &a, plan.clone(), None);
-    assert_eq!(words(&decide(&known, &merge(&known), &broken)), ["refuse: it is broken"]);
+    assert_eq!(words(&decide(&known, &merge(&known), &broken, at(1000))), ["refuse: it is broken"]);
     let open = fixture::state(pull('a'), &a, plan, None);
     let apply = commanded(&open, says(Verb::Apply, &[]), ana(), 10);
-    assert_eq!(words(&decide(&open, &apply, &broken)), ["remember 1 projects", "refuse: it is broken"]);
-    let opened = Input::Changed(Found::Affected(affected('a', &[a])));
-    assert_eq!(words(&decide(&fresh(pull('a')), &opened, &broken)), ["remember 1 projects", "plan a at aaaaaaa"]);
+    assert_eq!(words(&decide(&open, &apply, &broken, at(1000))), ["remember 1 projects", "refuse: it is broken"]);
+    let opened = heard(Found::Affected(affected('a', &[a])));
+    assert_eq!(
+        words(&decide(&fresh(pull('a')), &opened, &broken, at(1000))),
+        ["remember 1 projects", "plan a at aaaaaaa"]
+    );
 }
 
 #[test]
@@ -434,7 +448,7 @@ fn approve_accepts_only_what_was_shown_and_never_for_a_closed_pull_request() {
     let mut differs = apply_run(2, &a, 'a', RunState::Differs, order(None));
     differs.finished_at = Some(at(50));
     let known = fixture::state(pull('a'), &a, plan, Some(differs));
-    assert!(approve(&known, 49)[1].contains("finished after your comment"));
+    assert!(approve(&known, 49)[1].contains("shown after your comment"));
     assert_eq!(approve(&known, 50)[1..], ["lock a", "apply a reviewed p_dddddddd"]);
     let mut closed = known;
     closed.record.pull.phase = Phase::Closed;
@@ -444,7 +458,7 @@ fn approve_accepts_only_what_was_shown_and_never_for_a_closed_pull_request() {
 #[test]
 fn an_approved_apply_that_failed_after_the_merge_can_be_approved_again() {
     let mut a = project("a");
-    a.require = vec![Requirement::Approved];
+    a.require = vec![Requirement::APPROVED];
     let failed = apply_run(2, &a, 'a', RunState::Failed, order(Some('e')));
     let known = fixture::state(merged(pull('a')), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), Some(failed));
     let approve = commanded(&known, says(Verb::Approve, &[]), actor("lee", Role::Write), 200);
@@ -471,13 +485,306 @@ fn a_command_that_a_problem_stops_is_answered() {
 fn unlock() {
     let a = project("a");
     let unlock = says(Verb::Unlock, &[]);
+    let sam = || actor("sam", Role::Write);
     let mut known = fixture::state(pull('a'), &a, None, None);
-    let refused = on(&known, &commanded(&known, unlock.clone(), ana(), 10));
+    let refused = on(&known, &commanded(&known, unlock.clone(), sam(), 10));
     assert_eq!(refused, ["refuse: this pull request holds no lock on what was named"]);
     lock_of(&mut known, "github.com/acme/infra#7", true);
-    assert_eq!(on(&known, &commanded(&known, unlock.clone(), ana(), 10)), ["free a", "say Unlocked"]);
+    assert_eq!(on(&known, &commanded(&known, unlock.clone(), sam(), 10)), ["free a", "say Unlocked"]);
+    assert_eq!(
+        on(&known, &commanded(&known, unlock.clone(), ana(), 10)),
+        [
+            "refuse: `unlock` needs the role `maintain` in this repository, and you have `write`, because it is not yours"
+        ]
+    );
+    let keeper = actor("kim", Role::Maintain);
+    assert_eq!(on(&known, &commanded(&known, unlock.clone(), keeper, 10)), ["free a", "say Unlocked"]);
     known.projects[0].apply = Some(apply_run(2, &a, 'a', RunState::Running, order(None)));
-    assert_eq!(on(&known, &commanded(&known, unlock, ana(), 10)), ["refuse: an apply of it is under way"]);
+    assert_eq!(on(&known, &commanded(&known, unlock, sam(), 10)), ["refuse: an apply of it is under way"]);
+}
+
+#[test]
+fn a_lock_is_taken_from_another_pull_request_for_a_reason_and_by_those_who_may() {
+    let a = project("a");
+    let mut known = fixture::state(pull('a'), &a, None, None);
+    lock_of(&mut known, "github.com/acme/infra#3", true);
+    let unlock = |reason: Option<&str>, by: Actor| {
+        let command = Command {
+            of: Some(crate::domain::id::PullNumber(3)),
+            reason: reason.map(str::to_owned),
+            ..Command::of(Verb::Unlock)
+        };
+        on(&known, &commanded(&known, Parsed::Command(command), by, 10))
+    };
+    assert_eq!(unlock(Some("he is ill"), actor("kim", Role::Maintain)), ["free a", "say Unlocked"]);
+    assert_eq!(
+        unlock(None, actor("kim", Role::Maintain)),
+        ["refuse: taking a lock from another pull request needs a reason: `--reason \"…\"`"]
+    );
+    assert!(unlock(Some("now"), ana())[0].starts_with("refuse: `unlock` needs the role `maintain`"));
+}
+
+#[test]
+fn a_project_can_be_held_before_anything_is_applied() {
+    let a = project("a");
+    let mut known = fixture::state(pull('a'), &a, None, None);
+    let lock = |known: &PullState| on(known, &commanded(known, says(Verb::Lock, &[]), ana(), 10));
+    assert_eq!(lock(&known), ["lock a", "say Locked"]);
+    lock_of(&mut known, "github.com/acme/infra#3", true);
+    assert_eq!(lock(&known), ["refuse: #3 holds it"]);
+    known.record.pull.phase = Phase::Closed;
+    assert_eq!(lock(&known), ["refuse: only an open pull request can hold projects"]);
+}
+
+#[test]
+fn cancel_leaves_what_was_taken_by_a_command_with_whom_it_was_taken() {
+    let a = project("a");
+    let mut queued = fixture::state(pull('a'), &a, None, Some(apply_run(2, &a, 'a', RunState::Queued, order(None))));
+    lock_of(&mut queued, "github.com/acme/infra#7", false);
+    queued.projects[0].lock.as_mut().unwrap().taken_by = Some(login("ana"));
+    assert_eq!(
+        on(&queued, &commanded(&queued, says(Verb::Cancel, &[]), ana(), 10)),
+        ["cancel 2 by ana", "say result of 2", "say Cancelling"]
+    );
+}
+
+fn freeze(words: &[&str], until: Option<i64>) -> crate::domain::freeze::Freeze {
+    let Parsed::Command(Command { selector, .. }) = says(Verb::Freeze, words) else { unreachable!() };
+    crate::domain::freeze::Freeze { selector, by: login("kim"), since: at(0), until: until.map(at), reason: None }
+}
+
+#[test]
+fn what_is_frozen_is_planned_and_waits_to_be_applied() {
+    let mut a = project("a");
+    a.apply = ApplyMode::Both;
+    let plan = Some(plan_run(1, &a, 'a', RunState::Succeeded));
+    let mut known = fixture::state(pull('a'), &a, plan, None);
+    known.around.freezes = vec![freeze(&["a"], Some(2000))];
+    let apply = commanded(&known, says(Verb::Apply, &[]), ana(), 10);
+    let waits = on(&known, &apply);
+    assert!(waits[1] == "wait a" && waits[2].contains("frozen by `@kim`"), "{waits:?}");
+    known.record.pull.phase = merged(pull('a')).phase;
+    assert_eq!(on(&known, &merge(&known)), ["wait a"]);
+    known.around.freezes = vec![freeze(&["a"], Some(900))];
+    assert_eq!(on(&known, &merge(&known)), ["lock a", "apply a reviewed p_aaaaaaaa"], "it is over");
+}
+
+#[test]
+fn freeze_and_thaw_are_for_those_who_may() {
+    let a = project("a");
+    let mut known = fixture::state(pull('a'), &a, None, None);
+    let by = |known: &PullState, verb, words: &[&str], role| {
+        on(known, &commanded(known, says(verb, words), actor("kim", role), 10))
+    };
+    assert_eq!(by(&known, Verb::Freeze, &["prod/*"], Role::Maintain), ["freeze prod/*", "say Frozen(Freeze"]);
+    assert!(by(&known, Verb::Freeze, &[], Role::Write)[0].contains("needs the role `maintain`"));
+    assert_eq!(by(&known, Verb::Thaw, &[], Role::Maintain), ["refuse: nothing is frozen"]);
+    known.around.freezes = vec![freeze(&["prod/*"], None)];
+    assert_eq!(
+        by(&known, Verb::Thaw, &["dev"], Role::Maintain),
+        ["refuse: nothing is frozen as `dev`: `locks` shows what is"]
+    );
+    assert_eq!(by(&known, Verb::Thaw, &["prod/*"], Role::Maintain), ["thaw", "say Thawed"]);
+    assert_eq!(by(&known, Verb::Thaw, &[], Role::Maintain), ["thaw", "say Thawed"]);
+}
+
+/// Two projects; `b` comes after `a`.
+fn in_order(phase: Phase, apply_of_a: Option<RunState>) -> PullState {
+    let (mut a, mut b) = (project("a"), project("b"));
+    (a.apply, b.apply) = (ApplyMode::Both, ApplyMode::Both);
+    b.after = vec!["a".parse().unwrap()];
+    let merge = matches!(phase, Phase::Merged { .. }).then_some('e');
+    let apply = apply_of_a.map(|state| apply_run(3, &a, 'a', state, order(merge)));
+    let mut known = fixture::state(pull('a'), &b, Some(plan_run(2, &b, 'a', RunState::Succeeded)), None);
+    fixture::with(&mut known, &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), apply);
+    known.record.pull.phase = phase;
+    known
+}
+
+#[test]
+fn what_comes_after_another_project_waits_for_it() {
+    let known = in_order(merged(pull('a')).phase, None);
+    assert_eq!(on(&known, &merge(&known)), ["lock a", "apply a reviewed p_aaaaaaaa", "wait b"]);
+    let open = in_order(Phase::Open, None);
+    let apply = |words: &[&str]| on(&open, &commanded(&open, says(Verb::Apply, words), ana(), 10));
+    assert_eq!(apply(&[])[1..], ["lock a", "apply a reviewed p_aaaaaaaa", "wait b"]);
+    assert_eq!(apply(&["b"])[1..], ["refuse: it comes after `a`, which is not applied: apply that first, or both"]);
+
+    for (state, then) in [
+        (RunState::Succeeded, &["turn b"][..]),
+        (RunState::Failed, &["supersede 4", "say result of 3"]),
+        (RunState::Differs, &["supersede 4", "say result of 3"]),
+    ] {
+        let mut known = in_order(Phase::Open, Some(state));
+        let waiting = apply_run(4, &known.projects[0].project, 'a', RunState::Waiting, order(None));
+        let waiting = Run { batch: Some(run_id(3)), ..waiting };
+        known.projects[0].apply = Some(waiting.clone());
+        known.unfinished.push(waiting);
+        let words = on(&known, &Input::RunOver { run: run_id(3) });
+        assert_eq!(words, then, "{state:?}");
+    }
+}
+
+#[test]
+fn a_wait_that_would_close_a_circle_is_refused() {
+    let mut a = project("a");
+    a.apply = ApplyMode::OnComment;
+    let mut known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    lock_of(&mut known, "github.com/acme/infra#3", true);
+    let mut own = known.around.locks[0].clone();
+    (own.project, own.held_by) = ("b".parse().unwrap(), known.pull().id.clone());
+    known.around.locks.push(own);
+    let apply = |known: &PullState| on(known, &commanded(known, says(Verb::Apply, &[]), ana(), 10));
+    assert_eq!(apply(&known)[1], "wait a");
+    known.around.waits.push(crate::domain::lock::Wait {
+        run: run_id(9),
+        project: "b".parse().unwrap(),
+        pull: "github.com/acme/infra#3".parse().unwrap(),
+        merged: false,
+        since: at(5),
+    });
+    assert_eq!(
+        apply(&known)[1],
+        "refuse: waiting for it would close a circle: #3 waits for `b`, which this pull request holds; merge or `unlock` one of the two first"
+    );
+}
+
+#[test]
+fn a_command_is_bound_to_the_head_that_was_shown_when_it_was_written() {
+    let mut a = project("a");
+    a.apply = ApplyMode::OnComment;
+    let mut known = fixture::state(pull('b'), &a, Some(plan_run(2, &a, 'b', RunState::Running)), None);
+    known.projects[0].shown = fixture::shown(&plan_run(1, &a, 'a', RunState::Succeeded)).into_iter().collect();
+    assert_eq!(
+        on(&known, &commanded(&known, says(Verb::Apply, &[]), ana(), 10))[1..],
+        [
+            "refuse: `aaaaaaa` was shown when you wrote this, and the head is `bbbbbbb` now: look at its plan, which is on its way, and comment again"
+        ]
+    );
+    assert_eq!(
+        on(&known, &commanded(&known, says(Verb::Plan, &[]), ana(), 10))[1..],
+        ["supersede 2", "plan a at bbbbbbb"]
+    );
+}
+
+#[test]
+fn a_comment_that_was_heard_before_the_plan_was_shown_can_not_have_meant_it() {
+    let mut a = project("a");
+    a.apply = ApplyMode::OnComment;
+    let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    let mut input = commanded(&known, says(Verb::Apply, &[]), ana(), 3);
+    assert_eq!(on(&known, &input)[1], "lock a", "in the same second, and heard after it");
+    let Input::Commanded { origin, .. } = &mut input else { unreachable!() };
+    origin.heard_at = crate::domain::id::Timestamp(at(3).0 - 1);
+    assert!(on(&known, &input)[1].contains("shown after your comment"));
+}
+
+#[test]
+fn reactions_tell_what_became_of_a_command() {
+    use crate::domain::event::Reaction;
+    let mut a = project("a");
+    a.apply = ApplyMode::OnComment;
+    let plan = Some(plan_run(1, &a, 'a', RunState::Succeeded));
+    let known = fixture::state(pull('a'), &a, plan.clone(), None);
+    let reacts = |known: &PullState, input: &Input| {
+        decide(known, input, &rules(), at(1000)).into_iter().find_map(|effect| match effect {
+            Effect::React { with, .. } => Some(with),
+            _ => None,
+        })
+    };
+    for (verb, role, expected) in [
+        (Verb::Plan, Role::Write, Some(Reaction::Done)),
+        (Verb::Help, Role::None, Some(Reaction::Done)),
+        (Verb::Plan, Role::Read, Some(Reaction::Failed)),
+        (Verb::Unlock, Role::Write, Some(Reaction::Failed)),
+        // Its end tells.
+        (Verb::Apply, Role::Write, None),
+    ] {
+        let input = commanded(&known, says(verb, &[]), actor("ana", role), 10);
+        assert_eq!(reacts(&known, &input), expected, "{verb:?}");
+    }
+    for (state, expected) in [(RunState::Succeeded, Reaction::Done), (RunState::Failed, Reaction::Failed)] {
+        let order = ApplyOrder { comment: Some(crate::domain::id::CommentId(5)), ..order(None) };
+        let known = fixture::state(pull('a'), &a, plan.clone(), Some(apply_run(2, &a, 'a', state, order)));
+        assert_eq!(reacts(&known, &Input::RunOver { run: run_id(2) }), Some(expected), "{state:?}");
+    }
+}
+
+#[test]
+fn what_is_applied_is_merged_where_the_rules_want_it() {
+    use crate::domain::project::MergeHow;
+    let mut a = project("a");
+    a.apply = ApplyMode::OnComment;
+    a.automerge = Some(MergeHow::Squash);
+    let plan = || Some(plan_run(1, &a, 'a', RunState::Succeeded));
+    let over = |state| {
+        let known = fixture::state(pull('a'), &a, plan(), Some(apply_run(2, &a, 'a', state, order(None))));
+        on(&known, &Input::RunOver { run: run_id(2) })
+    };
+    assert_eq!(over(RunState::Succeeded), ["merge by Squash", "say result of 2"]);
+    assert_eq!(over(RunState::Failed), ["say result of 2"]);
+    let mut b = project("b");
+    b.apply = ApplyMode::OnComment;
+    let done = Some(apply_run(2, &a, 'a', RunState::Succeeded, order(None)));
+    let mut more = fixture::state(pull('a'), &a, plan(), done);
+    fixture::with(&mut more, &b, Some(plan_run(3, &b, 'a', RunState::Succeeded)), None);
+    assert_eq!(on(&more, &Input::RunOver { run: run_id(2) }), ["say result of 2"], "one is not applied");
+}
+
+#[test]
+fn what_others_applied_is_planned_again_unless_that_was_done_since() {
+    let a = project("a");
+    let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    let overtaken = |seconds| Input::Overtaken {
+        found: Found::Affected(affected('a', std::slice::from_ref(&a))),
+        review: Review::default(),
+        project: "a".parse().unwrap(),
+        at: at(seconds),
+    };
+    assert_eq!(on(&known, &overtaken(2)), ["remember 1 projects", "plan a at aaaaaaa"]);
+    assert_eq!(on(&known, &overtaken(1)), ["remember 1 projects"]);
+}
+
+#[test]
+fn a_plan_waits_for_what_its_rules_require() {
+    let mut a = project("a");
+    a.require_plan = vec![Requirement::APPROVED];
+    let found = || Found::Affected(affected('a', std::slice::from_ref(&a)));
+    let changed = |review| on(&fresh(pull('a')), &Input::Changed { found: found(), review });
+    assert_eq!(changed(Review::default()), ["remember 1 projects"]);
+    let approval = Approval { by: login("lee"), head: sha('a'), by_writer: true, at: at(1) };
+    let approved = Review { approvals: vec![approval], ..Review::default() };
+    assert_eq!(changed(approved), ["remember 1 projects", "plan a at aaaaaaa"]);
+    let known = fixture::state(pull('a'), &a, None, None);
+    let refused = on(&known, &commanded(&known, says(Verb::Plan, &[]), ana(), 10));
+    assert!(refused[1].contains("it needs an approval"), "{refused:?}");
+}
+
+#[test]
+fn terraform_arguments_reach_the_plan_and_bad_ones_stop_the_command() {
+    let a = project("a");
+    let known = fixture::state(pull('a'), &a, None, None);
+    let with = |verb, extra: &[&str]| {
+        let extra = extra.iter().map(|word| (*word).to_owned()).collect();
+        let parsed = Parsed::Command(Command { extra, ..Command::of(verb) });
+        decide(&known, &commanded(&known, parsed, ana(), 10), &rules(), at(1000))
+    };
+    let planned = with(Verb::Plan, &["-target", "x.y"]);
+    let extras: Vec<_> = planned
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::StartPlan { extra, .. } => Some(extra.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(extras, [vec!["-target=x.y".to_owned()]], "one plan, with the arguments");
+    assert_eq!(
+        words(&with(Verb::Plan, &["-chdir=other"])),
+        ["refuse: terraform is not given `-chdir=other`: which code is planned is not for a comment to say"]
+    );
+    assert!(
+        words(&with(Verb::Apply, &["-target=x"]))[0].starts_with("refuse: an apply runs the plan that was reviewed")
+    );
 }
 
 #[test]
@@ -502,13 +809,16 @@ fn cancel() {
     );
 
     // What runs keeps it, and is stopped only by somebody who may apply.
-    let guarded = Project { least_role: Some(Role::Maintain), ..project("a") };
+    let guarded =
+        Project { can: Rights([(Verb::Apply, vec![vec![Who::Role(Role::Maintain)]])].into()), ..project("a") };
     let run = apply_run(2, &guarded, 'a', RunState::Running, order(None));
     let mut running = fixture::state(pull('a'), &guarded, None, Some(run));
     lock_of(&mut running, "github.com/acme/infra#7", false);
     assert_eq!(
         on(&running, &commanded(&running, cancel.clone(), actor("kim", Role::Write), 10)),
-        ["refuse: stopping its apply needs the role `maintain` in this repository, and you have `write`"]
+        [
+            "refuse: its apply is stopped by those who may apply: `apply` is for `role:maintain`, and you have the role `write`"
+        ]
     );
     let maintainer = actor("kim", Role::Maintain);
     assert_eq!(on(&running, &commanded(&running, cancel, maintainer, 10)), ["cancel 2 by kim", "say Cancelling"]);
@@ -542,6 +852,8 @@ fn a_word_that_names_no_project_stops_the_whole_command() {
     assert_eq!(on(&known, &again), ["remember 1 projects", "plan a at aaaaaaa"]);
 }
 
+mod model;
+
 mod properties {
     use super::*;
     use proptest::prelude::*;
@@ -569,7 +881,7 @@ mod properties {
         fn any_project()(mode in 0..3_usize, require in prop::collection::vec(0..3_usize, 0..3), nowhere in prop::bool::weighted(0.2)) -> Project {
             let mut project = project("a");
             project.apply = [ApplyMode::OnMerge, ApplyMode::OnComment, ApplyMode::Both][mode];
-            project.require = require.into_iter().map(|index| Requirement::ALL[index]).collect();
+            project.require = require.into_iter().map(|index| Requirement::PLAIN[index].clone()).collect();
             if nowhere {
                 project.state = StateKind::Nowhere;
             }
@@ -608,7 +920,7 @@ mod properties {
     prop_compose! {
         fn any_review()(by in prop_oneof![Just("lee"), Just("sam"), Just("ana")], head in head(), by_writer in any::<bool>(), there in any::<bool>(), mergeable in prop::option::of(any::<bool>()), diverged in any::<bool>()) -> Review {
             let approval = Approval { by: login(by), head: sha(head), by_writer, at: at(4) };
-            Review { approvals: if there { vec![approval] } else { vec![] }, mergeable, diverged }
+            Review { approvals: if there { vec![approval] } else { vec![] }, mergeable, diverged, ..Review::default() }
         }
     }
 
@@ -624,7 +936,7 @@ mod properties {
             let actor = actor(who, role);
             let found = Found::Affected(state.record.affected.clone().unwrap());
             let input = match kind {
-                0 => Input::Changed(found),
+                0 => heard(found),
                 1 => Input::Closed,
                 2 => Input::Merged { review, by: actor, found },
                 3 => Input::RunOver { run: run_id(2) },
@@ -646,7 +958,7 @@ mod properties {
 
     fn applies(effects: &[Effect]) -> impl Iterator<Item = (&Project, &Target, &ApplyOrder)> {
         effects.iter().filter_map(|effect| match effect {
-            Effect::StartApply { project, target, order, .. } | Effect::WaitForLock { project, target, order, .. } => {
+            Effect::StartApply { project, target, order, .. } | Effect::Wait { project, target, order, .. } => {
                 Some((project, target, order))
             }
             _ => None,
@@ -667,7 +979,7 @@ mod properties {
                     state.record.affected.clone_from(affected);
                     state.record.problem.clone_from(problem);
                 }
-                Effect::StartPlan { project, target } => {
+                Effect::StartPlan { project, target, .. } => {
                     let run = Run { target: target.clone(), ..plan_run(11, project, 'a', RunState::Queued) };
                     begin(run);
                 }
@@ -675,7 +987,7 @@ mod properties {
                     let run = apply_run(12, project, 'a', RunState::Queued, order.clone());
                     begin(Run { target: target.clone(), ..run });
                 }
-                Effect::WaitForLock { project, target, order, .. } => {
+                Effect::Wait { project, target, order, .. } => {
                     let run = apply_run(12, project, 'a', RunState::Waiting, order.clone());
                     begin(Run { target: target.clone(), ..run });
                 }
@@ -689,16 +1001,18 @@ mod properties {
                         known.cancelled_by = (known.id == *run).then(|| by.clone());
                     }
                 }
-                Effect::TakeLock { project } => {
+                Effect::TakeLock { project, .. } => {
                     known.lock = Some(crate::domain::lock::Lock {
                         project: project.clone(),
                         held_by: pull.clone(),
                         since: at(9),
                         applied: false,
+                        taken_by: None,
+                        reason: None,
                     });
                 }
                 Effect::FreeLock { .. } => known.lock = None,
-                Effect::NoteApplied { .. } | Effect::Say(_) => {}
+                _ => {}
             }
         }
     }
@@ -708,7 +1022,7 @@ mod properties {
 
         #[test]
         fn nothing_is_applied_without_the_right_and_the_requirements((state, input) in any_case()) {
-            let effects = decide(&state, &input, &rules());
+            let effects = decide(&state, &input, &rules(), at(1000));
             for (project, _, order) in applies(&effects) {
                 let (verb, actor, review) = match &input {
                     Input::Merged { review, by, .. } => (Verb::Apply, by, review),
@@ -721,7 +1035,7 @@ mod properties {
                 let approved = review.approvals.iter().any(|approval| {
                     approval.by_writer && approval.head == state.pull().head && approval.by != login("sam")
                 });
-                if project.require.contains(&Requirement::Approved) {
+                if project.require.contains(&Requirement::APPROVED) {
                     prop_assert!(approved || verb == Verb::Approve && actor.login != login("sam"));
                 }
                 if state.pull().is_open() {
@@ -738,7 +1052,7 @@ mod properties {
 
         #[test]
         fn only_a_plan_of_this_very_head_is_applied((state, input) in any_case()) {
-            let effects = decide(&state, &input, &rules());
+            let effects = decide(&state, &input, &rules(), at(1000));
             for (_, target, order) in applies(&effects) {
                 prop_assert_eq!(&target.head, &state.pull().head);
                 let Some(reviewed) = order.plan else {
@@ -755,13 +1069,13 @@ mod properties {
         #[test]
         fn an_event_seen_twice_has_its_effects_once((mut state, input) in any_case()) {
             let heard_once = matches!(input, Input::Commanded { .. });
-            let first = decide(&state, &input, &rules());
+            let first = decide(&state, &input, &rules(), at(1000));
             perform(&mut state, &first);
-            let second = decide(&state, &input, &rules());
+            let second = decide(&state, &input, &rules(), at(1000));
             // A comment is heard once by its id, so `plan` may plan again; applies never begin twice all the same.
             let repeated = second.iter().filter(|effect| match effect {
                 Effect::StartPlan { .. } => !heard_once,
-                Effect::StartApply { .. } | Effect::WaitForLock { .. } => true,
+                Effect::StartApply { .. } | Effect::Wait { .. } => true,
                 _ => false,
             });
             prop_assert_eq!(repeated.collect::<Vec<_>>(), Vec::<&Effect>::new());
@@ -770,7 +1084,7 @@ mod properties {
         #[test]
         fn a_project_that_another_holds_is_never_started((state, input) in any_case()) {
             let held = state.projects[0].lock.as_ref().is_some_and(|lock| lock.held_by != state.pull().id);
-            let effects = decide(&state, &input, &rules());
+            let effects = decide(&state, &input, &rules(), at(1000));
             let started = effects.iter().any(|effect| matches!(effect, Effect::StartApply { .. } | Effect::TakeLock { .. } | Effect::FreeLock { .. }));
             prop_assert!(!(held && started), "{:?}", effects);
         }
@@ -778,7 +1092,7 @@ mod properties {
         #[test]
         fn a_running_apply_is_never_stopped((state, input) in any_case()) {
             let running: Vec<RunId> = state.unfinished.iter().filter(|run| !run.is_plan() && run.state == RunState::Running).map(|run| run.id).collect();
-            let effects = decide(&state, &input, &rules());
+            let effects = decide(&state, &input, &rules(), at(1000));
             let stopped = effects.iter().any(|effect| matches!(effect, Effect::Supersede { run } if running.contains(run)));
             prop_assert!(!stopped, "{:?}", effects);
         }

@@ -3,7 +3,7 @@
 use super::standing::{Standing, current_apply};
 use crate::domain::command::Verb;
 use crate::domain::decide::{Problem, ProjectState, PullState};
-use crate::domain::project::{Requirement, StateKind};
+use crate::domain::project::StateKind;
 use crate::domain::pull::Phase;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -33,11 +33,13 @@ pub enum Hint {
     /// The merge will apply.
     OnMerge {
         projects: usize,
-        requires: Vec<Requirement>,
+        /// Each kind in one word.
+        requires: Vec<&'static str>,
     },
     Apply {
         command: String,
-        requires: Vec<Requirement>,
+        /// Each kind in one word.
+        requires: Vec<&'static str>,
     },
     /// Planned, and never applied: neither a backend nor managed state.
     Nowhere {
@@ -97,7 +99,8 @@ pub(super) fn hints(state: &PullState, name: &str) -> Vec<Hint> {
         ready.into_iter().partition(|project| project.project.state == StateKind::Nowhere);
     if !merged {
         let by_merge: Vec<_> = ready.iter().copied().filter(|project| project.project.apply.on_merge()).collect();
-        if !by_merge.is_empty() {
+        let held_back = state.record.affected.as_ref().is_some_and(|affected| affected.held_back.is_some());
+        if !by_merge.is_empty() && !held_back {
             hints.push(Hint::OnMerge { projects: by_merge.len(), requires: requirements(&by_merge) });
         }
     }
@@ -139,21 +142,22 @@ impl Hint {
 /// Whether `apply` as a comment would be taken up, as far as that is known without asking the forge.
 fn can_be_commanded(state: &PullState, project: &ProjectState, merged: bool) -> bool {
     let free = project.lock.is_none() || state.holds_lock(project);
-    let drafted = state.pull().draft && project.project.require.contains(&Requirement::Mergeable);
+    let drafted = state.pull().draft && project.project.require.iter().any(|one| one.word() == "mergeable");
     let mode = project.project.apply;
     let at_work = current_apply(state, project).is_some_and(|apply| !apply.state.is_over());
     free && !at_work && project.target.is_some() && if merged { true } else { mode.on_comment() && !drafted }
 }
 
-fn requirements(projects: &[&ProjectState]) -> Vec<Requirement> {
-    let all: BTreeSet<Requirement> =
-        projects.iter().flat_map(|project| project.project.require.iter().copied()).collect();
-    all.into_iter().collect()
+fn requirements(projects: &[&ProjectState]) -> Vec<&'static str> {
+    let all: BTreeSet<_> = projects.iter().flat_map(|project| &project.project.require).collect();
+    let mut words: Vec<&str> = all.into_iter().map(|requirement| requirement.word()).collect();
+    words.dedup();
+    words
 }
 
 /// After the merge the other requirements count as satisfied.
-fn approval_only(projects: &[&ProjectState]) -> Vec<Requirement> {
-    requirements(projects).into_iter().filter(|requirement| *requirement == Requirement::Approved).collect()
+fn approval_only(projects: &[&ProjectState]) -> Vec<&'static str> {
+    requirements(projects).into_iter().filter(|word| *word == "approved").collect()
 }
 
 /// `None` when there is nothing to name, or too much. All projects need no naming.

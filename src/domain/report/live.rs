@@ -2,11 +2,12 @@
 
 use super::group::{Member, grouped};
 use super::hint::{Hint, hints};
+use super::notice::{Notice, notices};
 use super::standing::{Counts, Standing, Tally, current_apply, differs, seconds};
 use super::{LiveInput, Server, Views};
-use crate::domain::decide::{Problem, ProjectState, PullState};
+use crate::domain::decide::{Hold, Problem, ProjectState, PullState, hold};
 use crate::domain::egress::Refusal;
-use crate::domain::id::{PullId, RepoName, RunId, Timestamp};
+use crate::domain::id::{Fingerprint, ProjectKey, PullId, RepoName, RunId, Timestamp};
 use crate::domain::plan::{Difference, PlanSummary, PlanView, Stateful, differences};
 use crate::domain::project::StateKind;
 use crate::domain::pull::Phase;
@@ -40,6 +41,8 @@ pub struct LiveView<'a> {
     #[serde(skip)]
     pub rows: Vec<Row<'a>>,
     pub hints: Vec<Hint>,
+    /// What people should know before they act: freezes, other pull requests that change the same, changed rules.
+    pub notices: Vec<Notice>,
     pub footer: Footer<'a>,
 }
 
@@ -83,6 +86,8 @@ pub struct Row<'a> {
     pub seconds: Option<i64>,
     /// Why the pull request concerns the project.
     pub reason: &'a str,
+    /// What it waits for, if that is no other pull request.
+    pub waits_for: Option<String>,
     /// Who holds the project, and this pull request's place among those that wait.
     pub held_by: Option<String>,
     pub position: Option<usize>,
@@ -186,6 +191,7 @@ pub fn live<'a>(input: &LiveInput<'a>) -> LiveView<'a> {
         totals: Tally::counts(summaries()).map(|counts| counts.to_string()),
         danger: danger(&rows),
         hints: hints(state, &input.server.name),
+        notices: notices(input),
         footer: footer(state, input.server),
         rows: grouped(rows),
     }
@@ -215,6 +221,8 @@ fn row<'a>(input: &LiveInput<'a>, project: &'a ProjectState) -> Row<'a> {
     let shown = apply.or(project.plan.as_ref());
     let detail = detail(standing, project, apply, input.views);
     let waits = standing == Standing::WaitsForLock;
+    let hold = apply.filter(|_| waits).and_then(|apply| hold(state, &apply.project, input.now));
+    let held = project.lock.as_ref().filter(|lock| waits && lock.held_by != state.pull().id);
     Row {
         name: project.project.name.as_str(),
         url: shown.map(|run| (input.run_url)(run.id)),
@@ -222,8 +230,13 @@ fn row<'a>(input: &LiveInput<'a>, project: &'a ProjectState) -> Row<'a> {
         counts: detail.as_ref().and_then(Detail::summary).map(Counts::of),
         seconds: shown.and_then(seconds),
         reason: &project.project.reason,
-        held_by: project.lock.as_ref().filter(|_| waits).map(|lock| pull_text(&lock.held_by, &state.pull().id.repo)),
-        position: waits.then_some(project.queue_position),
+        waits_for: match hold.as_ref() {
+            Some(Hold::After(first)) => Some(format!("after {first}")),
+            Some(Hold::Frozen(_)) => Some("frozen".to_owned()),
+            Some(Hold::Lock(_)) | None => None,
+        },
+        held_by: held.map(|lock| pull_text(&lock.held_by, &state.pull().id.repo)),
+        position: held.map(|_| project.queue_position),
         nowhere: project.project.state == StateKind::Nowhere && standing.waits_to_be_applied(),
         stateful: detail.as_ref().and_then(Detail::summary).map(kinds).unwrap_or_default(),
         same: Vec::new(),
@@ -334,6 +347,18 @@ fn footer<'a>(state: &'a PullState, server: &'a Server) -> Footer<'a> {
             .any(|run| run.network == Some(Network::Host)),
         banner: server.level.banner(),
     }
+}
+
+/// Every plan that the comment shows, with the run that made it.
+#[must_use]
+pub fn shown_plans(state: &PullState) -> Vec<(ProjectKey, RunId, Fingerprint)> {
+    let shown = |project: &ProjectState| {
+        let apply = current_apply(state, project).filter(|apply| differs(apply).is_some());
+        let run = apply.or(project.plan.as_ref())?;
+        let planned = run.made_plan()?;
+        Some((project.project.key.clone(), run.id, planned.fingerprint.clone()))
+    };
+    state.projects.iter().filter_map(shown).collect()
 }
 
 /// The plan that the comment is about: the new one where it differs from the reviewed one.

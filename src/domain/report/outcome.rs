@@ -40,6 +40,8 @@ pub struct OutcomeRow<'a> {
     pub not_done: Named<'a>,
     /// Whether the saved plan ran, or a new one that was equal to it.
     pub used_saved_plan: bool,
+    /// A new plan changes nothing.
+    pub nothing_left: bool,
     pub fingerprint: Option<String>,
     #[serde(skip)]
     pub detail: Option<Detail<'a>>,
@@ -106,6 +108,7 @@ fn row<'a>(input: &ResultInput<'a>, run: &'a Run) -> OutcomeRow<'a> {
         done: named(done),
         not_done: named(not_done),
         used_saved_plan: applied.is_some_and(|applied| applied.used_saved_plan),
+        nothing_left: applied.is_some_and(|applied| applied.nothing_left),
         fingerprint: applied.map(|applied| applied.fingerprint.short()),
         detail,
     }

@@ -1,12 +1,15 @@
 //! A pull request to try reports on: number 214 of `acme/infra`, by sam.
 
 use super::{LiveInput, ResultInput, Server, Views};
-use crate::domain::decide::{Affected, AffectedProject, Problem, ProjectState, PullRecord, PullState};
+use crate::domain::command::Verb;
+use crate::domain::decide::{Affected, AffectedProject, Around, Problem, ProjectState, PullRecord, PullState};
 use crate::domain::id::{Login, ProjectKey, PullId, RunId, Sha, Timestamp};
 use crate::domain::lock::Lock;
+use crate::domain::permission::Rights;
 use crate::domain::plan::{Action, AttributeChange, OutputView, PlanSummary, PlanView, ResourceView, Shown};
-use crate::domain::project::{ApplyMode, Project, Requirement, StateKind, Target};
+use crate::domain::project::{ApplyMode, Project, StateKind, Target};
 use crate::domain::pull::{Phase, Pull};
+use crate::domain::requirement::Requirement;
 use crate::domain::run::{
     Applied, ApplyOrder, Differs, Failure, Outcome, PlanIdentity, Planned, ResourceOutcome, Run, RunState, StateMark,
     Step, Work,
@@ -54,11 +57,16 @@ pub(crate) fn project(name: &str) -> Project {
         tags: Vec::new(),
         var_files: Vec::new(),
         watch: Vec::new(),
-        least_role: None,
+        can: Rights::default(),
         terraform_version: None,
         state: StateKind::Remote,
         apply: ApplyMode::OnMerge,
-        require: vec![Requirement::Approved, Requirement::Mergeable],
+        require: vec![Requirement::APPROVED, Requirement::Mergeable],
+        require_plan: Vec::new(),
+        require_import: Vec::new(),
+        windows: Vec::new(),
+        automerge: None,
+        after: Vec::new(),
         reason: format!("`{name}/main.tf` changed"),
     }
 }
@@ -80,6 +88,7 @@ pub(crate) fn planned(summary: PlanSummary) -> Planned {
         },
         tree: target().tree,
         inputs: "inputs".into(),
+        touched: Vec::new(),
     }
 }
 
@@ -90,6 +99,8 @@ pub(crate) fn run(id: u128, project: &Project, work: Work, state: RunState, outc
         pull: pull().id,
         project: project.clone(),
         target: target(),
+        extra: Vec::new(),
+        resumed_at: None,
         batch: matches!(work, Work::Apply(_)).then(|| run_id(100)),
         work,
         state,
@@ -117,6 +128,9 @@ pub(crate) fn order(plan: u128) -> ApplyOrder {
         merge_commit: Some(sha('c')),
         ordered_by: login("ana"),
         approved_by: vec![login("lee")],
+        approved_at: vec![Timestamp(9_000)],
+        verb: Verb::Apply,
+        comment: None,
     }
 }
 
@@ -145,6 +159,7 @@ pub(crate) fn applied(done: &[(&str, &str)], used_saved_plan: bool) -> Outcome {
         done: done.iter().map(|(address, action)| did(address, action)).collect(),
         fingerprint: planned(PlanSummary::default()).fingerprint,
         used_saved_plan,
+        nothing_left: false,
     })
 }
 
@@ -153,28 +168,44 @@ pub(crate) fn differs(because: &str, summary: PlanSummary) -> Outcome {
 }
 
 pub(crate) fn standing(project: &Project, plan: Option<Run>, apply: Option<Run>) -> ProjectState {
-    ProjectState { project: project.clone(), target: Some(target()), plan, apply, lock: None, queue_position: 1 }
+    ProjectState {
+        project: project.clone(),
+        target: Some(target()),
+        plan,
+        apply,
+        lock: None,
+        queue_position: 1,
+        shown: Vec::new(),
+    }
 }
 
 pub(crate) fn lock(project: &Project, held_by: &str) -> Lock {
     let held_by: PullId = held_by.parse().unwrap();
-    Lock { project: project.key.clone(), held_by, since: Timestamp(0), applied: true }
+    let (taken_by, reason) = (None, None);
+    Lock { project: project.key.clone(), held_by, since: Timestamp(0), applied: true, taken_by, reason }
 }
 
 pub(crate) fn state(projects: Vec<ProjectState>) -> PullState {
     let of = |state: &ProjectState| AffectedProject { project: state.project.clone(), inputs: "inputs".into() };
-    let affected =
-        Affected { head: sha('8'), base: sha('a'), tree: target().tree, projects: projects.iter().map(of).collect() };
+    let affected = Affected {
+        head: sha('8'),
+        base: sha('a'),
+        tree: target().tree,
+        projects: projects.iter().map(of).collect(),
+        held_back: None,
+        config_changes: Vec::new(),
+    };
     PullState {
         record: PullRecord { pull: pull(), affected: Some(affected), problem: None },
         projects,
         unfinished: Vec::new(),
+        around: Around::default(),
     }
 }
 
 pub(crate) fn with_problem(problem: Problem) -> PullState {
     let record = PullRecord { pull: pull(), affected: None, problem: Some(problem) };
-    PullState { record, projects: Vec::new(), unfinished: Vec::new() }
+    PullState { record, projects: Vec::new(), unfinished: Vec::new(), around: Around::default() }
 }
 
 pub(crate) fn merged_state(projects: Vec<ProjectState>) -> PullState {
@@ -193,7 +224,7 @@ pub(crate) fn run_url(id: RunId) -> String {
 }
 
 pub(crate) fn live_input<'a>(state: &'a PullState, views: &'a Views, server: &'a Server) -> LiveInput<'a> {
-    LiveInput { state, views, server, run_url: &run_url, limit: 60_000 }
+    LiveInput { state, views, server, run_url: &run_url, now: Timestamp(100_000), limit: 60_000 }
 }
 
 pub(crate) fn result_input<'a>(

@@ -131,6 +131,7 @@ fn apply(state: &PullState, name: &str) -> Verdict {
     let with = |wanted: &[Standing]| standings.iter().filter(|(_, standing)| wanted.contains(standing)).count();
     let total = count(standings.len(), "project");
 
+    let held_back = state.record.affected.as_ref().is_some_and(|affected| affected.held_back.is_some());
     let failed = with(&[Standing::ApplyFailed, Standing::Interrupted]);
     if failed > 0 {
         return (Failure, format!("The apply of {failed} of {total} failed"));
@@ -166,6 +167,10 @@ fn apply(state: &PullState, name: &str) -> Verdict {
     }
     if merged && by_hand > 0 && open.iter().any(|project| project.project.apply.on_merge()) {
         return (Pending, format!("{} to be applied", count(by_hand, "project")));
+    }
+    if held_back && !open.is_empty() {
+        // Not a failure: merging may be what mends it.
+        return (Success, "Nothing is applied as the rules are: the comment says why".into());
     }
     if by_hand > 0 {
         return (Pending, format!("Waits for `{name} apply` ({})", count(by_hand, "project")));

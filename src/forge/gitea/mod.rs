@@ -6,6 +6,7 @@ mod doctor;
 pub(super) mod event;
 mod failure;
 mod hook;
+mod judgement;
 mod payload;
 
 use super::retry::Patience;

@@ -98,7 +98,8 @@ impl Auth {
         let builder = Octocrab::builder()
             .add_retry_config(RetryConfig::None)
             .set_connect_timeout(Some(CONNECT_TIMEOUT))
-            .base_uri(base.as_str())
+            // Our paths are whole: GraphQL of GitHub Enterprise Server is beside the API's base path.
+            .base_uri(base.origin().ascii_serialization())
             .map_err(|_| SetupError::Address { url: base.to_string(), why: "it is not an address".to_owned() })?;
         let https = |error: octocrab::Error| SetupError::Https(failure::causes(&error));
         match auth {

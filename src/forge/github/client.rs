@@ -48,6 +48,11 @@ impl<'a> Request<'a> {
         Self { doing, method: Method::POST, path, body: Some(body), repeat: Repeat::Never, if_not: None }
     }
 
+    /// Says what is to be, so that it may be sent again.
+    pub(super) const fn put(doing: &'a str, path: String, body: serde_json::Value) -> Self {
+        Self { doing, method: Method::PUT, path, body: Some(body), repeat: Repeat::Harmless, if_not: None }
+    }
+
     pub(super) const fn patch(doing: &'a str, path: String, body: serde_json::Value) -> Self {
         Self { doing, method: Method::PATCH, path, body: Some(body), repeat: Repeat::Harmless, if_not: None }
     }

@@ -7,6 +7,7 @@ mod doctor;
 pub(super) mod event;
 mod failure;
 mod hook;
+mod judgement;
 mod payload;
 
 pub use auth::GithubAuth;

@@ -253,8 +253,11 @@ mod writing {
             comment(41, "terra-bot", &format!("{MARKER}\r\nplan")),
             comment(42, "terra-bot", &format!("{MARKER}\nplan")),
         ]);
-        hub.on(COMMENTS, says(200, others).with("link", format!("<https://elsewhere.example{next}>; rel=\"next\"")))
-            .on(&format!("GET {next}"), says(200, ours));
+        hub.on(
+            COMMENTS,
+            says(200, others).with("link", format!("<https://elsewhere.example/api/v3{next}>; rel=\"next\"")),
+        )
+        .on(&format!("GET {next}"), says(200, ours));
 
         let (github, id) = (hub.with_token(), pull_id(&hub));
         assert_eq!(github.create_comment(&id, "hello").await, Ok(CommentId(41)));

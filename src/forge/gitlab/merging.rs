@@ -4,8 +4,9 @@
 //! <https://docs.gitlab.com/api/merge_trains/>.
 
 use super::client::Request;
-use super::{Gitlab, short};
+use super::{Gitlab, failure, short};
 use crate::domain::id::{PullId, Sha};
+use crate::domain::project::MergeHow;
 use crate::forge::{ForgeError, ForgeErrorKind};
 use serde::Deserialize;
 use serde_json::json;
@@ -27,12 +28,29 @@ pub enum Merge {
 }
 
 impl Gitlab {
+    /// Merges as a rule wants it. Whether a merge commit is made is the project's setting on GitLab, and so is whether
+    /// there is a merge train: where there is none, a merge request that is to be queued is merged.
+    pub(in crate::forge) async fn merge(&self, pull: &PullId, head: &Sha, how: MergeHow) -> Result<(), ForgeError> {
+        let squash = match how {
+            MergeHow::Merge => Some(false),
+            MergeHow::Squash => Some(true),
+            MergeHow::Rebase | MergeHow::Enqueue => None,
+        };
+        match self.merge_now(pull, head, squash).await {
+            // GitLab looks at the merge request again after each status, in the background.
+            Err(error) if error.status == Some(405) && self.mergeable(pull).await?.is_none() => {
+                Err(failure::too_early(&format!("merging {}", short(pull)), "GitLab is still looking at it"))
+            }
+            merged => merged.map(drop),
+        }
+    }
+
     /// Merges a merge request, if `head` still is its head. `squash`: into one commit; where the project demands or
     /// forbids it, the project's rule counts.
     ///
     /// # Errors
     /// See [`ForgeError`]: `Conflict` when the head has moved or GitLab's own checks don't allow the merge.
-    pub async fn merge(&self, pull: &PullId, head: &Sha, squash: Option<bool>) -> Result<Merge, ForgeError> {
+    pub async fn merge_now(&self, pull: &PullId, head: &Sha, squash: Option<bool>) -> Result<Merge, ForgeError> {
         let doing = format!("merging {}", short(pull));
         let project: Merging = self.0.client.json(&Request::get(&doing, self.project_url(&pull.repo, &[])?)).await?;
         let mut body = json!({ "sha": head });

@@ -12,6 +12,7 @@ use crate::domain::pull::Phase;
 use crate::forge::{ForgeError, ForgeErrorKind, Status, StatusState};
 use serde_json::json;
 use std::ops::ControlFlow;
+use url::Url;
 
 /// Characters in a status' description, and in its link: longer ones are refused.
 const TEXT_MAX: usize = 255;
@@ -188,7 +189,12 @@ impl Gitlab {
     }
 
     /// The pipeline, if it is about this head: it runs on it, or on a commit that merges it.
-    async fn about(&self, doing: &str, pipeline: Pipeline, head: &Sha) -> Result<Option<Pipeline>, ForgeError> {
+    pub(super) async fn about(
+        &self,
+        doing: &str,
+        pipeline: Pipeline,
+        head: &Sha,
+    ) -> Result<Option<Pipeline>, ForgeError> {
         if pipeline.sha == head.as_str() {
             return Ok(Some(pipeline));
         }
@@ -224,13 +230,19 @@ impl Gitlab {
         }
     }
 
+    /// The jobs and statuses of a pipeline, the newest of each name.
+    pub(super) fn statuses_url(&self, pull: &PullId, pipeline: &Pipeline) -> Url {
+        let project = pipeline.project_id.map_or_else(|| pull.repo.path(), |id| id.to_string());
+        let mut url = self.0.client.url(&["projects", &project, "repository", "commits", &pipeline.sha, "statuses"]);
+        url.query_pairs_mut().append_pair("pipeline_id", &pipeline.id.to_string());
+        url
+    }
+
     /// Whether everything in a pipeline but our own statuses has come out well.
     pub(super) async fn others_pass(&self, pull: &PullId, pipeline: &Pipeline) -> Result<bool, ForgeError> {
         let doing = format!("reading the checks of {}", short(pull));
         let me = self.me().await?;
-        let project = pipeline.project_id.map_or_else(|| pull.repo.path(), |id| id.to_string());
-        let mut url = self.0.client.url(&["projects", &project, "repository", "commits", &pipeline.sha, "statuses"]);
-        url.query_pairs_mut().append_pair("pipeline_id", &pipeline.id.to_string());
+        let url = self.statuses_url(pull, pipeline);
         let mut pass = true;
         let look = |status: payload::CommitStatus| {
             let author = status.author.as_ref().and_then(|author| author.login().ok());

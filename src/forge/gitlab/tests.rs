@@ -461,7 +461,7 @@ mod writing {
         let hub = Hub::start().await;
         hub.on(&format!("GET {PROJECT}"), says(200, json!({ "merge_trains_enabled": false })));
         hub.on(&format!("PUT {MR}/merge"), says(200, json!({ "state": "merged" })));
-        let merge = async || hub.gitlab().merge(&hub.pull_id(), &sha('a'), Some(true)).await;
+        let merge = async || hub.gitlab().merge_now(&hub.pull_id(), &sha('a'), Some(true)).await;
         assert_eq!(merge().await, Ok(Merge::Done));
         assert_eq!(hub.seen(&format!("PUT {MR}/merge"))[0].body, json!({ "sha": sha('a'), "squash": true }));
         for (status, kind) in [

@@ -86,7 +86,7 @@ fn situations() -> Vec<(&'static str, &'static str, String)> {
             "A command was not carried out",
             say(&Say::Refused { to: login("sam"), verb: Verb::Apply, missing: refused }),
         ),
-        ("help", "Somebody asked for help", say(&Say::Help { to: login("sam") })),
+        ("help", "Somebody asked for help", say(&Say::Help { to: login("sam"), verbs: helped() })),
     ]
 }
 

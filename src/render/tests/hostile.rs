@@ -1,7 +1,10 @@
 //! Whatever is in a plan, a name or an error message: the comment stays ours.
 
 use super::*;
-use crate::domain::decide::Problem;
+use crate::domain::command::Selector;
+use crate::domain::decide::{Because, Problem};
+use crate::domain::freeze::Freeze;
+use crate::domain::id::Timestamp;
 use crate::domain::plan::{AttributeChange, CheckView, OutputView, ResourceView};
 use crate::domain::report::{ResultInput, Server};
 use crate::domain::run::{Diagnostic, Failure, ResourceOutcome};
@@ -272,12 +275,26 @@ proptest! {
     #[test]
     fn an_answer_stays_ours(to in named::<crate::domain::id::Login>("sam"), word in text(), words in prop::collection::vec(text(), 0..90), name in named::<crate::domain::id::ProjectName>("p")) {
         let marker = "<!-- terraplane:reply 77-1 -->";
-        check(&say(&Say::UnknownVerb { to: to.clone(), word, suggestion: None }), marker);
+        check(&say(&Say::UnknownVerb { to: to.clone(), word, meant: crate::domain::command::Meant::Verb(Verb::Plan) }), marker);
         let missing = words.iter().map(|what| Missing { project: Some(name.clone()), what: what.clone() }).collect();
         check(&say(&Say::Refused { to: to.clone(), verb: Verb::Plan, missing }), marker);
         let projects = vec![name.clone(); words.len()];
-        check(&say(&Say::NothingMatched { to: to.clone(), verb: Verb::Plan, selector: words, projects: projects.clone() }), marker);
-        check(&say(&Say::Unlocked { by: to, projects }), marker);
+        check(&say(&Say::NothingMatched { to: to.clone(), verb: Verb::Plan, selector: words.clone(), projects: projects.clone() }), marker);
+        let reason = words.first().cloned();
+        check(&say(&Say::Unlocked { by: to.clone(), projects: projects.clone(), of: None, reason: reason.clone() }), marker);
+        check(&say(&Say::Locked { by: to.clone(), projects, reason: reason.clone() }), marker);
+        let freeze = Freeze {
+            selector: Selector::any_of(words.iter().cloned()),
+            by: to.clone(),
+            since: Timestamp(0),
+            until: Some(Timestamp(60_000)),
+            reason,
+        };
+        check(&say(&Say::Frozen(freeze.clone())), marker);
+        let because = Because { project: name, reason: words.join(" "), rules: words.clone(), missing: words.clone() };
+        check(&say(&Say::Why { to: to.clone(), projects: vec![because; 3] }), marker);
+        check(&say(&Say::Locks { to: to.clone(), held: vec![], freezes: vec![freeze; words.len()] }), marker);
+        check(&say(&Say::NotMerged { why: words.join("\n") }), marker);
     }
 }
 

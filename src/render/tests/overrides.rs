@@ -29,7 +29,7 @@ fn an_override_takes_the_place_of_ours_and_may_include_the_others() {
     let answer = with(&[("say.md", "{{ marker }}\nhello\n")]).0;
     let (pull, server) = (pull(), server());
     let input = SayInput { pull: &pull, key: "77-1", server: &server, limit: COMMENT_LIMIT };
-    let said = answer.say(&Say::Help { to: login("sam") }, &input).unwrap();
+    let said = answer.say(&Say::Help { to: login("sam"), verbs: Vec::new() }, &input).unwrap();
     assert_eq!(said, "<!-- terraplane:reply 77-1 -->\nhello");
 }
 

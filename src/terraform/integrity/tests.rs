@@ -59,7 +59,7 @@ async fn planned(project: &Project) -> (Snapshot, Vec<u8>) {
     steps.init(&mut Cage::off(), false).await.unwrap();
     let snapshot =
         Snapshot::take(&project.root().join("tree"), &project.dir(), &project.tool, &project.workspace).unwrap();
-    steps.plan(&mut Cage::off(), &project.plan_path(), &[]).await.unwrap();
+    steps.plan(&mut Cage::off(), &project.plan_path(), &[], &[]).await.unwrap();
     (snapshot, plan_file::read(&project.plan_path()).unwrap())
 }
 

@@ -202,7 +202,7 @@ async fn a_backend_with_settings_of_every_kind_is_recognised_in_its_plan(mut pro
     steps.init(&mut Cage::off(), false).await.unwrap();
     let snapshot =
         Snapshot::take(&project.root().join("tree"), &project.dir(), &project.tool, &project.workspace).unwrap();
-    steps.plan(&mut Cage::off(), &project.plan_path(), &[]).await.unwrap();
+    steps.plan(&mut Cage::off(), &project.plan_path(), &[], &[]).await.unwrap();
     integrity::verify(&plan_file::read(&project.plan_path()).unwrap(), &snapshot).unwrap();
     assert!(snapshot.backend.contains("300"), "{}", snapshot.backend);
 }

@@ -112,7 +112,7 @@ async fn a_failing_plan_says_why_in_plain_words(project: Project) {
     project.file("main.tf", "resource \"terraform_data\" \"a\" {\n  input = var.nope\n}\n");
     let steps = project.steps();
     steps.init(&mut Cage::off(), false).await.unwrap();
-    let failure = steps.plan(&mut Cage::off(), &project.plan_path(), &[]).await.unwrap_err();
+    let failure = steps.plan(&mut Cage::off(), &project.plan_path(), &[], &[]).await.unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Plan, StepFailureKind::Exit(1)));
     assert_eq!(failure.message, format!("`{} plan` failed with exit code 1.", project.tool.product.program()));
     insta::allow_duplicates! {
@@ -365,12 +365,13 @@ async fn var_files_are_read_from_anywhere_in_the_repository(project: Project) {
     let steps = project.steps();
     steps.init(&mut Cage::off(), false).await.unwrap();
     let files = ["../vars/common.tfvars", "-with space.tfvars"].map(str::to_owned);
-    steps.plan(&mut Cage::off(), &project.plan_path(), &files).await.unwrap();
+    steps.plan(&mut Cage::off(), &project.plan_path(), &files, &[]).await.unwrap();
     let plan: Value =
         serde_json::from_slice(&steps.show_json(&mut Cage::off(), &project.plan_path()).await.unwrap()).unwrap();
     assert_eq!(plan["output_changes"]["o"]["after"], "common own");
 
-    let failure = steps.plan(&mut Cage::off(), &project.plan_path(), &["gone.tfvars".to_owned()]).await.unwrap_err();
+    let failure =
+        steps.plan(&mut Cage::off(), &project.plan_path(), &["gone.tfvars".to_owned()], &[]).await.unwrap_err();
     assert!(failure.output.contains("gone.tfvars"), "{}", failure.output);
 }
 

@@ -59,7 +59,10 @@ async fn a_running_apply_is_stopped_in_order_and_says_how_far_it_came() {
 
     pull.comment("kim", "terraplane cancel");
     let refused = pull.next_comment().await;
-    assert!(refused.contains("stopping its apply needs the role `maintain`"), "{refused}");
+    assert!(
+        refused.contains("its apply is stopped by those who may apply: `apply` is for `role:maintain`"),
+        "{refused}"
+    );
     pull.comment("ana", "terraplane cancel prod");
     assert!(pull.next_comment().await.contains("Stopped by `@ana`"));
     let result = pull.next_comment().await;

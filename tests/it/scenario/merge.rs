@@ -87,6 +87,8 @@ async fn a_plan_that_is_still_the_same_after_another_merge_is_applied() {
     change.await_status("terraplane/plan", "success").await;
     change.merge("ana").await;
     assert!(change.next_comment().await.contains("1 changed · the reviewed plan"));
+    // It is planned again, with the same result, so that what was reviewed still counts.
+    stage.settled().await;
     let merged = remove.merge("ana").await;
     let _masked = masked();
     insta::assert_snapshot!(remove.next_comment().await, @r"
@@ -97,7 +99,7 @@ async fn a_plan_that_is_still_the_same_after_another_merge_is_applied() {
 
     | | Project | Result | Time |
     |---|---|---|--:|
-    | ✅ | [`prod`](RUN) | 1 destroyed · planned anew, equal to the reviewed plan `ID` | 0 s |
+    | ✅ | [`prod`](RUN) | 1 destroyed · the reviewed plan `ID` | 0 s |
     ");
     stage.world.await_status(&merged, "terraplane/apply", "success").await;
     stage.finish().await;
@@ -440,7 +442,7 @@ async fn a_late_apply_never_takes_back_a_newer_one() {
 
     late.comment("kim", "terraplane approve");
     let result = late.next_comment().await;
-    assert!(result.contains("Applied `prod`") && result.contains("no resource changed"), "{result}");
+    assert!(result.contains("Applied `prod`") && result.contains("nothing was left to do"), "{result}");
     let check = stage.world.open_pull("Check").changing("prod/README.md", "Check\n").await;
     check.live_comment().await_containing("no changes").await;
     stage.finish().await;
@@ -472,7 +474,7 @@ async fn a_late_apply_does_not_take_back_what_was_applied_before_its_merge_eithe
     stage.settled().await;
     late.comment("kim", "terraplane approve");
     let result = late.next_comment().await;
-    assert!(result.contains("Applied `prod`") && result.contains("no resource changed"), "{result}");
+    assert!(result.contains("Applied `prod`") && result.contains("nothing was left to do"), "{result}");
 
     // An old merge that is heard again is not the last one that was applied.
     let last = open("last").await;
@@ -485,6 +487,6 @@ async fn a_late_apply_does_not_take_back_what_was_applied_before_its_merge_eithe
     stage.hear_everything_again().await;
     last.comment("kim", "terraplane approve");
     let result = last.next_comment().await;
-    assert!(result.contains("Applied `prod`") && result.contains("no resource changed"), "{result}");
+    assert!(result.contains("Applied `prod`") && result.contains("nothing was left to do"), "{result}");
     stage.finish().await;
 }

@@ -12,6 +12,7 @@ mod plan;
 mod props;
 mod refusals;
 mod restart;
+mod rights;
 mod rules;
 pub(crate) mod secrets;
 pub(crate) mod stand_in;

@@ -397,7 +397,7 @@ async fn on_a_full_disk_webhooks_are_refused_and_taken_when_there_is_room_again(
     assert_eq!(serving.ended().await.code(), Some(0), "{}", serving.log());
     serving.start(None).await;
     lost.iter().for_each(|id| world.forge.redeliver(id));
-    assert!(pull.next_comment().await.contains("terraplane · commands"));
+    assert!(pull.next_comment().await.contains("may do here now"));
     pull.live_comment().await_containing("\"two\"").await;
     pull.await_status("terraplane/plan", "success").await;
     pull.await_status("terraplane/apply", "success").await;

@@ -77,6 +77,7 @@ async fn a_base_branch_that_moved_after_the_apply_was_ordered_is_not_applied_ove
     // The second one waits for the first, and by then its base branch has what the first one brought.
     first.comment("ana", "terraplane apply");
     assert!(first.next_comment().await.contains("Applied `prod`"));
+    stage.settled().await;
     second.comment("ana", "terraplane apply");
     assert!(second.next_comment().await.contains("the apply waits"));
     first.merge("ana").await;
@@ -98,6 +99,7 @@ async fn a_newer_push_calls_off_an_apply_that_waits() {
     }
     first.comment("ana", "terraplane apply");
     assert!(first.next_comment().await.contains("Applied `prod`"));
+    stage.settled().await;
     second.comment("ana", "terraplane apply");
     assert!(second.next_comment().await.contains("the apply waits"));
     second.push(&[("prod/b.tf", &resource("b", "two"))]).await;

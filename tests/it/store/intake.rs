@@ -160,5 +160,5 @@ async fn sqlite_survives_with_what_was_acknowledged_when_the_process_is_killed()
     let store = Store::open(&format!("sqlite:{copied}")).await.unwrap();
     assert!(store.delivery(Github, &"d1".parse().unwrap()).await.unwrap().is_some());
     let counts = store.queue_counts().await.unwrap();
-    assert_eq!(counts, [(JobKind::Ingest, 1, 0), (JobKind::Run, 0, 0), (JobKind::Tell, 0, 0)]);
+    assert_eq!(counts, [(JobKind::Ingest, 1, 0), (JobKind::Run, 0, 0), (JobKind::Tell, 0, 0), (JobKind::Replan, 0, 0)]);
 }

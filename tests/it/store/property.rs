@@ -21,7 +21,7 @@ enum Step {
         job: usize,
     },
     Claim {
-        kinds: [bool; 3],
+        kinds: [bool; 4],
     },
     Wait {
         ms: i64,
@@ -48,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..jobs().len(), 0..60i64).prop_map(|(job, delay)| Step::Enqueue { job, delay }),
         1 => (0..jobs().len()).prop_map(|job| Step::Drop { job }),
-        5 => any::<[bool; 3]>().prop_map(|kinds| Step::Claim { kinds }),
+        5 => any::<[bool; 4]>().prop_map(|kinds| Step::Claim { kinds }),
         3 => (0..80i64).prop_map(|ms| Step::Wait { ms }),
         1 => lease().prop_map(|lease| Step::Renew { lease }),
         2 => (lease(), 0..60i64).prop_map(|(lease, delay)| Step::GiveBack { lease, delay }),
@@ -123,7 +123,7 @@ async fn play(store: &Store, steps: Vec<Step>) -> Result<(), TestCaseError> {
     while let Some(due) = store.next_due(&JobKind::ALL).await.unwrap() {
         model.now = model.now.max(due.0);
         let before = model.leases.len();
-        take(store, &mut model, Step::Claim { kinds: [true; 3] }).await?;
+        take(store, &mut model, Step::Claim { kinds: [true; 4] }).await?;
         prop_assert_eq!(model.leases.len(), before + 1, "what is due can be claimed");
         let at = model.held_by(before).unwrap();
         prop_assert!(store.finish(&model.leases[before]).await.unwrap());

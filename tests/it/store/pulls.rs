@@ -5,7 +5,7 @@ use super::sample::{
 };
 use super::{Fresh, on_both};
 use std::time::{Duration, Instant};
-use terraplane::domain::decide::{ProjectState, PullRecord, PullState};
+use terraplane::domain::decide::{Around, ProjectState, PullRecord, PullState};
 use terraplane::domain::id::PullId;
 use terraplane::domain::lock::Lock;
 use terraplane::domain::project::StateKind;
@@ -66,7 +66,8 @@ fn seen(state: &PullState) -> Vec<(String, Option<u128>, Option<u128>)> {
 }
 
 fn lock(dir: &str, holder: u64) -> Lock {
-    Lock { project: project_key(dir), held_by: pull_id(holder), since: at(7), applied: false }
+    let (taken_by, reason) = (None, None);
+    Lock { project: project_key(dir), held_by: pull_id(holder), since: at(7), applied: false, taken_by, reason }
 }
 
 async fn a_pull_request_is_kept_as_it_was_saved(db: Fresh) {
@@ -80,7 +81,10 @@ async fn a_pull_request_is_kept_as_it_was_saved(db: Fresh) {
     assert_eq!((&target.head, &target.base, target.inputs.as_str()), (&sha('a'), &sha('b'), "prod@a"));
     first.affected = None;
     save(&db.store, &first, &[]).await;
-    assert_eq!(state(&db.store, 1).await, PullState { record: first, projects: Vec::new(), unfinished: Vec::new() });
+    assert_eq!(
+        state(&db.store, 1).await,
+        PullState { record: first, projects: Vec::new(), unfinished: Vec::new(), around: Around::default() }
+    );
 }
 
 async fn a_project_has_the_newest_plan_of_the_present_head_and_base(db: Fresh) {
@@ -215,7 +219,8 @@ async fn merged_pull_requests_get_a_project_first(db: Fresh) {
     assert_eq!(would_get, [5, 3], "those that do not wait yet");
     let mut order = Vec::new();
     write(&db.store, async |tx| {
-        while let Some(mut next) = tx.next_waiting(&repo(), &project_key("prod")).await? {
+        while let Some(wait) = tx.waits_for(&repo(), &project_key("prod")).await?.into_iter().next() {
+            let mut next = tx.run(wait.run).await?.unwrap();
             order.push(next.id.0.as_u128());
             next.state = RunState::Queued;
             tx.update_run(&next).await?;

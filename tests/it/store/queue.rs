@@ -58,7 +58,7 @@ async fn a_worker_gets_only_the_kinds_it_asks_for(db: Fresh) {
     assert_eq!(claim(&[JobKind::Ingest, JobKind::Run]).await.unwrap().unwrap().job, run_job(1, 1, "prod"));
     assert_eq!(claim(&[JobKind::Tell]).await.unwrap().unwrap().job, tell(1));
     let counts = db.store.queue_counts().await.unwrap();
-    assert_eq!(counts, [(JobKind::Ingest, 0, 0), (JobKind::Run, 0, 1), (JobKind::Tell, 0, 1)]);
+    assert_eq!(counts, [(JobKind::Ingest, 0, 0), (JobKind::Run, 0, 1), (JobKind::Tell, 0, 1), (JobKind::Replan, 0, 0)]);
 }
 
 async fn jobs_of_a_lane_go_one_after_the_other(db: Fresh) {

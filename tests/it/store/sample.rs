@@ -1,7 +1,9 @@
 //! Values for the tests, of which only what matters is said.
 
+use terraplane::domain::command::Verb;
 use terraplane::domain::decide::{Affected, AffectedProject, PullRecord};
 use terraplane::domain::id::{ProjectKey, PullId, RepoName, RunId, Sha, Timestamp};
+use terraplane::domain::permission::Rights;
 use terraplane::domain::plan::PlanSummary;
 use terraplane::domain::project::{ApplyMode, Project, StateKind, Target};
 use terraplane::domain::pull::{Phase, Pull};
@@ -65,7 +67,12 @@ pub(crate) fn project(dir: &str) -> Project {
         state: StateKind::Managed,
         apply: ApplyMode::OnMerge,
         require: Vec::new(),
-        least_role: None,
+        require_plan: Vec::new(),
+        require_import: Vec::new(),
+        can: Rights::default(),
+        windows: Vec::new(),
+        automerge: None,
+        after: Vec::new(),
         reason: format!("`{dir}/main.tf` changed"),
     }
 }
@@ -93,6 +100,8 @@ pub(crate) fn record(number: u64, head: char, base: char, dirs: &[&str]) -> Pull
             .iter()
             .map(|dir| AffectedProject { project: project(dir), inputs: format!("{dir}@{head}") })
             .collect(),
+        held_back: None,
+        config_changes: Vec::new(),
     };
     PullRecord { pull, affected: Some(affected), problem: None }
 }
@@ -114,6 +123,8 @@ pub(crate) fn plan(n: u128, number: u64, dir: &str, head: char, base: char) -> R
             inputs: format!("{dir}@{head}"),
         },
         work: Work::Plan,
+        extra: Vec::new(),
+        resumed_at: None,
         batch: None,
         state: RunState::Queued,
         created_at: at(i64::try_from(n).unwrap()),
@@ -136,6 +147,9 @@ pub(crate) fn apply(n: u128, number: u64, dir: &str, state: RunState) -> Run {
         merge_commit: Some(sha('e')),
         ordered_by: "ana".parse().unwrap(),
         approved_by: Vec::new(),
+        approved_at: Vec::new(),
+        verb: Verb::Apply,
+        comment: None,
     };
     Run { work: Work::Apply(order), batch: Some(run_id(n)), state, ..plan(n, number, dir, 'a', 'b') }
 }
@@ -155,6 +169,7 @@ pub(crate) fn planned(mut run: Run, add: usize) -> Run {
             state_address: None,
             state: StateMark { lineage: "l".into(), serial: 1 },
         },
+        touched: Vec::new(),
     }));
     run
 }
@@ -165,6 +180,7 @@ pub(crate) fn applied(mut run: Run) -> Run {
         done: Vec::new(),
         fingerprint: "1".repeat(64).parse().unwrap(),
         used_saved_plan: true,
+        nothing_left: false,
     }));
     run
 }

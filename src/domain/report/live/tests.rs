@@ -1,6 +1,6 @@
 use super::super::sample::{self, *};
 use super::*;
-use crate::domain::project::{ApplyMode, Requirement};
+use crate::domain::project::ApplyMode;
 use crate::domain::run::{RunState, Step, Work};
 
 fn changing(id: u128, name: &str, mode: ApplyMode) -> ProjectState {
@@ -77,7 +77,7 @@ fn only_commands_that_would_work_now_are_offered() {
 #[test]
 fn a_command_for_all_projects_names_none() {
     let all = vec![changing(1, "p", ApplyMode::OnComment), changing(2, "q", ApplyMode::OnComment)];
-    let requires = vec![Requirement::Approved, Requirement::Mergeable];
+    let requires = vec!["approved", "mergeable"];
     assert_eq!(hinted(&state(all)), [Hint::Apply { command: "terraplane apply".into(), requires }]);
 }
 

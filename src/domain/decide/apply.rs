@@ -1,0 +1,165 @@
+//! Somebody asks for an apply, or accepts the plan that one stopped at.
+
+use super::command::{Asking, ask, refuse};
+use super::merge::{Ordering, applying, begin, in_order, is_applying, per_project, reviewed};
+use super::{Effect, Missing, Present, ProjectState, PullState, Say};
+use crate::domain::command::{Origin, Verb};
+use crate::domain::permission::MayApply;
+use crate::domain::project::StateKind;
+use crate::domain::requirement::{Asked, allow_apply};
+use crate::domain::run::{Run, RunState};
+
+/// All or nothing: a command that could only do a part says what is missing for the rest, and how to ask for the part.
+pub(super) fn apply(state: &PullState, chosen: Vec<Present<'_>>, asking: Asking<'_>) -> Vec<Effect> {
+    let asked = ask(state, asking, Verb::Apply);
+    let chosen = in_order(chosen);
+    let mut effects = Vec::new();
+    let mut missing = Vec::new();
+    let mut settled = 0;
+    for project in &chosen {
+        if project.known.is_some_and(ProjectState::is_settled) {
+            settled += 1;
+            continue;
+        }
+        let plan = reviewed(state, project);
+        match may_apply(state, project, plan, asking, asked) {
+            Ok(proof) => match order_of(state, project, &chosen) {
+                Some(reason) => missing.extend(per_project(project.project, vec![reason])),
+                None => effects.extend(begin(state, project, plan, ordering(asking, Verb::Apply), proof)),
+            },
+            Err(reasons) => missing.extend(per_project(project.project, reasons)),
+        }
+    }
+    if settled == chosen.len() {
+        missing.push(Missing { project: None, what: "there is nothing left to apply".to_owned() });
+    }
+    if !missing.is_empty() {
+        return refuse(asking, Verb::Apply, missing);
+    }
+    effects.extend(told_to_wait(&effects, asking));
+    effects
+}
+
+const fn ordering(asking: Asking<'_>, verb: Verb) -> Ordering<'_> {
+    let (by, comment) = (&asking.actor.login, Some(asking.origin.comment));
+    Ordering { by, verb, comment, review: asking.review, now: asking.now }
+}
+
+/// What comes before it has to be applied already, be under way, or be asked for too.
+fn order_of(state: &PullState, project: &Present<'_>, chosen: &[Present<'_>]) -> Option<String> {
+    let is_chosen = |first: &ProjectState| chosen.iter().any(|other| other.project.key == first.project.key);
+    let first = super::hold::comes_before(state, project.project)
+        .find(|first| !is_chosen(first) && !is_applying(first) && first.project.state != StateKind::Nowhere)?;
+    Some(format!("it comes after `{}`, which is not applied: apply that first, or both", first.project.name))
+}
+
+fn may_apply(
+    state: &PullState,
+    project: &Present<'_>,
+    plan: Option<&Run>,
+    asking: Asking<'_>,
+    asked: Asked<'_>,
+) -> Result<MayApply, Vec<String>> {
+    let merged = state.pull().merge_commit().is_some();
+    let mut reasons = Vec::new();
+    if project.known.is_some_and(is_applying) {
+        reasons.push("an apply of it is under way".to_owned());
+    }
+    if !merged && !project.project.apply.on_comment() {
+        reasons.push("it is applied by the merge (`apply: on_merge`)".to_owned());
+    }
+    if !merged {
+        reasons.extend(unseen(project, asking.origin));
+        reasons.extend(circle(state, project));
+    }
+    match allow_apply(project.project, asked, applying(project.known, plan)) {
+        Ok(proof) if reasons.is_empty() => Ok(proof),
+        Ok(_) => Err(reasons),
+        Err(more) => {
+            reasons.extend(more);
+            Err(reasons)
+        }
+    }
+}
+
+/// Why nobody may wait for whoever holds the project: they wait for this pull request.
+fn circle(state: &PullState, project: &Present<'_>) -> Option<String> {
+    let (locks, waits) = (&state.around.locks, &state.around.waits);
+    let wait = crate::domain::lock::circle(&state.pull().id, &project.project.key, locks, waits)?;
+    let here = &state.pull().id.repo;
+    let other = if wait.pull.repo == *here { format!("#{}", wait.pull.number) } else { wait.pull.to_string() };
+    Some(format!(
+        "waiting for it would close a circle: {other} waits for `{}`, which this pull request holds; merge or `unlock` one \
+         of the two first",
+        wait.project
+    ))
+}
+
+/// Before the merge, only a plan that stood in the live comment when the command was written is applied.
+fn unseen(project: &Present<'_>, origin: &Origin) -> Option<String> {
+    let known = project.known?;
+    let plan = known.plan.as_ref().filter(|plan| plan.target == project.target);
+    match plan {
+        Some(plan) if plan.state == RunState::Failed => Some("its plan failed".to_owned()),
+        Some(plan) if plan.state == RunState::Succeeded => not_shown(known, plan, origin),
+        _ => Some("it is still being planned: comment again when its plan is shown".to_owned()),
+    }
+}
+
+/// Why whoever wrote the comment can't have seen the plan that the run made.
+fn not_shown(known: &ProjectState, run: &Run, origin: &Origin) -> Option<String> {
+    let seen = known.shown_run(run.id).is_some_and(|shown| shown.was_there_for(origin));
+    (!seen).then(|| "its plan was shown after your comment: look at it, and comment again".to_owned())
+}
+
+/// Accepts what an apply stopped at: a new plan that is not the reviewed one, or a merge without the approval it needs.
+pub(super) fn approve(state: &PullState, chosen: &[Present<'_>], asking: Asking<'_>) -> Vec<Effect> {
+    let asked = ask(state, asking, Verb::Approve);
+    let mut effects = Vec::new();
+    let mut missing = Vec::new();
+    for project in chosen {
+        let Some(run) = waits_for_approval(state, project) else { continue };
+        if let Some(reason) = run.zip(project.known).and_then(|(run, known)| not_shown(known, run, asking.origin)) {
+            missing.extend(per_project(project.project, vec![reason]));
+            continue;
+        }
+        match allow_apply(project.project, asked, applying(project.known, run)) {
+            Ok(proof) => effects.extend(begin(state, project, run, ordering(asking, Verb::Approve), proof)),
+            Err(reasons) => missing.extend(per_project(project.project, reasons)),
+        }
+    }
+    if effects.is_empty() && missing.is_empty() {
+        missing.push(Missing { project: None, what: "no plan waits for an approval".to_owned() });
+    }
+    if !missing.is_empty() {
+        return refuse(asking, Verb::Approve, missing);
+    }
+    effects.extend(told_to_wait(&effects, asking));
+    effects
+}
+
+/// The run whose plan `approve` would accept: the one that was shown last. `Some(None)`: there is no plan, and the apply
+/// will stop once it has made one. `None`: nothing waits.
+pub(super) fn waits_for_approval<'a>(state: &PullState, project: &Present<'a>) -> Option<Option<&'a Run>> {
+    let merged = state.pull().merge_commit().is_some();
+    let apply = project.known.and_then(|known| known.apply.as_ref());
+    let differs = apply.filter(|apply| apply.state == RunState::Differs && apply.target == project.target);
+    if let Some(differs) = differs {
+        return (merged || project.project.apply.on_comment()).then_some(Some(differs));
+    }
+    // A merge that was not approved, or whose approved apply failed. What only a comment applies waits for that.
+    let left = merged && !project.known.is_some_and(|known| known.is_settled() || is_applying(known));
+    let plan = project.known.and_then(ProjectState::current_plan).filter(|plan| plan.target == project.target);
+    (left && (apply.is_some() || project.project.apply.on_merge())).then_some(plan)
+}
+
+fn told_to_wait(effects: &[Effect], asking: Asking<'_>) -> Option<Effect> {
+    let waits = |effect: &Effect| match effect {
+        Effect::Wait { project, hold, .. } => Some((project.name.clone(), hold.clone())),
+        _ => None,
+    };
+    // That one project comes after another one goes without saying.
+    let projects: Vec<_> =
+        effects.iter().filter_map(waits).filter(|(_, hold)| !matches!(hold, super::Hold::After(_))).collect();
+    (!projects.is_empty()).then(|| Effect::Say(Say::Waiting { to: asking.actor.login.clone(), projects }))
+}

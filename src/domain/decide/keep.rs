@@ -1,0 +1,186 @@
+//! Locks and freezes by hand: taken, given back, and what waits for them.
+
+use super::command::{Asking, choose, refuse, rights};
+use super::merge::per_project;
+use super::{Effect, Holding, Missing, ProjectState, PullState, Say, change};
+use crate::domain::command::{Command, Selector, Verb};
+use crate::domain::freeze::Freeze;
+use crate::domain::id::{ProjectKey, PullId};
+use crate::domain::permission::{authorize, authorize_unlock_of_others};
+use crate::domain::run::{Run, RunState};
+
+pub(super) fn unlock(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<Effect> {
+    match command.of.filter(|number| *number != state.pull().id.number) {
+        Some(number) => {
+            let other = PullId { repo: state.pull().id.repo.clone(), number };
+            unlock_of_other(state, &other, command, asking)
+        }
+        None => unlock_own(state, command, asking),
+    }
+}
+
+/// Whoever wrote the pull request, or ordered what it applied, is at home in it.
+fn is_theirs(state: &PullState, asking: Asking<'_>) -> bool {
+    let login = &asking.actor.login;
+    let ordered = |project: &ProjectState| {
+        project.apply.as_ref().and_then(Run::apply_order).is_some_and(|order| order.ordered_by.same_as(login))
+    };
+    login.same_as(&state.pull().author) || state.projects.iter().any(ordered)
+}
+
+fn unlock_own(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<Effect> {
+    let chosen = |project: &&ProjectState| command.selector.matches(&project.project);
+    let waiting = |project: &ProjectState| project.apply_state() == Some(RunState::Waiting);
+    let held: Vec<_> =
+        state.projects.iter().filter(chosen).filter(|project| state.holds_lock(project) || waiting(project)).collect();
+    if held.is_empty() {
+        let what = "this pull request holds no lock on what was named".to_owned();
+        return refuse(asking, Verb::Unlock, vec![Missing { project: None, what }]);
+    }
+    let theirs = is_theirs(state, asking);
+    let stands_in_the_way = |project: &&ProjectState| {
+        let mut reasons = Vec::new();
+        if matches!(project.apply_state(), Some(RunState::Running | RunState::Queued)) {
+            reasons.push("an apply of it is under way".to_owned());
+        }
+        let can = rights(asking, &project.project);
+        let allowed = if theirs {
+            authorize(Verb::Unlock, asking.actor, can)
+        } else {
+            authorize_unlock_of_others(asking.actor, can)
+        };
+        reasons.extend(allowed.err());
+        per_project(&project.project, reasons).collect::<Vec<_>>()
+    };
+    let missing: Vec<Missing> = held.iter().flat_map(stands_in_the_way).collect();
+    if !missing.is_empty() {
+        return refuse(asking, Verb::Unlock, missing);
+    }
+    let named = |run: &Run| held.iter().any(|project| project.project.key == run.project.key);
+    // What is given up by this is in the answer, so that no result has to say it once more.
+    let mut effects = change::call_off_applies(state, named);
+    effects.retain(|effect| !matches!(effect, Effect::Say(Say::ApplyResult { .. })));
+    for project in held.iter().filter(|project| state.holds_lock(project)) {
+        let by = Some(Holding { by: asking.actor.login.clone(), reason: command.reason.clone() });
+        effects.push(Effect::FreeLock { project: project.project.key.clone(), holder: state.pull().id.clone(), by });
+    }
+    effects.push(Effect::Say(Say::Unlocked {
+        by: asking.actor.login.clone(),
+        projects: held.iter().map(|project| project.project.name.clone()).collect(),
+        of: None,
+        reason: command.reason.clone(),
+    }));
+    effects
+}
+
+/// Takes a project away from another pull request, for a reason that is recorded.
+fn unlock_of_other(state: &PullState, other: &PullId, command: &Command, asking: Asking<'_>) -> Vec<Effect> {
+    let whole = |what: String| refuse(asking, Verb::Unlock, vec![Missing { project: None, what }]);
+    let held = |key: &ProjectKey| {
+        state.projects.iter().find(|project| {
+            project.project.key == *key && project.lock.as_ref().is_some_and(|lock| lock.held_by == *other)
+        })
+    };
+    let of_other = state.around.locks.iter().filter(|lock| lock.held_by == *other);
+    // Only of projects that this pull request concerns too is known what they are called, and who may free them.
+    let chosen: Vec<&ProjectState> = of_other
+        .filter_map(|lock| held(&lock.project))
+        .filter(|project| command.selector.matches(&project.project))
+        .collect();
+    if chosen.is_empty() {
+        return whole(format!("#{} holds nothing of what this pull request concerns; comment there", other.number));
+    }
+    let mut missing: Vec<Missing> = Vec::new();
+    for project in &chosen {
+        let lacking = authorize_unlock_of_others(asking.actor, rights(asking, &project.project)).err();
+        missing.extend(per_project(&project.project, lacking.into_iter().collect()));
+    }
+    if command.reason.as_ref().is_none_or(String::is_empty) {
+        let what = "taking a lock from another pull request needs a reason: `--reason \"…\"`".to_owned();
+        missing.push(Missing { project: None, what });
+    }
+    if !missing.is_empty() {
+        return refuse(asking, Verb::Unlock, missing);
+    }
+    let by = Some(Holding { by: asking.actor.login.clone(), reason: command.reason.clone() });
+    let mut effects: Vec<Effect> = chosen
+        .iter()
+        .map(|project| Effect::FreeLock { project: project.project.key.clone(), holder: other.clone(), by: by.clone() })
+        .collect();
+    effects.push(Effect::Say(Say::Unlocked {
+        by: asking.actor.login.clone(),
+        projects: chosen.iter().map(|project| project.project.name.clone()).collect(),
+        of: Some(other.clone()),
+        reason: command.reason.clone(),
+    }));
+    effects
+}
+
+/// Holds projects before anything is applied.
+pub(super) fn lock(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<Effect> {
+    if !state.pull().is_open() {
+        let what = "only an open pull request can hold projects".to_owned();
+        return refuse(asking, Verb::Lock, vec![Missing { project: None, what }]);
+    }
+    let chosen = match choose(state, state.record.affected.as_ref(), &command.selector, asking, Verb::Lock) {
+        Ok(chosen) => chosen,
+        Err(say) => return vec![Effect::Say(*say)],
+    };
+    let mut missing = Vec::new();
+    for project in &chosen {
+        let mut reasons: Vec<String> =
+            authorize(Verb::Lock, asking.actor, rights(asking, project.project)).err().into_iter().collect();
+        let lock = project.known.and_then(|known| known.lock.as_ref());
+        if let Some(lock) = lock.filter(|lock| lock.held_by != state.pull().id) {
+            reasons.push(format!("#{} holds it", lock.held_by.number));
+        }
+        missing.extend(per_project(project.project, reasons));
+    }
+    if !missing.is_empty() {
+        return refuse(asking, Verb::Lock, missing);
+    }
+    let by = || Some(Holding { by: asking.actor.login.clone(), reason: command.reason.clone() });
+    let take = |project: &super::Present<'_>| Effect::TakeLock { project: project.project.key.clone(), by: by() };
+    let mut effects: Vec<Effect> = chosen.iter().map(take).collect();
+    effects.push(Effect::Say(Say::Locked {
+        by: asking.actor.login.clone(),
+        projects: chosen.iter().map(|project| project.project.name.clone()).collect(),
+        reason: command.reason.clone(),
+    }));
+    effects
+}
+
+/// Of the whole repository, so that the projects need not be known here. Who may is checked before.
+pub(super) fn freeze(command: &Command, asking: Asking<'_>) -> Vec<Effect> {
+    if command.until.is_some_and(|until| until <= asking.now) {
+        let what = "that time is over already".to_owned();
+        return refuse(asking, Verb::Freeze, vec![Missing { project: None, what }]);
+    }
+    let freeze = Freeze {
+        selector: command.selector.clone(),
+        by: asking.actor.login.clone(),
+        since: asking.now,
+        until: command.until,
+        reason: command.reason.clone(),
+    };
+    vec![Effect::Freeze(freeze.clone()), Effect::Say(Say::Frozen(freeze))]
+}
+
+/// Ends the freeze that was begun with the same words; without words, all of them.
+pub(super) fn thaw(state: &PullState, selector: &Selector, asking: Asking<'_>) -> Vec<Effect> {
+    let all = selector.is_everything();
+    let now = asking.now;
+    let running = state.around.freezes.iter().filter(|freeze| !freeze.is_over(now));
+    let ended: Vec<Freeze> = running.filter(|freeze| all || freeze.selector == *selector).cloned().collect();
+    if ended.is_empty() {
+        let what = if all {
+            "nothing is frozen".to_owned()
+        } else {
+            format!("nothing is frozen as `{selector}`: `locks` shows what is")
+        };
+        return refuse(asking, Verb::Thaw, vec![Missing { project: None, what }]);
+    }
+    let by = asking.actor.login.clone();
+    let selector = (!all).then(|| selector.clone());
+    vec![Effect::Thaw { selector, by: by.clone() }, Effect::Say(Say::Thawed { by, freezes: ended })]
+}

@@ -1,0 +1,375 @@
+//! A model of the store and of time around `decide`: random pull requests, pushes, merges, applies, closes. Never two
+//! applies of one project at once, never a wait for nothing, every merged pull request applied or explained.
+
+use super::*;
+use crate::domain::id::{ProjectKey, PullId, PullNumber};
+use crate::domain::lock::{Lock, Wait};
+use proptest::prelude::*;
+
+const PROJECTS: [&str; 2] = ["a", "b"];
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(usize),
+    Apply(usize),
+    Merge(usize),
+    Close(usize),
+    Unlock(usize),
+    Approve(usize),
+    Freeze,
+    Thaw,
+    /// The oldest apply that may run comes to this end.
+    End(RunState),
+}
+
+/// One pull request.
+struct Known {
+    pull: Pull,
+    concerns: Vec<Project>,
+    head: u8,
+    plans: Vec<Run>,
+    applies: Vec<Run>,
+    shown: Vec<(ProjectKey, Shown)>,
+    merged_at: i64,
+    refused: bool,
+}
+
+use crate::domain::pull::Pull;
+
+struct World {
+    pulls: Vec<Known>,
+    locks: Vec<Lock>,
+    frozen: bool,
+    now: i64,
+    ids: u128,
+}
+
+const HEADS: [char; 6] = ['a', 'b', 'c', 'd', 'e', 'f'];
+
+impl World {
+    fn new(concerns: &[(bool, bool, bool)]) -> Self {
+        let pulls = concerns.iter().enumerate().map(|(index, (first, second, ordered))| {
+            let mut all: Vec<Project> = [*first, *second || !*first]
+                .iter()
+                .zip(PROJECTS)
+                .filter(|(concerned, _)| **concerned)
+                .map(|(_, dir)| Project { apply: ApplyMode::Both, ..project(dir) })
+                .collect();
+            if *ordered && let [_, second] = all.as_mut_slice() {
+                second.after = vec!["a".parse().unwrap()];
+            }
+            let id = PullId { number: PullNumber(index as u64 + 1), ..pull('a').id };
+            Known {
+                pull: Pull { id, ..pull('a') },
+                concerns: all,
+                head: 0,
+                plans: vec![],
+                applies: vec![],
+                shown: vec![],
+                merged_at: 0,
+                refused: false,
+            }
+        });
+        let mut world = Self { pulls: pulls.collect(), locks: vec![], frozen: false, now: 10, ids: 0 };
+        (0..world.pulls.len()).for_each(|index| world.changed(index));
+        world
+    }
+
+    fn waits(&self) -> Vec<Wait> {
+        let all = self.pulls.iter().flat_map(|known| known.applies.iter().map(move |run| (known, run)));
+        let mut waits: Vec<(i64, Wait)> = all
+            .filter(|(_, run)| run.state == RunState::Waiting)
+            .map(|(known, run)| {
+                let merged = known.pull.merge_commit().is_some();
+                let (project, pull, since) = (run.project.key.clone(), known.pull.id.clone(), run.created_at);
+                (if merged { known.merged_at } else { i64::MAX }, Wait { run: run.id, project, pull, merged, since })
+            })
+            .collect();
+        waits.sort_by_key(|(merged_at, wait)| (*merged_at, wait.since));
+        waits.into_iter().map(|(_, wait)| wait).collect()
+    }
+
+    fn state(&self, index: usize) -> PullState {
+        let known = &self.pulls[index];
+        let head = HEADS[usize::from(known.head)];
+        let around = Around {
+            locks: self.locks.clone(),
+            waits: self.waits(),
+            freezes: if self.frozen { vec![freeze(&[], None)] } else { vec![] },
+            overlaps: vec![],
+        };
+        let newest = |runs: &[Run], key: &ProjectKey| {
+            let of = runs.iter().filter(|run| run.project.key == *key && run.state != RunState::Superseded);
+            of.max_by_key(|run| run.id).cloned()
+        };
+        let projects = known.concerns.iter().map(|project| ProjectState {
+            project: project.clone(),
+            target: Some(target(head)),
+            plan: newest(&known.plans, &project.key).filter(|plan| plan.target == target(head)),
+            apply: newest(&known.applies, &project.key),
+            lock: self.locks.iter().find(|lock| lock.project == project.key).cloned(),
+            queue_position: 1,
+            shown: known.shown.iter().filter(|(key, _)| *key == project.key).map(|(_, shown)| shown.clone()).collect(),
+        });
+        PullState {
+            projects: projects.collect(),
+            unfinished: known.applies.iter().filter(|run| !run.state.is_over()).cloned().collect(),
+            record: PullRecord {
+                pull: known.pull.clone(),
+                affected: Some(affected(head, &known.concerns)),
+                problem: None,
+            },
+            around,
+        }
+    }
+
+    fn decide(&mut self, index: usize, input: &Input) {
+        self.now += 1;
+        let effects = decide(&self.state(index), input, &rules(), at(self.now));
+        effects.into_iter().for_each(|effect| self.perform(index, effect));
+    }
+
+    fn run(&mut self, project: &Project, target: &Target, state: RunState) -> Run {
+        self.ids += 1;
+        let head = target.head.as_str().chars().next().unwrap();
+        let run = plan_run(self.ids, project, head, state);
+        Run { created_at: at(self.now), finished_at: state.is_over().then(|| at(self.now)), ..run }
+    }
+
+    fn perform(&mut self, index: usize, effect: Effect) {
+        match effect {
+            Effect::StartPlan { project, target, .. } => {
+                let run = self.run(&project, &target, RunState::Succeeded);
+                let shown = fixture::shown(&run).map(|shown| (project.key.clone(), shown));
+                self.pulls[index].shown.extend(shown);
+                self.pulls[index].plans.push(run);
+            }
+            Effect::StartApply { project, target, order, .. } => {
+                let run = self.run(&project, &target, RunState::Queued);
+                self.pulls[index].applies.push(Run { work: crate::domain::run::Work::Apply(order), ..run });
+                let holder = self.locks.iter().find(|lock| lock.project == project.key);
+                assert_eq!(
+                    holder.map(|lock| &lock.held_by),
+                    Some(&self.pulls[index].pull.id),
+                    "it holds what it applies"
+                );
+            }
+            Effect::Wait { project, target, order, .. } => {
+                let run = self.run(&project, &target, RunState::Waiting);
+                let batch = Some(run.id);
+                self.pulls[index].applies.push(Run { work: crate::domain::run::Work::Apply(order), batch, ..run });
+            }
+            Effect::Supersede { run } => {
+                let known = &mut self.pulls[index];
+                for run in known.applies.iter_mut().chain(&mut known.plans).filter(|other| other.id == run) {
+                    run.state = RunState::Superseded;
+                }
+            }
+            Effect::TakeLock { project, .. } => self.take(index, project),
+            Effect::FreeLock { project, holder, .. } => {
+                self.locks.retain(|lock| lock.project != project || lock.held_by != holder);
+                self.turn(&project);
+            }
+            Effect::TakeTurn { project } => self.turn(&project),
+            Effect::Thaw { .. } => {
+                self.frozen = false;
+                PROJECTS.iter().for_each(|dir| self.turn(&dir.parse().unwrap()));
+            }
+            Effect::Freeze(_) => self.frozen = true,
+            Effect::Say(Say::MergedNotApplied { .. }) => self.pulls[index].refused = true,
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, index: usize, project: ProjectKey) {
+        let held_by = self.pulls[index].pull.id.clone();
+        match self.locks.iter().find(|lock| lock.project == project) {
+            Some(lock) => assert_eq!(lock.held_by, held_by, "nobody takes what another one holds"),
+            None => self.locks.push(Lock {
+                project,
+                held_by,
+                since: at(self.now),
+                applied: false,
+                taken_by: None,
+                reason: None,
+            }),
+        }
+    }
+
+    /// As `flow` does it.
+    fn turn(&mut self, project: &ProjectKey) {
+        for wait in self.waits().into_iter().filter(|wait| wait.project == *project) {
+            let index = self.pulls.iter().position(|known| known.pull.id == wait.pull).unwrap();
+            let state = self.state(index);
+            let run = self.pulls[index].applies.iter().find(|run| run.id == wait.run).unwrap();
+            if hold(&state, &run.project, at(self.now)).is_none() {
+                self.take(index, project.clone());
+                let run = self.pulls[index].applies.iter_mut().find(|run| run.id == wait.run).unwrap();
+                run.state = RunState::Queued;
+                return;
+            }
+        }
+    }
+
+    fn changed(&mut self, index: usize) {
+        let head = HEADS[usize::from(self.pulls[index].head)];
+        let found = Found::Affected(affected(head, &self.pulls[index].concerns));
+        self.decide(index, &heard(found));
+    }
+
+    fn command(&mut self, index: usize, verb: Verb, by: &str) {
+        let state = self.state(index);
+        // Long after whatever was shown.
+        let input = super::commanded(&state, says(verb, &[]), actor(by, Role::Maintain), self.now + 1);
+        self.now += 2;
+        self.decide(index, &input);
+    }
+
+    fn step(&mut self, step: &Step) {
+        let count = self.pulls.len();
+        match step {
+            Step::Push(index) if self.pulls[index % count].pull.is_open() => {
+                let known = &mut self.pulls[index % count];
+                known.head = (known.head + 1).min(5);
+                known.pull.head = sha(HEADS[usize::from(known.head)]);
+                self.changed(index % count);
+            }
+            Step::Merge(index) if self.pulls[index % count].pull.is_open() => {
+                self.now += 1;
+                let at = at(self.now);
+                let known = &mut self.pulls[index % count];
+                known.merged_at = self.now;
+                known.pull.phase = Phase::Merged { commit: sha('9'), by: Some(login("ana")), at };
+                let input = super::merge(&self.state(index % count));
+                self.decide(index % count, &input);
+            }
+            Step::Close(index) if self.pulls[index % count].pull.is_open() => {
+                self.pulls[index % count].pull.phase = Phase::Closed;
+                self.decide(index % count, &Input::Closed);
+            }
+            Step::Push(_) | Step::Merge(_) | Step::Close(_) => {}
+            Step::Apply(index) => self.command(index % count, Verb::Apply, "ana"),
+            Step::Unlock(index) => self.command(index % count, Verb::Unlock, "ana"),
+            Step::Approve(index) => self.command(index % count, Verb::Approve, "ana"),
+            Step::Freeze => self.command(0, Verb::Freeze, "ana"),
+            Step::Thaw => self.command(0, Verb::Thaw, "ana"),
+            Step::End(end) => {
+                self.end(*end);
+            }
+        }
+    }
+
+    /// Ends the oldest apply that is under way. False: there is none.
+    fn end(&mut self, end: RunState) -> bool {
+        self.now += 1;
+        let queued =
+            self.pulls.iter().enumerate().flat_map(|(index, known)| known.applies.iter().map(move |run| (index, run)));
+        let queued = queued.filter(|(_, run)| run.state == RunState::Queued).min_by_key(|(_, run)| run.id);
+        let Some((index, run)) = queued.map(|(index, run)| (index, run.clone())) else { return false };
+        let order = run.apply_order().unwrap().clone();
+        let head = run.target.head.as_str().chars().next().unwrap();
+        let over = apply_run(run.id.0.as_u128(), &run.project, head, end, order);
+        let over = Run { created_at: run.created_at, finished_at: Some(at(self.now)), batch: run.batch, ..over };
+        let shown = fixture::shown(&over).map(|shown| (run.project.key.clone(), shown));
+        let known = &mut self.pulls[index];
+        known.shown.extend(shown);
+        *known.applies.iter_mut().find(|other| other.id == run.id).unwrap() = over;
+        if end == RunState::Succeeded {
+            self.locks.iter_mut().filter(|lock| lock.project == run.project.key).for_each(|lock| lock.applied = true);
+        }
+        self.decide(index, &Input::RunOver { run: run.id });
+        true
+    }
+
+    fn check(&self) {
+        for dir in PROJECTS {
+            let active = self.pulls.iter().flat_map(|known| &known.applies);
+            let active = active.filter(|run| run.project.key.to_string() == dir && run.state == RunState::Queued);
+            assert!(active.count() <= 1, "two applies of {dir} at once");
+        }
+        for wait in self.waits() {
+            let index = self.pulls.iter().position(|known| known.pull.id == wait.pull).unwrap();
+            let state = self.state(index);
+            let run = self.pulls[index].applies.iter().find(|run| run.id == wait.run).unwrap();
+            assert!(hold(&state, &run.project, at(self.now)).is_some(), "{wait:?} waits for nothing");
+        }
+    }
+
+    /// Everything that is under way ends well, and nothing is frozen: what is left needs a person, and says so.
+    fn settle(&mut self) {
+        if self.frozen {
+            self.command(0, Verb::Thaw, "ana");
+        }
+        while self.end(RunState::Succeeded) {
+            self.check();
+        }
+        for (index, known) in self.pulls.iter().enumerate().filter(|(_, known)| known.pull.merge_commit().is_some()) {
+            for project in &self.state(index).projects {
+                let ended = project.apply_state().is_some_and(RunState::is_over);
+                let waits_for_a_person = project.apply_state() == Some(RunState::Waiting)
+                    && match hold(&self.state(index), &project.project, at(self.now)) {
+                        Some(Hold::Lock(holder)) => self.needs_a_person(&holder, &project.project.key),
+                        Some(Hold::After(_)) => true,
+                        _ => false,
+                    };
+                // Given up by `unlock`, or called off because what comes first failed: its comment says so.
+                let called_off = known
+                    .applies
+                    .iter()
+                    .any(|run| run.project.key == project.project.key && run.state == RunState::Superseded);
+                let explained = project.is_settled() || ended || waits_for_a_person || known.refused || called_off;
+                assert!(
+                    explained,
+                    "#{} has merged {} and nobody says why it is not applied",
+                    known.pull.id.number, project.project.name
+                );
+            }
+        }
+    }
+
+    /// Whoever holds it is open or closed, or its apply did not end well.
+    fn needs_a_person(&self, holder: &PullId, key: &ProjectKey) -> bool {
+        let index = self.pulls.iter().position(|known| known.pull.id == *holder).unwrap();
+        let merged = self.pulls[index].pull.merge_commit().is_some();
+        let state = self.state(index);
+        let project = state.projects.iter().find(|project| project.project.key == *key);
+        !merged || project.is_none_or(|project| !project.is_applied())
+    }
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let end = prop_oneof![
+        4 => Just(RunState::Succeeded),
+        1 => Just(RunState::Failed),
+        1 => Just(RunState::Differs),
+        1 => Just(RunState::Interrupted),
+    ];
+    prop_oneof![
+        2 => (0..3_usize).prop_map(Step::Push),
+        4 => (0..3_usize).prop_map(Step::Apply),
+        3 => (0..3_usize).prop_map(Step::Merge),
+        1 => (0..3_usize).prop_map(Step::Close),
+        1 => (0..3_usize).prop_map(Step::Unlock),
+        2 => (0..3_usize).prop_map(Step::Approve),
+        1 => Just(Step::Freeze),
+        1 => Just(Step::Thaw),
+        5 => end.prop_map(Step::End),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn never_two_at_once_never_a_deadlock_and_every_merge_applied_or_explained(
+        concerns in prop::collection::vec((any::<bool>(), any::<bool>(), any::<bool>()), 3),
+        steps in prop::collection::vec(any_step(), 0..30),
+    ) {
+        let mut world = World::new(&concerns);
+        for step in &steps {
+            world.step(step);
+            world.check();
+        }
+        world.settle();
+    }
+}

@@ -1,0 +1,73 @@
+//! Whose turn it is: what happens when a project is free again, thawed, or no longer has to wait for another one.
+
+use super::perform::job;
+use super::{Flow, FlowError};
+use crate::domain::decide::{Hold, hold};
+use crate::domain::id::{ProjectKey, RepoName, Timestamp};
+use crate::domain::lock::Lock;
+use crate::domain::run::{Run, RunState};
+use crate::store::{Job, Tx};
+
+impl Flow {
+    /// The project goes to the first of those who wait for it whom nothing else holds.
+    pub(super) async fn take_turn(
+        &self,
+        tx: &mut Tx,
+        repo: &RepoName,
+        project: &ProjectKey,
+        at: Timestamp,
+    ) -> Result<(), FlowError> {
+        for wait in tx.waits_for(repo, project).await? {
+            let (Some(run), Some(state)) = (tx.run(wait.run).await?, tx.pull_state(&wait.pull).await?) else {
+                continue;
+            };
+            match hold(&state, &run.project, at) {
+                None => {
+                    self.go_on(tx, run, at).await?;
+                    tx.enqueue(&Job::Tell { pull: wait.pull }, at).await?;
+                    return Ok(());
+                }
+                Some(Hold::Frozen(frozen)) => look_again(tx, &run, frozen.until).await?,
+                Some(Hold::After(_) | Hold::Lock(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn go_on(&self, tx: &mut Tx, mut run: Run, at: Timestamp) -> Result<(), FlowError> {
+        let lock = Lock {
+            project: run.project.key.clone(),
+            held_by: run.pull.clone(),
+            since: at,
+            applied: false,
+            taken_by: None,
+            reason: None,
+        };
+        if tx.take_lock(&run.pull.repo, &lock).await? {
+            run.state = RunState::Queued;
+            run.resumed_at = Some(at);
+            tx.update_run(&run).await?;
+            tx.enqueue(&job(&run), at).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for everything of the repository that anybody waits for.
+    pub(super) async fn take_all_turns(&self, tx: &mut Tx, repo: &RepoName, at: Timestamp) -> Result<(), FlowError> {
+        let mut projects: Vec<ProjectKey> = tx.waits(repo).await?.into_iter().map(|wait| wait.project).collect();
+        projects.sort();
+        projects.dedup();
+        for project in projects {
+            self.take_turn(tx, repo, &project, at).await?;
+        }
+        Ok(())
+    }
+}
+
+/// An apply that waits for a time looks for itself then.
+pub(super) async fn look_again(tx: &mut Tx, run: &Run, until: Option<Timestamp>) -> Result<(), FlowError> {
+    if let Some(until) = until {
+        tx.enqueue(&job(run), until).await?;
+    }
+    Ok(())
+}
