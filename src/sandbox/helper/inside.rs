@@ -16,23 +16,30 @@ use crate::sandbox::wire::{self, Ask, Inbox, Plan, Say, Status, Step};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, pidfd_open};
 use std::collections::VecDeque;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// What the monitor says on the link when a limit is exceeded.
-pub(super) const fn word_for(limit: Limit) -> &'static [u8; 1] {
+/// What the monitor says on the link when a limit is exceeded; [`mark`] of the program that it means follows.
+pub(super) const fn word_for(limit: Limit) -> u8 {
     match limit {
-        Limit::Memory => b"m",
-        Limit::Processes => b"p",
-        Limit::FileSize => b"f",
-        Limit::Disk => b"d",
+        Limit::Memory => b'm',
+        Limit::Processes => b'p',
+        Limit::FileSize => b'f',
+        Limit::Disk => b'd',
     }
 }
 
-/// How often the dead are buried that the programs did not wait for.
-const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// What the monitor is told on the link when a program begins. It looks from time to time and for a while, and what it
+/// saw of one program must not be held against the next.
+#[expect(clippy::cast_possible_truncation, reason = "one is told from the next")]
+pub(super) const fn mark(number: u32) -> u8 {
+    number as u8
+}
+
+/// How often the dead are buried that the programs did not wait for: until then they take the places of the living.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// How often a kill is repeated where one signal does not reach all, and how soon the dead are buried where others wait
 /// for their places.
@@ -45,6 +52,8 @@ pub(super) struct Inside<'p> {
     /// What was asked while a program ran.
     pub(super) later: VecDeque<Ask>,
     pub(super) link: UnixStream,
+    /// Of the program that runs, or ran last.
+    pub(super) mark: u8,
     pub(super) fence: Fence,
     /// The work tree and the scratch directory.
     pub(super) roots: [OwnedFd; 2],
@@ -109,17 +118,17 @@ impl Inside<'_> {
             return Err(Over);
         }
         if !ready[1].is_empty() {
-            let mut word = [0];
-            if !matches!(self.link.read(&mut word), Ok(1)) {
-                return Err(Over);
-            }
+            let mut said = [0; 2];
+            self.link.read_exact(&mut said).map_err(|_| Over)?;
             let limits = [Limit::Memory, Limit::Processes, Limit::FileSize, Limit::Disk];
-            heard.limit = limits.into_iter().find(|limit| *word_for(*limit) == word);
+            heard.limit = limits.into_iter().find(|limit| [word_for(*limit), self.mark] == said);
         }
         Ok(heard)
     }
 
     fn run(&mut self, step: &Step) -> Result<(), Over> {
+        self.mark = mark(step.number);
+        self.link.write_all(&[self.mark]).map_err(|_| Over)?;
         let before = self.events.counts();
         match self.start(step) {
             Err((begun, Trouble { doing, source })) => {

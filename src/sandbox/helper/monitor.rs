@@ -17,7 +17,7 @@ use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The user that processes are inside of a full cage, whoever they are outside.
 pub(super) const INNER_USER: u32 = 1000;
@@ -223,17 +223,30 @@ fn watch(plan: &Plan, child: Pid, cgroup: Option<&Cgroup>, link: &mut UnixStream
     let joined = cgroup.map_or(Ok(()), |cgroup| cgroup.move_in(child)).map_err(Trouble::at("entering the cgroup"));
     let mut usage = Usage::new(plan, cgroup.map(Cgroup::bounds).unwrap_or_default());
     let_in(plan, joined, &mut usage, link);
+    let mut mark = inside::mark(0);
+    let mut next = Instant::now() + INTERVAL;
     loop {
-        let timeout = if usage.is_bounded() { None } else { INTERVAL.try_into().ok() };
-        let mut waiting = [PollFd::new(&pidfd, PollFlags::IN)];
+        let left = next.saturating_duration_since(Instant::now());
+        let timeout = if usage.is_bounded() { None } else { left.try_into().ok() };
+        let mut waiting = [PollFd::new(&pidfd, PollFlags::IN), PollFd::new(&*link, PollFlags::IN)];
         match poll(&mut waiting, timeout.as_ref()) {
             Ok(0) => {}
             Err(rustix::io::Errno::INTR) => continue,
-            _ => return,
+            Err(_) => return,
+            Ok(_) => {
+                let [ended, told] = waiting.map(|waiting| !waiting.revents().is_empty());
+                let mut marks = [0; 64];
+                match if told && !ended { link.read(&mut marks) } else { Ok(0) } {
+                    Ok(heard @ 1..) => mark = marks[heard - 1],
+                    _ => return,
+                }
+                continue;
+            }
         }
+        next = Instant::now() + INTERVAL;
         let Ok(over) = usage.over(child) else { return };
         if let Some(limit) = over {
-            let _ = link.write_all(inside::word_for(limit));
+            let _ = link.write_all(&[inside::word_for(limit), mark]);
         }
     }
 }

@@ -16,6 +16,7 @@ pub(in crate::sandbox) struct Process {
     pub(in crate::sandbox) pid: Pid,
     /// Bytes.
     pub(super) resident: u64,
+    /// Those that live: none, of a process that is dead and not buried yet.
     pub(super) threads: u64,
 }
 
@@ -61,7 +62,10 @@ fn parse(pid: Pid, stat: &str) -> Option<(i32, Process)> {
     let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
     let pages: u64 = fields.get(21)?.parse().ok()?;
     let resident = pages * rustix::param::page_size() as u64;
-    Some((fields.get(1)?.parse().ok()?, Process { pid, resident, threads: fields.get(17)?.parse().ok()? }))
+    // A first thread that has ended is still counted; the others may live on.
+    let dead = u64::from(matches!(*fields.first()?, "Z" | "X"));
+    let threads = fields.get(17)?.parse::<u64>().ok()?.saturating_sub(dead);
+    Some((fields.get(1)?.parse().ok()?, Process { pid, resident, threads }))
 }
 
 /// The children of this process; not all of them, if some of them end meanwhile. Far faster than to look at everything.
@@ -138,5 +142,8 @@ mod tests {
         let pages = process.resident / rustix::param::page_size() as u64;
         assert_eq!((parent, pages, process.threads), (7, 321, 1));
         assert!(parse(pid, "42 (a").is_none());
+        let threads = |stat: &str| parse(pid, stat).unwrap().1.threads;
+        let zombie = stat.replace(") S 7", ") Z 7");
+        assert_eq!((threads(&zombie), threads(&zombie.replace("20 0 1 0", "20 0 3 0"))), (0, 2));
     }
 }

@@ -110,7 +110,7 @@ impl<'p> Threshold<'p> {
             rustix::fs::open(path, flags, Mode::empty()).map_err(Trouble::at(format!("opening `{}`", path.display())))
         };
         let roots = [open(&plan.policy.tree)?, open(&plan.policy.scratch)?];
-        Ok(Inside { plan, control, inbox, later: VecDeque::new(), link, fence, roots, events, view })
+        Ok(Inside { plan, control, inbox, later: VecDeque::new(), link, mark: 0, fence, roots, events, view })
     }
 }
 
