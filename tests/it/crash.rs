@@ -111,7 +111,7 @@ impl Mortal {
         pull.live_comment().await_containing(&format!("\"{input}\"")).await;
         pull.await_status("terraplane/plan", "success").await;
         pull.comment("kim", "terraplane help");
-        let help = pull.wait_for_comment(|text| text.contains("terraplane · commands")).await;
+        let help = pull.wait_for_comment(|text| text.contains("may do here now")).await;
         assert!(help.starts_with("<!-- terraplane:reply"));
         let merged = pull.merge("ana").await;
         let mut results = 0;

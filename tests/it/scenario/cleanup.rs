@@ -68,7 +68,7 @@ async fn what_is_old_goes_and_what_an_open_pull_request_shows_stays() {
     open.merge("ana").await;
     assert!(open.next_comment().await.contains("1 created · the reviewed plan"));
     done.comment("kim", "terraplane help");
-    assert!(done.next_comment().await.contains("terraplane · commands"));
+    assert!(done.next_comment().await.contains("may do here now"));
     stage.settled().await;
     let title = |text: &str| text.lines().nth(1).unwrap().to_owned();
     assert_eq!(title(&done.live_comment().text().unwrap()), title(&shown));

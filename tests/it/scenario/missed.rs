@@ -29,7 +29,7 @@ fn looks(state: &State) -> (usize, usize, usize) {
 }
 
 async fn says_help(pull: &PullRequest) {
-    assert!(pull.next_comment().await.contains("terraplane · commands"));
+    assert!(pull.next_comment().await.contains("may do here now"));
 }
 
 #[tokio::test]

@@ -471,7 +471,7 @@ async fn while_the_database_is_locked_webhooks_get_503_and_what_ran_is_told_as_i
     sqlx::raw_sql("ROLLBACK").execute(&mut somebody).await.unwrap();
     stage.world.forge.redeliver(&refused);
     pull.wait_for_comment(|text| text.contains("1 created · the reviewed plan")).await;
-    pull.wait_for_comment(|text| text.contains("terraplane · commands")).await;
+    pull.wait_for_comment(|text| text.contains("may do here now")).await;
     stage.world.await_status(&merged, "terraplane/apply", "success").await;
     stage.finish().await;
 }

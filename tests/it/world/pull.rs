@@ -135,7 +135,22 @@ impl PullRequest {
     }
 
     pub async fn merge_by(&self, by: &str, method: MergeMethod) -> Sha {
+        self.read_by_a_person().await;
         self.world.forge.merge(REPO, self.number, by, method).await.unwrap()
+    }
+
+    /// Nobody merges in the same millisecond in which a plan appears. Before, the server has not even heard that its
+    /// comment was taken, and rightly holds that nobody can have seen the plan; its status comes after.
+    async fn read_by_a_person(&self) {
+        let shown = |state: &State| {
+            let pull = state.pull(REPO, self.number)?;
+            let live = pull.comments.iter().find(|c| c.body.starts_with(LIVE_MARKER));
+            let ready = live.is_some_and(|live| live.body.contains("plan ready"));
+            let told = state.repo(REPO)?.status(&pull.head, "terraplane/plan");
+            (!ready || told.is_none_or(|told| told.state != "pending")).then_some(())
+        };
+        let moment = std::time::Duration::from_secs(5);
+        let _ = self.world.forge.wait_until("its plan's status", moment, shown).await;
     }
 
     pub fn close(&self, by: &str) {
