@@ -25,6 +25,13 @@ pub(super) enum News<'a> {
         what: CommentNews<'a>,
         by: &'a str,
     },
+    /// Somebody pressed a button of a check run (by its identifier), or asked for it once more.
+    Check {
+        repo: &'a str,
+        id: u64,
+        pressed: Option<&'a str>,
+        by: &'a str,
+    },
     Review {
         repo: &'a str,
         number: u64,
@@ -67,6 +74,7 @@ impl News<'_> {
             Self::Push { .. } => "push",
             Self::Pull { .. } => "pull_request",
             Self::Comment { .. } => "comment",
+            Self::Check { .. } => "check",
             Self::Review { .. } => "review",
         }
     }

@@ -174,6 +174,34 @@ pub struct Status {
     pub pipeline: Option<u64>,
     /// GitLab tells what is pending from what is running.
     pub running: bool,
+    /// What GitHub's check runs have besides; `None`: a plain status.
+    pub check: Option<CheckRun>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CheckRun {
+    pub external_id: Option<String>,
+    /// Markdown.
+    pub summary: String,
+    pub notes: Vec<Note>,
+    pub actions: Vec<Action>,
+}
+
+/// A remark at a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    pub path: String,
+    pub line: u64,
+    pub title: String,
+    pub message: String,
+}
+
+/// A button beside a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    pub label: String,
+    pub description: String,
+    pub identifier: String,
 }
 
 /// Something that goes wrong for requests that it matches.

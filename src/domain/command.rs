@@ -104,20 +104,52 @@ impl Command {
     }
 }
 
-/// Where a command comes from. Unique by comment and line, so that a comment heard twice commands once.
+/// Where a command was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Surface {
+    /// Unique by comment and line, so that a comment heard twice commands once.
+    Comment {
+        id: CommentId,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A button beside a check, or a call of the API.
+    Call(Call),
+}
+
+/// A command that is no comment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Of a call: given by whoever calls, or made for it. Of a button: the delivery's.
+    pub key: String,
+    /// The head that it is about; `None`: whatever is there.
+    pub head: Option<Sha>,
+    /// What stood beside the button, see [`mark`](super::report::mark); `None`: whatever is there.
+    pub seen: Option<String>,
+}
+
+/// Where a command comes from, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    pub comment: CommentId,
-    /// Counted from 1.
-    pub line: usize,
+    pub surface: Surface,
     pub author: Login,
-    /// When the comment was written, by the forge's clock, which counts whole seconds.
+    /// When the comment was written, by the forge's clock, which counts whole seconds. Of what is no comment: when it was
+    /// heard.
     pub at: Timestamp,
     /// When its webhook came in, by ours.
     pub heard_at: Timestamp,
 }
 
 impl Origin {
+    /// What can be reacted to.
+    #[must_use]
+    pub const fn comment(&self) -> Option<CommentId> {
+        match self.surface {
+            Surface::Comment { id, .. } => Some(id),
+            Surface::Call(_) => None,
+        }
+    }
+
     /// Heard so late that its author does not wait for it any more, and may have done something else: nothing is applied
     /// because of it.
     #[must_use]

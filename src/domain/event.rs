@@ -1,7 +1,7 @@
 //! What happened, in words that every forge shares. A delivery means at most one event; whatever else it held is read
 //! fresh from the forge.
 
-use super::id::{CommentId, Login, PullId, RepoName, Timestamp};
+use super::id::{CommentId, Login, PullId, RepoName, Sha, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,8 @@ pub enum Event {
     Commented { pull: PullId, comment: Comment },
     /// A comment was deleted; it may have been ours.
     CommentGone { pull: PullId, comment: CommentId },
+    /// Somebody commanded otherwise than by a comment.
+    Called { pull: PullId, called: Called },
     /// A review was given or dismissed: requirements may have changed.
     Reviewed { pull: PullId },
     /// Nothing that we act on, and why; kept so that an operator can see it.
@@ -41,6 +43,17 @@ pub struct Comment {
     pub by_bot: bool,
     pub body: String,
     pub created_at: Timestamp,
+}
+
+/// A command by a button or by the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    pub by: Login,
+    /// As in a comment, without the server's name: `apply prod/network`.
+    pub text: String,
+    /// See [`Call`](super::command::Call).
+    pub head: Option<Sha>,
+    pub seen: Option<String>,
 }
 
 /// How a comment is acknowledged. Each forge has a word of its own for it.

@@ -4,6 +4,7 @@
 //! All of these are views of the store. They are computed anew whenever it changed and never patched, so that nothing
 //! that is shown can be lost, repeated or overtaken.
 
+mod check;
 mod group;
 mod hint;
 mod live;
@@ -14,10 +15,11 @@ pub(crate) mod sample;
 mod standing;
 mod status;
 
+pub use check::{Annotation, Button, Check, checks};
 pub use group::Member;
 pub use hint::Hint;
 pub use live::{
-    Danger, DangerAddress, Detail, Footer, LiveView, PhaseWord, Row, live, live_due, pull_text, shown_plans,
+    Danger, DangerAddress, Detail, Footer, LiveView, PhaseWord, Row, live, live_due, mark, pull_text, shown_plans,
 };
 pub use notice::Notice;
 pub use outcome::{Named, OutcomeRow, ResultView, result};

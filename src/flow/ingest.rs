@@ -8,9 +8,9 @@ use super::catch_up::FOUND;
 use super::find::Finding;
 use super::perform::Occasion;
 use super::{Flow, FlowError};
-use crate::domain::command::{Origin, Parsed, Verb, parse_comment};
+use crate::domain::command::{Call, Origin, Parsed, Surface, Verb, parse_comment};
 use crate::domain::decide::{Affected, Found, Input, PullRecord, Rules};
-use crate::domain::event::{Comment, Event, PullChange, Reaction};
+use crate::domain::event::{Called, Comment, Event, PullChange, Reaction};
 use crate::domain::id::{Branch, CommentId, DeliveryId, ForgeKind, ProjectKey, PullId, Timestamp};
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
 use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
@@ -58,6 +58,7 @@ impl Flow {
             Event::PullChanged { pull, .. }
             | Event::Commented { pull, .. }
             | Event::CommentGone { pull, .. }
+            | Event::Called { pull, .. }
             | Event::Reviewed { pull } => pull.clone(),
         };
         if self.config.policy(&pull.repo).is_none() {
@@ -66,9 +67,10 @@ impl Flow {
         match event {
             Event::PullChanged { change, .. } => self.changed(hearing, &pull, change).await,
             Event::Commented { comment, .. } => {
-                self.commented(hearing.lease, &pull, &comment, delivered.received_at).await.map(Some)
+                self.commented(hearing, &pull, &comment, delivered.received_at).await.map(Some)
             }
             Event::CommentGone { comment, .. } => self.comment_gone(hearing.lease, &pull, comment).await.map(Some),
+            Event::Called { called, .. } => self.called(hearing, &pull, called, delivered.received_at).await,
             Event::Reviewed { .. } => self.reviewed(hearing, &pull).await,
             Event::Ignored { reason, .. } => Ok(Some(DeliveryEnd::Ignored(reason))),
         }
@@ -219,7 +221,7 @@ impl Flow {
 
     async fn commented(
         &self,
-        lease: &Lease,
+        hearing: Hearing<'_>,
         id: &PullId,
         comment: &Comment,
         heard_at: Timestamp,
@@ -234,20 +236,41 @@ impl Flow {
             return Ok(DeliveryEnd::Ignored("bots don't command".to_owned()));
         }
         let role = forge.role(&id.repo, &comment.author).await?;
-        self.acknowledge(lease, id, comment.id).await?;
+        self.acknowledge(hearing.lease, id, comment.id).await?;
         for (line, parsed) in lines {
             let (author, at) = (comment.author.clone(), comment.created_at);
-            let origin = Origin { comment: comment.id, line, author, at, heard_at };
+            let origin = Origin { surface: Surface::Comment { id: comment.id, line }, author, at, heard_at };
             // Read again for every line: the line before may have changed something.
             let (pull, default) = self.pull_and_default(id).await?;
-            self.command(lease, (pull, default), parsed, origin, role).await?;
+            self.command(hearing, (pull, default), parsed, origin, role).await?;
         }
         Ok(DeliveryEnd::Done)
     }
 
+    /// A button or a call of the API: the same door, and the answer is a comment too.
+    async fn called(
+        &self,
+        hearing: Hearing<'_>,
+        id: &PullId,
+        Called { by, text, head, seen }: Called,
+        heard_at: Timestamp,
+    ) -> Result<Option<DeliveryEnd>, FlowError> {
+        let name = &self.server.name;
+        let Some((_, parsed)) = parse_comment(&format!("{name} {text}"), &self.names()).into_iter().next() else {
+            return Ok(Some(DeliveryEnd::Ignored("no command in it".to_owned())));
+        };
+        let role = self.forge(&id.repo)?.role(&id.repo, &by).await?;
+        let call = Call { key: hearing.delivery.to_string(), head, seen };
+        let origin = Origin { surface: Surface::Call(call), author: by, at: heard_at, heard_at };
+        let (pull, default) = self.pull_and_default(id).await?;
+        self.command(hearing, (pull, default), parsed, origin, role).await?;
+        Ok(None)
+    }
+
+    /// Of a call it ends the delivery as well, in one transaction with what follows.
     async fn command(
         &self,
-        lease: &Lease,
+        Hearing { lease, forge, delivery }: Hearing<'_>,
         (pull, default): (Pull, Branch),
         parsed: Parsed,
         origin: Origin,
@@ -280,13 +303,24 @@ impl Flow {
             Some(finding) => (Some(finding.found), finding.rules),
             None => (None, kept_rules),
         };
-        let occasion = Occasion(format!("reply-{}-{}", origin.comment, origin.line));
+        let occasion = Occasion(match &origin.surface {
+            Surface::Comment { id, line } => format!("reply-{id}-{line}"),
+            Surface::Call(call) => format!("reply-{}", call.key),
+        });
         let input = Input::Commanded { parsed, origin: origin.clone(), actor, review, found };
         let mut tx = self.store.write(&id.repo).await?;
         tx.hold(lease).await?;
-        // The same comment may come in several webhooks.
-        if !tx.first_time(&id.repo, origin.comment, origin.line, super::now()).await? {
-            return Ok(());
+        match origin.surface {
+            // The same comment may come in several webhooks.
+            Surface::Comment { id: comment, line } => {
+                if !tx.first_time(&id.repo, comment, line, super::now()).await? {
+                    return Ok(());
+                }
+            }
+            Surface::Call(_) => {
+                tx.end_delivery(forge, delivery, &DeliveryEnd::Done).await?;
+                tx.finish(lease).await?;
+            }
         }
         let state = self.known(&mut tx, pull).await?;
         let aftermath = self.follow(&mut tx, &state, &input, &rules, &occasion).await?;

@@ -30,6 +30,7 @@ mod survey;
 mod tell;
 pub mod tokens;
 mod turn;
+mod verdicts;
 mod worker;
 
 pub use catch_up::keep_catching_up;

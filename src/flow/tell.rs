@@ -8,11 +8,11 @@ use super::{Flow, FlowError, now};
 use crate::domain::decide::{PullState, Say};
 use crate::domain::id::{CommentId, PullId, RepoName, RunId, Timestamp};
 use crate::domain::pull::Pull;
-use crate::domain::report::{self, LiveInput, ResultInput, StatusState, Views};
+use crate::domain::report::{self, LiveInput, ResultInput, Views};
 use crate::domain::run::Run;
-use crate::forge::{Forge, ForgeErrorKind, Status};
+use crate::forge::{Forge, ForgeErrorKind};
 use crate::render::{COMMENT_LIMIT, SayInput};
-use crate::store::{Job, Lease, MergeWish, OutComment, SentStatus, Tx};
+use crate::store::{Job, Lease, MergeWish, OutComment, Tx};
 use sha2::{Digest as _, Sha256};
 
 /// The key of the live comment in the outbox.
@@ -250,49 +250,7 @@ impl Flow {
         Ok(forge.create_comment(pull, body).await?)
     }
 
-    async fn tell_statuses(
-        &self,
-        lease: &Lease,
-        forge: &Forge,
-        state: &PullState,
-        unseen: bool,
-        turn: &mut Turn<'_>,
-    ) -> Result<Option<Timestamp>, FlowError> {
-        let id = &state.pull().id;
-        let told = self.store.statuses(id).await?;
-        let mut wanted = report::statuses(state, &self.server.name);
-        wanted.extend(outdated(&told, &wanted, state));
-        let untold = |status: &report::Status| unseen && status.state == StatusState::Success;
-        for status in wanted.into_iter().filter(|status| !untold(status)) {
-            let sent = SentStatus {
-                sha: status.sha,
-                context: status.context,
-                state: status.state.as_str().to_owned(),
-                description: status.description,
-            };
-            if told.contains(&sent) {
-                continue;
-            }
-            if let Some(later) = turn.take() {
-                return Ok(Some(later));
-            }
-            let (context, description) = (sent.context.clone(), sent.description.clone());
-            let shown = Status { context, state: status.state, description, url: None };
-            let given_up = match forge.set_status(id, &sent.sha, &shown).await.map_err(FlowError::from) {
-                Ok(()) => None,
-                // A head that was force-pushed away: there is nothing left to show it on.
-                Err(error) if error.is_final() => {
-                    tracing::warn!(pull = %id, sha = %sent.sha, error = %error.chain(), "a status can't be set");
-                    Some(error.chain())
-                }
-                Err(error) => return Err(error),
-            };
-            self.store.status_sent(lease, id, &sent, given_up.as_deref()).await?;
-        }
-        Ok(None)
-    }
-
-    async fn live_text(&self, state: &PullState) -> String {
+    pub(super) async fn live_text(&self, state: &PullState) -> String {
         let plans = state.projects.iter().filter_map(|project| project.plan.as_ref());
         let applies = state.projects.iter().filter_map(|project| project.apply.as_ref());
         let views = self.views(planned(plans.chain(applies))).await;
@@ -342,7 +300,7 @@ impl Flow {
 }
 
 /// What one pull request may write before it goes to the end of the queue again.
-struct Turn<'a> {
+pub(super) struct Turn<'a> {
     flow: &'a Flow,
     repo: &'a RepoName,
     left: usize,
@@ -350,7 +308,7 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     /// When to go on; `None`: now.
-    fn take(&mut self) -> Option<Timestamp> {
+    pub(super) fn take(&mut self) -> Option<Timestamp> {
         if self.left == 0 {
             return Some(now());
         }
@@ -397,20 +355,6 @@ fn planned<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<RunId> {
     runs.filter(|run| run.made_plan().is_some()).map(|run| run.id).collect()
 }
 
-/// Statuses of older heads that would stay pending for ever.
-fn outdated(told: &[SentStatus], wanted: &[report::Status], state: &PullState) -> Vec<report::Status> {
-    told.iter()
-        .filter(|told| told.state == StatusState::Pending.as_str())
-        .filter(|told| !wanted.iter().any(|wanted| wanted.sha == told.sha && wanted.context == told.context))
-        .map(|told| report::Status {
-            sha: told.sha.clone(),
-            context: told.context.clone(),
-            state: StatusState::Failure,
-            description: format!("Superseded by {}", state.pull().head.short()),
-        })
-        .collect()
-}
-
-fn hash(body: &str) -> String {
+pub(super) fn hash(body: &str) -> String {
     hex::encode(Sha256::digest(body.as_bytes()))
 }

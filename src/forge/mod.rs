@@ -14,7 +14,7 @@ pub mod webhook;
 
 pub use error::{ForgeError, ForgeErrorKind, Malformed, SetupError};
 pub use gitea::{Gitea, GiteaSettings};
-pub use github::{Github, GithubAuth, GithubSettings};
+pub use github::{Checks, Github, GithubAuth, GithubSettings};
 pub use gitlab::{Gitlab, GitlabSettings, Merge};
 
 use crate::domain::event::{Comment, Event, Reaction};
@@ -23,6 +23,7 @@ use crate::domain::missed::{Glimpse, Remark, Seen};
 use crate::domain::project::MergeHow;
 use crate::domain::pull::{Approval, Judgement, Pull, Role};
 pub use crate::domain::report::StatusState;
+use crate::domain::report::{Annotation, Button};
 use secrecy::SecretString;
 use url::Url;
 use webhook::Proof;
@@ -68,6 +69,17 @@ pub struct Status {
     pub description: String,
     /// Where a click on it leads.
     pub url: Option<Url>,
+}
+
+/// A status with all that a check has besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub sha: Sha,
+    pub status: Status,
+    /// Markdown, as long as a comment may be.
+    pub summary: String,
+    pub buttons: Vec<Button>,
+    pub annotations: Vec<Annotation>,
 }
 
 /// What changed in a repository since a moment.
@@ -125,6 +137,15 @@ impl Forge {
     #[must_use]
     pub fn host(&self) -> &str {
         of!(self, forge => forge.host())
+    }
+
+    /// Where the forge lets us have checks, they take the place of statuses.
+    #[must_use]
+    pub fn checks(&self) -> Option<Checks<'_>> {
+        match self {
+            Self::Github(github) => github.checks(),
+            Self::Gitlab(_) | Self::Gitea(_) => None,
+        }
     }
 
     /// How many characters a comment may have.

@@ -76,6 +76,7 @@ fn every_recorded_webhook_of_gitea_is_accepted_and_means_what_its_name_says() {
         let told = match event {
             Event::PullChanged { change, .. } => format!("{change:?}"),
             Event::Commented { .. } => "commented".into(),
+            Event::Called { .. } => "called".into(),
             Event::Reviewed { .. } => "reviewed".into(),
             Event::CommentGone { .. } => "gone".into(),
             Event::Ignored { .. } => "ignored".into(),

@@ -36,7 +36,7 @@ pub use deliveries::{DeliveryEnd, NewDelivery, Recorded, StoredDelivery};
 pub use error::{DatabaseError, StoreError};
 pub use job::{Job, JobKind, Lease};
 pub use managed::{StateId, StateVersion};
-pub use statuses::SentStatus;
+pub use statuses::{SentCheck, SentStatus};
 pub use wishes::MergeWish;
 
 use crate::crash;

@@ -61,6 +61,7 @@ fn status_of_job(pipeline: u64, sha: &Sha, state: &str) -> Status {
         at: Timestamp(0),
         pipeline: Some(pipeline),
         running: false,
+        check: None,
     }
 }
 

@@ -21,7 +21,14 @@ fn must_be_app(caller: &Caller) -> Result<(), ApiError> {
 }
 
 fn permissions() -> Value {
-    json!({ "contents": "read", "issues": "write", "metadata": "read", "pull_requests": "write", "statuses": "write" })
+    json!({
+        "checks": "write",
+        "contents": "read",
+        "issues": "write",
+        "metadata": "read",
+        "pull_requests": "write",
+        "statuses": "write",
+    })
 }
 
 /// `GET /app`
@@ -43,7 +50,7 @@ pub(super) async fn app(
         "created_at": "2026-01-01T00:00:00Z",
         "updated_at": "2026-01-01T00:00:00Z",
         "permissions": permissions(),
-        "events": ["issue_comment", "pull_request", "pull_request_review", "push"],
+        "events": ["check_run", "issue_comment", "pull_request", "pull_request_review", "push"],
     })))
 }
 
@@ -69,7 +76,7 @@ pub(super) async fn installation(
             "target_id": 1,
             "target_type": "Organization",
             "permissions": permissions(),
-            "events": ["issue_comment", "pull_request", "pull_request_review", "push"],
+            "events": ["check_run", "issue_comment", "pull_request", "pull_request_review", "push"],
             "created_at": "2026-01-01T00:00:00Z",
             "updated_at": "2026-01-01T00:00:00Z",
             "single_file_name": null,

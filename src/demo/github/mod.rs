@@ -5,6 +5,7 @@
 //! Source: the documented REST API, version 2022-11-28.
 
 mod apps;
+mod checks;
 mod comments;
 mod error;
 mod hooks;
@@ -66,6 +67,9 @@ pub(super) fn router(world: &World) -> Router<World> {
         .route("/repos/{owner}/{repo}/issues/comments/{id}/reactions", post(comments::react))
         .route("/repos/{owner}/{repo}/statuses/{sha}", post(statuses::create))
         .route("/repos/{owner}/{repo}/commits/{reference}/status", get(statuses::combined))
+        .route("/repos/{owner}/{repo}/commits/{reference}/check-runs", get(checks::list))
+        .route("/repos/{owner}/{repo}/check-runs", post(checks::create))
+        .route("/repos/{owner}/{repo}/check-runs/{id}", patch(checks::edit))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::not_found())
         .layer(middleware::from_fn(conditional))

@@ -38,6 +38,16 @@ pub(in crate::demo) fn webhooks(world: &World, news: News<'_>) -> Vec<(&'static 
         }
         News::Pull { repo, number, what, by } => Some(("pull_request", pull(world, state, repo, number, what, by)?)),
         News::Comment { repo, id, what, by } => Some(("issue_comment", comment(world, state, repo, id, what, by)?)),
+        News::Check { repo, id, pressed, by } => {
+            let repo = state.repo(repo)?;
+            let status = repo.statuses.iter().find(|status| status.id == id)?;
+            let mut more = json!({ "check_run": shapes(world).check_run(repo, status) });
+            if let Some(identifier) = pressed {
+                more["requested_action"] = json!({ "identifier": identifier });
+            }
+            let action = if pressed.is_some() { "requested_action" } else { "rerequested" };
+            Some(("check_run", around(world, state, repo, action, by, more)))
+        }
         News::Review { repo, number, id, what, by } => {
             let repo = state.repo(repo)?;
             let pull = repo.pulls.get(&number)?;

@@ -102,11 +102,22 @@ fn judgement(state: &WorldState, repo: &Repo, number: u64) -> Value {
         .latest_statuses(&pull.head)
         .into_iter()
         .map(|status| {
+            let required = repo.required_statuses.contains(&status.context);
+            if status.check.is_some() {
+                let over = status.state != "pending";
+                return json!({
+                    "__typename": "CheckRun",
+                    "name": status.context,
+                    "status": if over { "COMPLETED" } else { "IN_PROGRESS" },
+                    "conclusion": over.then(|| status.state.to_uppercase()),
+                    "isRequired": required,
+                });
+            }
             json!({
                 "__typename": "StatusContext",
                 "context": status.context,
                 "state": status.state.to_uppercase(),
-                "isRequired": repo.required_statuses.contains(&status.context),
+                "isRequired": required,
             })
         })
         .collect();

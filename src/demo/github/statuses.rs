@@ -74,7 +74,8 @@ pub(super) async fn combined(
     let sha: Sha = found.ok_or_else(|| ApiError::unprocessable(format!("No commit found for SHA: {reference}")))?;
     world.read(|state| {
         let repo = state.repo(&path).ok_or_else(ApiError::not_found)?;
-        let statuses = repo.latest_statuses(&sha);
+        let mut statuses = repo.latest_statuses(&sha);
+        statuses.retain(|status| status.check.is_none());
         let any = |wanted: &[&str]| statuses.iter().any(|s| wanted.contains(&s.state.as_str()));
         let whole = if any(&["error", "failure"]) {
             "failure"

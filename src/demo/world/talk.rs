@@ -150,6 +150,7 @@ impl World {
                 at: now(),
                 pipeline: None,
                 running: false,
+                check: None,
             };
             state.repo_mut(repo)?.statuses.push(status.clone());
             Some(status)
@@ -163,6 +164,26 @@ impl World {
     pub fn set_status(&self, repo: &str, sha: &Sha, context: &str, state: &str, by: &str) -> Result<(), WorldError> {
         let put = self.put_status(repo, sha, (context.into(), state.into(), None, None), by);
         put.map(drop).ok_or_else(|| WorldError::NoSuch(format!("repository {repo}")))
+    }
+
+    /// Presses a button of the newest check of this name on the head; `None`: asks for the check once more.
+    ///
+    /// # Errors
+    /// When there is no such check, or it has no such button.
+    pub fn press(&self, repo: &str, number: u64, check: &str, label: Option<&str>, by: &str) -> Result<(), WorldError> {
+        let (id, pressed) = self.read(|state| {
+            let head = &the_pull(state, repo, number)?.head;
+            let no_such = || WorldError::NoSuch(format!("check {check}"));
+            let status = the_repo(state, repo)?.status(head, check).ok_or_else(no_such)?;
+            let actions = &status.check.as_ref().ok_or_else(no_such)?.actions;
+            let Some(label) = label else { return Ok((status.id, None)) };
+            let action = actions.iter().find(|action| action.label == label);
+            let action = action.ok_or_else(|| WorldError::NoSuch(format!("button {label}")))?;
+            Ok::<_, WorldError>((status.id, Some(action.identifier.clone())))
+        })?;
+        self.change(|state| state.add_user(by, false));
+        self.tell(News::Check { repo, id, pressed: pressed.as_deref(), by });
+        Ok(())
     }
 
     /// Whether somebody may do what needs this role.

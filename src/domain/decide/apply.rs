@@ -41,7 +41,7 @@ pub(super) fn apply(state: &PullState, chosen: Vec<Present<'_>>, asking: Asking<
 }
 
 const fn ordering(asking: Asking<'_>, verb: Verb) -> Ordering<'_> {
-    let (by, comment) = (&asking.actor.login, Some(asking.origin.comment));
+    let (by, comment) = (&asking.actor.login, asking.origin.comment());
     Ordering { by, verb, comment, review: asking.review, now: asking.now }
 }
 

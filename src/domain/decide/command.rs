@@ -3,11 +3,12 @@
 use super::merge::{affected_by_merge, per_project, remember};
 use super::{Affected, Effect, Found, Missing, Present, Problem, PullState, Rules, Say, change, present};
 use super::{apply, help, keep};
-use crate::domain::command::{Command, Origin, Parsed, Selector, Verb, permitted_extra};
+use crate::domain::command::{Call, Command, Origin, Parsed, Selector, Surface, Verb, permitted_extra};
 use crate::domain::event::Reaction;
 use crate::domain::id::{ProjectName, Timestamp};
 use crate::domain::permission::{Rights, authorize};
 use crate::domain::pull::{Actor, Phase, Review};
+use crate::domain::report::mark;
 use crate::domain::requirement::{Asked, allow_plan};
 use crate::domain::run::{Run, RunState};
 
@@ -33,7 +34,8 @@ pub(super) fn commanded(state: &PullState, parsed: &Parsed, asking: Asking<'_>) 
         }
         Parsed::Command(command) => carry_out(state, command, asking),
     };
-    effects.extend(reaction(&effects).map(|with| Effect::React { comment: asking.origin.comment, with }));
+    effects
+        .extend(asking.origin.comment().zip(reaction(&effects)).map(|(comment, with)| Effect::React { comment, with }));
     effects
 }
 
@@ -54,6 +56,17 @@ fn reaction(effects: &[Effect]) -> Option<Reaction> {
     }
 }
 
+/// Why what somebody asked for by a button or a call is not what they saw.
+fn changed_since(state: &PullState, call: &Call) -> Option<String> {
+    let head = &state.pull().head;
+    if let Some(other) = call.head.as_ref().filter(|other| *other != head) {
+        let (now, then) = (head.short(), other.short());
+        return Some(format!("the head is `{now}` now and not `{then}`: look at what has changed since"));
+    }
+    let other = call.seen.as_ref().is_some_and(|seen| *seen != mark(state));
+    other.then(|| "what is planned has changed since the button was shown: look at it, and try again".to_owned())
+}
+
 fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<Effect> {
     let whole = |what: String| refuse(asking, command.verb, vec![Missing { project: None, what }]);
     // Nothing was looked for on behalf of those who may do nothing anywhere. Everybody else is told all that is missing.
@@ -68,6 +81,11 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<Ef
              again"
                 .to_owned(),
         );
+    }
+    if let (Verb::Apply | Verb::Approve, Surface::Call(call)) = (command.verb, &asking.origin.surface)
+        && let Some(changed) = changed_since(state, call)
+    {
+        return whole(changed);
     }
     match command.verb {
         Verb::Help => return help::help(state, asking),

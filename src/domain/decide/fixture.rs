@@ -1,7 +1,7 @@
 //! Sample pull requests for the tests of the core: short to write, whole enough to decide on.
 
 use super::*;
-use crate::domain::command::{Command, Selector, Verb};
+use crate::domain::command::{Command, Origin, Selector, Surface, Verb};
 use crate::domain::id::{CommentId, Fingerprint, Login, Sha, Timestamp, TreeId};
 use crate::domain::lock::Lock;
 use crate::domain::permission::Rights;
@@ -220,7 +220,7 @@ pub(crate) fn lock_of(state: &mut PullState, holder: &str, applied: bool) {
 
 pub(crate) fn origin(seconds: i64) -> Origin {
     let (author, at) = (login("ana"), at(seconds));
-    Origin { comment: CommentId(1), line: 1, author, at, heard_at: Timestamp(at.0 + 999) }
+    Origin { surface: Surface::Comment { id: CommentId(1), line: 1 }, author, at, heard_at: Timestamp(at.0 + 999) }
 }
 
 pub(crate) fn says(verb: Verb, words: &[&str]) -> Parsed {

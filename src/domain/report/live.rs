@@ -14,6 +14,7 @@ use crate::domain::pull::Phase;
 use crate::domain::run::{Failure, Left, Outcome, Planned, Run};
 use crate::domain::sandbox::Network;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
@@ -359,6 +360,17 @@ pub fn shown_plans(state: &PullState) -> Vec<(ProjectKey, RunId, Fingerprint)> {
         Some((project.project.key.clone(), run.id, planned.fingerprint.clone()))
     };
     state.projects.iter().filter_map(shown).collect()
+}
+
+/// Stands for the head and the plans that are shown, so that a button is bound to what stood beside it: 12 characters.
+#[must_use]
+pub fn mark(state: &PullState) -> String {
+    let mut hash = Sha256::new();
+    hash.update(state.pull().head.as_str());
+    for (project, run, _) in shown_plans(state) {
+        hash.update(format!("\n{project} {run}"));
+    }
+    hex::encode(&hash.finalize()[..6])
 }
 
 /// The plan that the comment is about: the new one where it differs from the reviewed one.

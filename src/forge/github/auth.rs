@@ -62,6 +62,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) enum Auth {
     Token(Arc<Session>),
     App {
+        /// As GitHub has it on the App's page.
+        id: u64,
         app: Arc<Session>,
         /// Looked up once; looked up again when a token can't be had any more.
         installations: Mutex<HashMap<RepoName, Arc<Installation>>>,
@@ -115,7 +117,7 @@ impl Auth {
                     .build()
                     .map_err(https)?;
                 let app = Arc::new(Session { crab, token: None, expires_at: None });
-                Ok(Self::App { app, installations: Mutex::default() })
+                Ok(Self::App { id: *app_id, app, installations: Mutex::default() })
             }
         }
     }

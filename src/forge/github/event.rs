@@ -2,7 +2,7 @@
 //! is worked on, so that late, repeated and reordered deliveries end in the same state.
 
 use super::payload::{IssueComment, Odd};
-use crate::domain::event::{Event, PullChange};
+use crate::domain::event::{Called, Event, PullChange};
 use crate::domain::id::{PullId, PullNumber, RepoName};
 use crate::forge::Malformed;
 use serde::Deserialize;
@@ -10,6 +10,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 /// The events to subscribe to.
 pub(super) const WANTED: [&str; 3] = ["issue_comment", "pull_request", "pull_request_review"];
+
+/// And of an App, which alone has check runs.
+pub(super) const WANTED_OF_APP: &str = "check_run";
 
 #[derive(Deserialize)]
 struct Head {
@@ -52,6 +55,38 @@ struct Issue {
     pull_request: Option<IgnoredAny>,
 }
 
+#[derive(Deserialize)]
+struct CheckRunEvent {
+    check_run: CheckRun,
+    requested_action: Option<RequestedAction>,
+    sender: Sender,
+}
+
+#[derive(Deserialize)]
+struct CheckRun {
+    head_sha: String,
+    /// As we set it: the pull request's number.
+    external_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RequestedAction {
+    identifier: String,
+}
+
+#[derive(Deserialize)]
+struct Sender {
+    login: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+impl Sender {
+    fn is_bot(&self) -> bool {
+        self.kind.as_deref() == Some("Bot")
+    }
+}
+
 pub(in crate::forge) fn event(event_name: &str, body: &str, host: &str) -> Result<Event, Malformed> {
     Reader { event_name, body, host }.event()
 }
@@ -64,7 +99,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn event(&self) -> Result<Event, Malformed> {
-        if !WANTED.contains(&self.event_name) {
+        if self.event_name != WANTED_OF_APP && !WANTED.contains(&self.event_name) {
             // Whatever its shape is, it is none of ours.
             let head = serde_json::from_str::<Head>(self.body).ok();
             let repo = head.and_then(|head| self.repo(head.repository.as_ref()?).ok());
@@ -77,6 +112,7 @@ impl Reader<'_> {
         match self.event_name {
             "pull_request" => self.pull_request(repo, action),
             "issue_comment" => self.issue_comment(repo, action),
+            WANTED_OF_APP => self.check_run(repo, action),
             _ => self.review(repo, action),
         }
     }
@@ -115,6 +151,32 @@ impl Reader<'_> {
         }
         let comment = payload.comment.into_comment().map_err(|odd| self.malformed(&odd))?;
         Ok(Event::Commented { pull, comment })
+    }
+
+    /// Somebody pressed a button of ours, or asked for the check once more.
+    fn check_run(&self, repo: RepoName, action: &str) -> Result<Event, Malformed> {
+        if !matches!(action, "requested_action" | "rerequested") {
+            return Ok(self.ignored_action(repo, action));
+        }
+        let payload: CheckRunEvent = self.parse()?;
+        // Only Apps have checks, and each hears only of its own; one that is not about a pull request is not ours.
+        let Ok(number) = payload.check_run.external_id.as_deref().unwrap_or_default().parse().map(PullNumber) else {
+            let reason = "a check run that is about no pull request of ours".into();
+            return Ok(Event::Ignored { repo: Some(repo), reason });
+        };
+        if payload.sender.is_bot() {
+            return Ok(Event::Ignored { repo: Some(repo), reason: "bots don't command".into() });
+        }
+        let (text, seen) = match payload.requested_action {
+            Some(RequestedAction { identifier }) => match identifier.split_once(':') {
+                Some((text, seen)) => (text.to_owned(), Some(seen.to_owned())),
+                None => (identifier, None),
+            },
+            None => ("plan".to_owned(), None),
+        };
+        let head = payload.check_run.head_sha.parse().map_err(|error| self.malformed(&error))?;
+        let by = payload.sender.login.parse().map_err(|error| self.malformed(&error))?;
+        Ok(Event::Called { pull: PullId { repo, number }, called: Called { by, text, head: Some(head), seen } })
     }
 
     fn review(&self, repo: RepoName, action: &str) -> Result<Event, Malformed> {

@@ -2,6 +2,7 @@
 
 mod auth;
 mod changes;
+mod checks;
 mod client;
 mod doctor;
 pub(super) mod event;
@@ -11,6 +12,7 @@ mod judgement;
 mod payload;
 
 pub use auth::GithubAuth;
+pub use checks::Checks;
 
 use super::retry::Patience;
 use super::{CloneAccess, ForgeError, SetupError, Status, address};

@@ -215,6 +215,7 @@ async fn everything_that_happens_is_told_signed_and_understood() {
                 Event::PullChanged { change, .. } => format!("{change:?}"),
                 Event::Commented { comment, .. } => format!("{} says {}", comment.author, comment.body),
                 Event::CommentGone { .. } => "gone".into(),
+                Event::Called { .. } => "called".into(),
                 Event::Reviewed { .. } => "reviewed".into(),
                 Event::Ignored { .. } => format!("({})", delivery.event_name),
             }

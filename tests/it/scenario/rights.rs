@@ -127,6 +127,7 @@ async fn mergeable_is_the_forges_word_without_our_own_statuses() {
             at: Timestamp(0),
             pipeline: None,
             running: false,
+            check: None,
         };
         stage.world.forge.change(|all| all.repo_mut(REPO).unwrap().statuses.push(status));
     };

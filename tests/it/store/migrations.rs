@@ -43,7 +43,9 @@ async fn every_step_is_applied_over_data(db: Fresh) {
     assert!(prod.lock.as_ref().is_some_and(|lock| lock.applied && lock.held_by.number.0 == 6));
     let comments = store.comments(&pull).await.unwrap();
     assert_eq!(comments.iter().map(|comment| comment.key.as_str()).collect::<Vec<_>>(), ["live", "reply:1"]);
-    assert_eq!(store.statuses(&pull).await.unwrap().len(), 1);
+    let statuses = store.statuses(&pull).await.unwrap();
+    assert_eq!(statuses.iter().filter_map(|status| Some(status.check.as_ref()?.id)).collect::<Vec<_>>(), [42]);
+    assert_eq!(statuses.len(), 2);
     assert_eq!(store.audit_trail(&pull).await.unwrap().len(), 1);
     let managed = store.state_id(&pull.repo, &prod.project.key).await.unwrap();
     assert_eq!(store.state_head(&managed).await.unwrap().unwrap().serial, 3);

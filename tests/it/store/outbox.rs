@@ -3,7 +3,7 @@
 use super::sample::{at, pull_id, repo, sha, tell};
 use super::{Fresh, on_both};
 use terraplane::domain::id::CommentId;
-use terraplane::store::{JobKind, Lease, OutComment, SentStatus, Store, StoreError};
+use terraplane::store::{JobKind, Lease, OutComment, SentCheck, SentStatus, Store, StoreError};
 
 on_both!(
     a_comment_is_wanted_once_and_then_sent,
@@ -112,6 +112,8 @@ async fn the_last_status_of_each_context_is_known(db: Fresh) {
         context: context.into(),
         state: state.into(),
         description: format!("it is {state}"),
+        // Some are checks.
+        check: (state == "failure").then(|| SentCheck { id: 42, hash: "0a".into(), notes: Some("0b".into()) }),
     };
     let told = [
         status('a', "terraplane/plan", "pending"),

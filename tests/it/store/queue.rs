@@ -106,7 +106,13 @@ async fn whoever_lost_the_lease_writes_nothing(db: Fresh) {
     enqueue(store, &tell(1), 0).await;
     let lost = claim(store, 0).await.unwrap();
     let holder = claim(store, 100).await.unwrap();
-    let status = SentStatus { sha: sha('a'), context: "c".into(), state: "success".into(), description: "d".into() };
+    let status = SentStatus {
+        sha: sha('a'),
+        context: "c".into(),
+        state: "success".into(),
+        description: "d".into(),
+        check: None,
+    };
     for gone in [false, true] {
         if gone {
             assert!(store.finish(&holder).await.unwrap());
