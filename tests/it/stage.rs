@@ -126,9 +126,14 @@ pub(crate) async fn idle(server: &Server) {
     loop {
         let store = &server.flow.store;
         let counts = store.queue_counts().await.unwrap();
+        let at_rest = counts.iter().all(|(_, _, leased)| *leased == 0);
+        if at_rest && counts.iter().all(|(_, queued, _)| *queued == 0) {
+            return;
+        }
+        // What was queued may just have been taken up.
         let due = store.next_due(&JobKind::ALL).await.unwrap();
         let soon = Timestamp(jiff::Timestamp::now().as_millisecond() + FAR_MS);
-        if counts.iter().all(|(_, _, leased)| *leased == 0) && due.is_none_or(|due| due > soon) {
+        if at_rest && due.is_some_and(|due| due > soon) && store.queue_counts().await.unwrap() == counts {
             return;
         }
         assert!(tokio::time::Instant::now() < end, "work was left in the queue: {counts:?}");

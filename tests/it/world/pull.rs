@@ -135,11 +135,10 @@ impl PullRequest {
     }
 
     pub async fn merge_by(&self, by: &str, method: MergeMethod) -> Sha {
-        self.read_by_a_person().await;
         self.world.forge.merge(REPO, self.number, by, method).await.unwrap()
     }
 
-    /// Nobody merges in the same millisecond in which a plan appears. Before, the server has not even heard that its
+    /// Nobody acts in the same millisecond in which a plan appears. Before, the server has not even heard that its
     /// comment was taken, and rightly holds that nobody can have seen the plan; its status comes after.
     async fn read_by_a_person(&self) {
         let shown = |state: &State| {
@@ -149,7 +148,7 @@ impl PullRequest {
             let told = state.repo(REPO)?.status(&pull.head, "terraplane/plan");
             (!ready || told.is_none_or(|told| told.state != "pending")).then_some(())
         };
-        let moment = std::time::Duration::from_secs(5);
+        let moment = std::time::Duration::from_secs(2);
         let _ = self.world.forge.wait_until("its plan's status", moment, shown).await;
     }
 
@@ -245,6 +244,8 @@ impl LiveComment<'_> {
 
     /// Waits until it contains this text.
     pub async fn await_containing(&self, part: &str) -> String {
-        self.await_until(|text| text.contains(part)).await
+        let text = self.await_until(|text| text.contains(part)).await;
+        self.pull.read_by_a_person().await;
+        text
     }
 }
