@@ -18,7 +18,7 @@ use crate::telemetry::{self, Metrics};
 use crate::terraform::install::Tools;
 use crate::terraform::providers::Providers;
 use crate::terraform::supervisor::Applies;
-use crate::web::{self, WebState};
+use crate::web::{self, Calls, WebState};
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use std::ffi::OsStr;
@@ -214,6 +214,12 @@ fn web_state(flow: &Arc<Flow>, draining: &Arc<AtomicBool>) -> WebState {
         store: flow.store.clone(),
         archive: flow.archive.clone(),
         hooks: forges::hooks(&flow.config.forges),
+        calls: Calls {
+            tokens: flow.config.api.clone(),
+            name: flow.config.name.clone(),
+            names: flow.names(),
+            repos: flow.config.repos.clone(),
+        },
         links: flow.links.clone(),
         tokens: flow.tokens.clone(),
         metrics: Metrics::install(),

@@ -21,6 +21,6 @@ pub use error::{ConfigError, ConfigErrors};
 pub use repo::{REPO_FILE, RepoConfig};
 pub use resolve::{FoundProject, Layers, ResolvedProject, resolve};
 pub use server::{
-    Cleanup, Commands, Concurrency, Confinement, Database, Forges, GiteaConfig, GithubAuth, GithubConfig, GitlabConfig,
-    ModulesAccess, Phase, RepoPolicy, Sandbox, ServerConfig, TerraformConfig,
+    ApiToken, Cleanup, Commands, Concurrency, Confinement, Database, Forges, GiteaConfig, GithubAuth, GithubConfig,
+    GitlabConfig, ModulesAccess, Phase, RepoPolicy, Sandbox, ServerConfig, TerraformConfig,
 };

@@ -1,10 +1,12 @@
 //! The server file, `server.yaml`, and the environment over it: everything the operator decides.
 
+mod api;
 mod forge;
 mod policy;
 mod sandbox;
 mod upkeep;
 
+pub use api::ApiToken;
 pub use forge::{Forges, GiteaConfig, GithubAuth, GithubConfig, GitlabConfig};
 pub use policy::{ModulesAccess, Phase, RepoPolicy};
 pub use sandbox::{Confinement, Sandbox};
@@ -53,6 +55,8 @@ pub struct ServerConfig {
     pub catch_up: Option<Duration>,
     pub cleanup: Cleanup,
     pub commands: Commands,
+    /// Who may command by the API; nobody by default.
+    pub api: Vec<ApiToken>,
     /// Templates of comments that stand in the place of the built-in ones.
     pub templates: Option<PathBuf>,
 }
@@ -181,6 +185,7 @@ impl ServerConfig {
     pub fn own_secrets(&self) -> Vec<SecretString> {
         let mut secrets = self.forges.secrets();
         secrets.extend(self.encryption_key.clone());
+        secrets.extend(self.api.iter().map(|api| api.token.clone()));
         if let Database::Postgres(url) = &self.database {
             secrets.push(url.clone());
             let password = Url::parse(url.expose_secret()).ok().and_then(|url| url.password().map(str::to_owned));
@@ -255,6 +260,10 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
     let catch_up = fields.below("catch_up", faults).map(|fields| upkeep::catch_up(fields, faults));
     let cleanup = fields.below("cleanup", faults).map(|fields| upkeep::cleanup(fields, faults));
     let commands = fields.below("commands", faults).map(|fields| commands(fields, faults));
+    let path = fields.path_of("api");
+    let api = fields.optional("api", faults, |node, faults| {
+        list(node, faults, |item, faults| api::token(item, &path, secrets, faults))
+    });
     fields.finish(faults);
     Some(ServerConfig {
         listen: listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 4141))),
@@ -274,6 +283,7 @@ fn server(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Ser
         catch_up: catch_up.unwrap_or(Some(upkeep::USUAL_CATCH_UP)),
         cleanup: cleanup.unwrap_or_default(),
         commands: commands.unwrap_or_default(),
+        api: api.unwrap_or_default(),
     })
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The event name of what was found here: the body is an [`Event`] as JSON. No forge has an event of this name.
-pub(super) const FOUND: &str = "terraplane:found";
+pub(crate) const FOUND: &str = "terraplane:found";
 
 /// A webhook has this time to arrive before it counts as missed, or the interval of the looks if that is shorter.
 const ON_ITS_WAY: Duration = Duration::from_secs(10);

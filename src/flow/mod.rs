@@ -11,7 +11,7 @@ mod apply;
 mod asking;
 mod bench;
 mod cage;
-mod catch_up;
+pub(crate) mod catch_up;
 mod cleanup;
 mod error;
 mod find;

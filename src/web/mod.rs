@@ -10,6 +10,7 @@
 //! Around all of it lie security headers, a guard against panics, and a span that never holds a body, a token or a query
 //! string (`layers`).
 
+mod api;
 mod health;
 mod hooks;
 mod layers;
@@ -37,6 +38,7 @@ use tokio::sync::Notify;
 use tower_http::timeout::TimeoutLayer;
 use upload::Uploads;
 
+pub use api::Calls;
 pub use serve::serve;
 
 /// GitHub's own limit for webhooks (<https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap>).
@@ -49,6 +51,8 @@ const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
 const STATE_TIMEOUT: Duration = Duration::from_secs(300);
 /// What Terraform says of a lock has some hundred bytes.
 const LOCK_LIMIT: usize = 64 * 1024;
+/// A command has one line.
+const CALL_LIMIT: usize = 16 * 1024;
 /// Large bodies that are held in memory at once.
 const LARGE_UPLOADS: usize = 8;
 /// Until the first byte of an answer, where the request has no body to wait for.
@@ -60,6 +64,7 @@ pub struct WebState {
     pub store: Store,
     pub archive: Archive,
     pub hooks: Vec<Hook>,
+    pub calls: Calls,
     pub links: Links,
     pub tokens: Tokens,
     pub metrics: Metrics,
@@ -84,6 +89,7 @@ struct Web {
     hook_uploads: Uploads,
     state_uploads: Uploads,
     lock_uploads: Uploads,
+    call_uploads: Uploads,
 }
 
 type Shared = State<Arc<Web>>;
@@ -95,6 +101,7 @@ pub fn router(state: WebState) -> Router {
         hook_uploads: Uploads::new(HOOK_LIMIT, HOOK_TIMEOUT, LARGE_UPLOADS),
         state_uploads: Uploads::new(STATE_LIMIT, STATE_TIMEOUT, LARGE_UPLOADS),
         lock_uploads: Uploads::new(LOCK_LIMIT, HOOK_TIMEOUT, LARGE_UPLOADS),
+        call_uploads: Uploads::new(CALL_LIMIT, HOOK_TIMEOUT, LARGE_UPLOADS),
         given: state,
     });
     let quick = Router::new()
@@ -111,6 +118,7 @@ pub fn router(state: WebState) -> Router {
         .route("/webhooks/gitlab", post(hooks::gitlab))
         .route("/webhooks/gitea", post(hooks::gitea))
         .route("/events", post(hooks::any_forge))
+        .route("/api/v1/commands", post(api::command))
         .route("/state/{id}", any(state::serve));
     layers::around(quick.merge(uploads).fallback(pages::nothing_here).with_state(web))
 }

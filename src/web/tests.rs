@@ -1,6 +1,7 @@
 //! The routes as their callers see them. Most are asked without a network; limits, the lost answer and terraform need a
 //! real one.
 
+mod api;
 mod around;
 mod hooks;
 mod pages;
@@ -45,6 +46,7 @@ impl Server {
             store: store.clone(),
             archive: archive.clone(),
             hooks: vec![hook("ghes.example.com", "another-secret"), hook("github.com", SECRET)],
+            calls: api::calls(),
             links: links.clone(),
             tokens: tokens.clone(),
             metrics: Metrics::install(),

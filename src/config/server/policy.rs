@@ -76,7 +76,8 @@ impl RepoPolicy {
         self.exactly.as_ref()
     }
 
-    fn matches(&self, repo: &RepoName) -> bool {
+    #[must_use]
+    pub fn matches(&self, repo: &RepoName) -> bool {
         self.matches.is_match(repo.to_string().to_lowercase())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::props::managed;
 use super::{MANAGED, masked, resource};
-use crate::stage::Stage;
+use crate::stage::{Setup, Stage};
 use crate::world::REPO;
 use terraplane::demo::state::{MergeMethod, Review, ReviewState, User};
 use terraplane::domain::id::Timestamp;
@@ -520,5 +520,44 @@ async fn a_command_on_a_pull_request_that_can_t_be_planned_is_answered() {
     let text = pull.live_comment().await_containing("conflicts with").await;
     assert!(text.contains("`prod/main.tf`"), "{text}");
     pull.await_status("terraplane/plan", "failure").await;
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_program_commands_as_an_account_and_passes_the_same_door() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "0123456789abcdefghij").unwrap();
+    let yaml = format!("api:\n  - acts_as: kim\n    token: file:{}\n", token.display());
+    let rule = managed("apply: on_comment\n    require: [approved]");
+    let files = [("terraplane.yaml", rule.as_str()), ("prod/main.tf", &resource("web", "one"))];
+    let stage = Stage::set(&files, Setup { yaml, ..Setup::default() }).await;
+    let pull = stage.world.open_pull("Two").changing("prod/main.tf", &resource("web", "two")).await;
+    pull.live_comment().await_containing("plan ready").await;
+    let name = format!("{}#{}", stage.world.repo_name(), pull.number);
+    let call = async |command: &str, head: &str, key: &str| {
+        let body = serde_json::json!({ "pull": name, "command": command, "head": head }).to_string();
+        let request = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = request.post(stage.url().join("api/v1/commands").unwrap()).body(body);
+        let request = request.bearer_auth("0123456789abcdefghij").header("idempotency-key", key);
+        let status = request.send().await.unwrap().status().as_u16();
+        stage.settled().await;
+        status
+    };
+    let head = pull.head().to_string();
+    assert_eq!(call("apply", &head, "one").await, 202);
+    let refused = pull.next_comment().await;
+    assert!(refused.contains("`@kim`") && refused.contains("approv"), "{refused}");
+    pull.approve("ana");
+    stage.settled().await;
+    // The same call again is the same call.
+    assert_eq!(call("apply", &head, "one").await, 202);
+    assert_eq!(stage.applies(&pull).await, 0);
+    assert_eq!(call("apply", &"d".repeat(40), "two").await, 202);
+    let refused = pull.next_comment().await;
+    assert!(refused.contains("now and not `ddddddd`"), "{refused}");
+    assert_eq!(call("apply", &head, "three").await, 202);
+    let applied = pull.next_comment().await;
+    assert!(applied.contains("✅ Applied") && applied.contains("by `@kim`"), "{applied}");
     stage.finish().await;
 }
