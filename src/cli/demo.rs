@@ -108,7 +108,14 @@ fn configuration(
         Ok(path)
     };
     let secret = write("webhook-secret", secret.expose_secret())?;
-    let token = write("token", world.server_token().expose_secret())?;
+    // On GitHub as an App: its checks have buttons.
+    let auth = if world.face() == Face::Github {
+        let app = world.app();
+        let key = write("app.pem", app.private_key.expose_secret())?;
+        format!("app_id: {}\n  private_key: file:{}", app.app_id, key.display())
+    } else {
+        format!("token: file:{}", write("token", world.server_token().expose_secret())?.display())
+    };
     let text = format!(
         "listen: {address}\n\
          url: http://{address}\n\
@@ -116,13 +123,12 @@ fn configuration(
          on_stop: finish\n\
          {forge}  \
            webhook_secret: file:{secret}\n  \
-           token: file:{token}\n\
+           {auth}\n\
          repos:\n  \
            - match: \"{host}/*/*\"\n",
         data = data.join("data").display(),
         forge = world.server_part(),
         secret = secret.display(),
-        token = token.display(),
         host = world.host(),
     );
     let file = write("server.yaml", &text)?;

@@ -13,6 +13,9 @@ use serde::Deserialize;
 pub(super) struct Fields {
     #[serde(default)]
     text: String,
+    /// Whose button was pressed.
+    #[serde(default)]
+    check: String,
 }
 
 /// `POST /{owner}/{repo}/pull/{number}/{action}`
@@ -26,6 +29,7 @@ pub(super) async fn act(
     let done = match action.as_str() {
         // Browsers send a text area's lines with CR LF.
         "comment" => world.comment(&repo, number, &viewer, &fields.text.replace("\r\n", "\n")).map(drop),
+        "press" => world.press(&repo, number, &fields.check, Some(&fields.text), &viewer),
         "approve" => world.review(&repo, number, &viewer, ReviewState::Approved).map(drop),
         "request-changes" => world.review(&repo, number, &viewer, ReviewState::ChangesRequested).map(drop),
         "push" => world.push_ready_commit(&repo, number).await.map(drop),

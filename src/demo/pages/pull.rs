@@ -3,7 +3,7 @@
 use super::changes::{self, ChangedFile};
 use super::{message, page};
 use crate::demo::markdown;
-use crate::demo::state::{Phase, Pull, Repo, ReviewState, State as WorldState, Status};
+use crate::demo::state::{Action, Note, Phase, Pull, Repo, ReviewState, State as WorldState, Status};
 use crate::demo::world::{World, now as clock};
 use crate::domain::id::{Sha, Timestamp};
 use crate::domain::pull::Role;
@@ -203,9 +203,19 @@ fn checks(repo: &Repo, sha: &Sha) -> Vec<Value> {
                 description => s.description.clone(),
                 url => s.target_url.clone(),
                 required => repo.required_statuses.contains(&s.context),
+                notes => s.check.iter().flat_map(|check| &check.notes).map(note).collect::<Vec<_>>(),
+                buttons => s.check.iter().flat_map(|check| &check.actions).map(button).collect::<Vec<_>>(),
             }
         })
         .collect()
+}
+
+fn note(note: &Note) -> Value {
+    context! { path => note.path.clone(), line => note.line, title => note.title.clone() }
+}
+
+fn button(action: &Action) -> Value {
+    context! { label => action.label.clone(), description => action.description.clone() }
 }
 
 fn ago(at: Timestamp) -> String {

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// What an App must be allowed, and what for.
-const PERMISSIONS: [(&str, &str, &str); 4] = [
+const PERMISSIONS: [(&str, &str, &str); 5] = [
+    ("checks", "write", "to show checks with annotations and buttons; without it, plain statuses are set"),
     ("contents", "read", "to fetch the code"),
     ("metadata", "read", "to know who may do what"),
     ("pull_requests", "write", "to read pull requests and comment on them"),
@@ -71,7 +72,7 @@ impl Github {
                 )
             });
         }
-        for wanted in event::WANTED {
+        for wanted in event::WANTED.into_iter().chain([event::WANTED_OF_APP]) {
             let what = format!("the App is told about `{wanted}` events");
             findings.push(if app.events.iter().any(|event| event == wanted) {
                 good(what)

@@ -691,6 +691,7 @@ mod examining {
             .on("GET /repos/acme/infra", says(200, json!({ "default_branch": "main" })));
         insta::assert_snapshot!(report(&hub.with_app(), &hub).await, @r#"
         ok GitHub at HUB knows the App `terraplane`
+        NO the App has `checks: write`, to show checks with annotations and buttons; without it, plain statuses are set: it has nothing of the kind: change it in the App's settings under "Permissions & events", then accept the change where the App is installed
         ok the App has `contents: read`, to fetch the code
         ok the App has `metadata: read`, to know who may do what
         NO the App has `pull_requests: write`, to read pull requests and comment on them: it has only `read`: change it in the App's settings under "Permissions & events", then accept the change where the App is installed
@@ -698,6 +699,7 @@ mod examining {
         NO the App is told about `issue_comment` events: subscribe to `issue_comment` in the App's settings under "Permissions & events"
         ok the App is told about `pull_request` events
         NO the App is told about `pull_request_review` events: subscribe to `pull_request_review` in the App's settings under "Permissions & events"
+        NO the App is told about `check_run` events: subscribe to `check_run` in the App's settings under "Permissions & events"
         NO the App's webhook sends JSON: set the webhook's content type to `application/json` in the App's settings
         ok acme/infra can be read
         ok git may fetch from http://HUB/acme/infra.git

@@ -529,7 +529,7 @@ async fn a_program_commands_as_an_account_and_passes_the_same_door() {
     let token = dir.path().join("token");
     std::fs::write(&token, "0123456789abcdefghij").unwrap();
     let yaml = format!("api:\n  - acts_as: kim\n    token: file:{}\n", token.display());
-    let rule = managed("apply: on_comment\n    require: [approved]");
+    let rule = managed("apply: on_comment, require: [approved]");
     let files = [("terraplane.yaml", rule.as_str()), ("prod/main.tf", &resource("web", "one"))];
     let stage = Stage::set(&files, Setup { yaml, ..Setup::default() }).await;
     let pull = stage.world.open_pull("Two").changing("prod/main.tf", &resource("web", "two")).await;
