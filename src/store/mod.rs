@@ -28,6 +28,7 @@ mod row;
 mod runs;
 mod shown;
 mod statuses;
+mod turns;
 mod wishes;
 
 pub use audit::AuditEntry;

@@ -1,7 +1,7 @@
 //! Pull requests, and everything that is known when something happens to one.
 
 use super::error::StoreError;
-use super::{Store, Tx, freezes, locks, row, runs, shown};
+use super::{Store, Tx, freezes, locks, row, shown, turns};
 use crate::domain::decide::{Affected, AffectedProject, Around, ProjectState, PullRecord, PullState, Shown};
 use crate::domain::id::{ProjectKey, PullId, RepoName, Timestamp};
 use crate::domain::lock::{Lock, Wait};
@@ -135,7 +135,8 @@ async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<Pull
     let runs = current_runs(connection, id, record.affected.as_ref()).await?;
     let mut around = Around {
         locks: locks::of_repo(connection, &id.repo).await?,
-        waits: runs::waiting(connection, &id.repo).await?,
+        waits: turns::waiting(connection, &id.repo).await?,
+        at_work: turns::at_work(connection, &id.repo).await?,
         freezes: freezes::of_repo(connection, &id.repo).await?,
         overlaps: Vec::new(),
     };

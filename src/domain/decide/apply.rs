@@ -1,9 +1,11 @@
 //! Somebody asks for an apply, or accepts the plan that one stopped at.
 
 use super::command::{Asking, ask, refuse};
+use super::hold::hold;
 use super::merge::{Ordering, applying, begin, in_order, is_applying, per_project, reviewed};
 use super::{Effect, Missing, Present, ProjectState, PullState, Say};
 use crate::domain::command::{Origin, Verb};
+use crate::domain::id::Timestamp;
 use crate::domain::permission::MayApply;
 use crate::domain::project::StateKind;
 use crate::domain::requirement::{Asked, allow_apply};
@@ -70,7 +72,7 @@ fn may_apply(
     }
     if !merged {
         reasons.extend(unseen(project, asking.origin));
-        reasons.extend(circle(state, project));
+        reasons.extend(circle(state, project, asking.now));
     }
     match allow_apply(project.project, asked, applying(project.known, plan)) {
         Ok(proof) if reasons.is_empty() => Ok(proof),
@@ -82,14 +84,17 @@ fn may_apply(
     }
 }
 
-/// Why nobody may wait for whoever holds the project: they wait for this pull request.
-fn circle(state: &PullState, project: &Present<'_>) -> Option<String> {
+/// Why nobody may wait for whoever has the project, or gets it before: they wait for this pull request.
+fn circle(state: &PullState, project: &Present<'_>, now: Timestamp) -> Option<String> {
+    hold(state, project.project, now)?;
     let (locks, waits) = (&state.around.locks, &state.around.waits);
     let wait = crate::domain::lock::circle(&state.pull().id, &project.project.key, locks, waits)?;
     let here = &state.pull().id.repo;
     let other = if wait.pull.repo == *here { format!("#{}", wait.pull.number) } else { wait.pull.to_string() };
+    let held = locks.iter().any(|lock| lock.project == wait.project && lock.held_by == state.pull().id);
+    let how = if held { "holds" } else { "gets before" };
     Some(format!(
-        "waiting for it would close a circle: {other} waits for `{}`, which this pull request holds; merge or `unlock` one \
+        "waiting for it would close a circle: {other} waits for `{}`, which this pull request {how}; merge or `unlock` one \
          of the two first",
         wait.project
     ))

@@ -96,7 +96,7 @@ fn call_off_overtaken(state: &PullState) -> Vec<Effect> {
     let mut effects = call_off_applies(state, overtaken);
     let not_begun = |project: &&ProjectState| {
         let apply = project.apply.as_ref();
-        apply.is_some_and(|apply| apply.state == RunState::Queued && overtaken(apply))
+        apply.is_some_and(|apply| matches!(apply.state, RunState::Queued | RunState::Waiting) && overtaken(apply))
     };
     let taken = |project: &&ProjectState| project.lock.as_ref().is_some_and(|lock| lock.taken_by.is_some());
     effects.extend(free_untouched(state, state.projects.iter().filter(not_begun).filter(|project| !taken(project))));

@@ -20,11 +20,17 @@ pub fn hold(state: &PullState, project: &Project, now: Timestamp) -> Option<Hold
     if let Some(first) = comes_before(state, project).next() {
         return Some(Hold::After(first.project.name.clone()));
     }
+    held_from_outside(state, project, now)
+}
+
+/// The same, without what this pull request decides by itself.
+#[must_use]
+pub fn held_from_outside(state: &PullState, project: &Project, now: Timestamp) -> Option<Hold> {
     if let Some(frozen) = frozen(project, &state.around.freezes, now) {
         return Some(Hold::Frozen(frozen));
     }
-    let known = state.projects.iter().find(|known| known.project.key == project.key);
-    let lock = known.and_then(|known| known.lock.as_ref());
+    // Not what is known of its projects: of one that was never looked at, that is nothing.
+    let lock = state.around.locks.iter().find(|lock| lock.project == project.key);
     lock.filter(|lock| lock.held_by != state.pull().id).map(|lock| Hold::Lock(lock.held_by.clone()))
 }
 

@@ -23,10 +23,10 @@ mod state;
 mod tests;
 
 pub use super::requirement::Rules;
-pub use again::ask_again;
+pub use again::{ask_again, under_the_rules_found};
 pub use effect::{Effect, Holding, Missing};
 pub use fork::admit;
-pub use hold::{Hold, hold};
+pub use hold::{Hold, held_from_outside, hold};
 pub use say::{Because, Held, Helped, Say};
 pub use state::{Affected, AffectedProject, Around, Overlap, Problem, ProjectState, PullRecord, PullState, Shown};
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::domain::id::{ProjectKey, PullId, PullNumber};
-use crate::domain::lock::{Lock, Wait};
+use crate::domain::lock::{AtWork, Lock, Wait};
 use proptest::prelude::*;
 
 const PROJECTS: [&str; 2] = ["a", "b"];
@@ -89,12 +89,20 @@ impl World {
         waits.into_iter().map(|(_, wait)| wait).collect()
     }
 
+    fn at_work(&self) -> Vec<AtWork> {
+        let all = self.pulls.iter().flat_map(|known| known.applies.iter().map(move |run| (known, run)));
+        all.filter(|(_, run)| run.state == RunState::Queued)
+            .map(|(known, run)| AtWork { project: run.project.key.clone(), pull: known.pull.id.clone() })
+            .collect()
+    }
+
     fn state(&self, index: usize) -> PullState {
         let known = &self.pulls[index];
         let head = HEADS[usize::from(known.head)];
         let around = Around {
             locks: self.locks.clone(),
             waits: self.waits(),
+            at_work: self.at_work(),
             freezes: if self.frozen { vec![freeze(&[], None)] } else { vec![] },
             overlaps: vec![],
         };
