@@ -3,7 +3,7 @@
 use super::run::cancelled;
 use super::turn::look_again;
 use super::{Flow, FlowError, now};
-use crate::domain::decide::{Around, Effect, Hold, Holding, Input, PullRecord, PullState, Rules, Say, decide};
+use crate::domain::decide::{Effect, Hold, Holding, Input, PullRecord, PullState, Rules, Say, decide};
 use crate::domain::id::{Login, ProjectKey, PullId, RunId, Timestamp};
 use crate::domain::lock::Lock;
 use crate::domain::project::{Project, Target};
@@ -27,20 +27,16 @@ pub(super) struct Occasion(pub(super) String);
 impl Flow {
     /// Notes the pull request as the forge tells it now, and loads all that is known of it.
     pub(super) async fn known(&self, tx: &mut Tx, pull: Pull) -> Result<PullState, FlowError> {
-        let state = match tx.pull_state(&pull.id).await? {
+        let id = pull.id.clone();
+        let record = match tx.pull_state(&id).await? {
             // Somebody else has heard of the merge since this one asked.
             Some(state) if state.pull().merge_commit().is_some() => return Ok(state),
-            // Nothing that is loaded with it depends on what the forge says.
-            Some(state) => PullState { record: PullRecord { pull, ..state.record }, ..state },
-            None => PullState {
-                record: PullRecord { pull, affected: None, problem: None },
-                projects: Vec::new(),
-                unfinished: Vec::new(),
-                around: Around::default(),
-            },
+            Some(state) => PullRecord { pull, ..state.record },
+            None => PullRecord { pull, affected: None, problem: None },
         };
-        tx.save_pull(&state.record, now()).await?;
-        Ok(state)
+        tx.save_pull(&record, now()).await?;
+        // With what others in the repository do, though nothing was known of this one.
+        tx.pull_state(&id).await?.ok_or_else(|| FlowError::Broken(format!("{id} was saved and is not there")))
     }
 
     /// Asks the core and performs its answer within `tx`.
