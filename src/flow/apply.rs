@@ -12,10 +12,11 @@ use super::asking::Wanted;
 use super::bench::{Attempt, Stop, not_prepared};
 use super::find::extent;
 use super::survey::LARGEST;
-use super::{Flow, FlowError};
+use super::{Flow, FlowError, now};
 use crate::archive::RunFile;
 use crate::config::Phase;
-use crate::domain::decide::{PullRecord, PullState, ask_again};
+use crate::domain::decide::{PullRecord, PullState, ask_again, under_the_rules_found};
+use crate::domain::freeze::frozen;
 use crate::domain::id::{Fingerprint, RunId, Sha, TreeId};
 use crate::domain::project::Target;
 use crate::domain::pull::{Phase as PullPhase, Pull, Role};
@@ -105,7 +106,12 @@ impl Flow {
         let state = PullState { record: PullRecord { pull: pull.clone(), ..state.record }, ..state };
         ask_again(&state, run, (&actor, &review), &finding.found, &finding.rules).map_err(|missing| {
             not_prepared(format!("When its turn came, it was not allowed any more: {}.", missing.join("; ")))
-        })
+        })?;
+        let project = under_the_rules_found(run, &finding.found);
+        match frozen(&project, &state.around.freezes, now()) {
+            Some(_) => Err(Stop::Frozen(Box::new(project))),
+            None => Ok(()),
+        }
     }
 
     /// A branch that was deleted after the merge is only missed by those who need more than the merge commit.

@@ -3,7 +3,7 @@
 use super::apply::Done;
 use super::bench::{Attempt, Stop, failure};
 use super::cage::Blocked;
-use super::perform::Occasion;
+use super::perform::{Occasion, job};
 use super::supervise::{Aftermath, forget};
 use super::worker::{Signals, patiently};
 use super::{Flow, FlowError, now};
@@ -78,6 +78,12 @@ impl Flow {
                 patiently(&self.ends.soon, give_back).await?;
                 return Ok(());
             }
+            Err(Stop::Frozen(project)) => {
+                run.project = *project;
+                patiently(&self.ends.soon, || self.freeze(lease, &run)).await?;
+                forget(&self.applies.place(id));
+                return Ok(());
+            }
             Err(Stop::Interrupted) => return self.interrupted(lease, run, signals).await,
             Err(Stop::Failed(failure)) => End::failed(failure),
             Err(Stop::Ours(error)) if lease.attempts < most_tries(&error) => {
@@ -148,6 +154,12 @@ impl Flow {
             self.wake.notify_waiters();
             return Ok(Beginning::Nothing);
         }
+        if !run.is_plan() && taken_up.is_none() && !self.may_begin(&mut tx, &run, now()).await? {
+            self.wait_again(&mut tx, lease, run, now()).await?;
+            tx.commit().await?;
+            self.wake.notify_waiters();
+            return Ok(Beginning::Nothing);
+        }
         if !run.is_plan() && taken_up.is_none() {
             let place = self.applies.place(id);
             place.prepare().map_err(|error| FlowError::disk(&self.config.data_dir, error))?;
@@ -176,6 +188,26 @@ impl Flow {
             tx.enqueue(&Job::Tell { pull: run.pull.clone() }, now()).await?;
         }
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// The rules have come to freeze what it was about to apply.
+    async fn freeze(&self, lease: &Lease, run: &Run) -> Result<(), FlowError> {
+        let mut tx = self.store.write(&run.pull.repo).await?;
+        tx.hold(lease).await?;
+        match tx.run(run.id).await?.filter(|current| !current.state.is_over()) {
+            Some(current) if current.cancelled_by.is_none() => {
+                let waiting = Run { project: run.project.clone(), ..current };
+                self.wait_again(&mut tx, lease, waiting, now()).await?;
+            }
+            // Somebody called it off meanwhile: whoever claims it next brings it to its end.
+            _ => {
+                tx.finish(lease).await?;
+                tx.enqueue(&job(run), now()).await?;
+            }
+        }
+        tx.commit().await?;
+        self.wake.notify_waiters();
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use super::LiveInput;
 use super::live::pull_text;
 use crate::domain::freeze::frozen;
 use crate::domain::pull::Phase;
+use crate::domain::run::RunState;
 use serde::Serialize;
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -50,7 +51,10 @@ pub(super) fn notices(input: &LiveInput<'_>) -> Vec<Notice> {
     }
     let mut frozen_alike: Vec<(String, Vec<String>)> = Vec::new();
     for project in state.projects.iter().filter(|project| !project.is_settled()) {
-        let Some(why) = frozen(&project.project, &state.around.freezes, input.now) else { continue };
+        // Of what waits, by the rules that it has met last.
+        let apply = project.apply.as_ref().filter(|apply| apply.state == RunState::Waiting);
+        let rules = apply.map_or(&project.project, |apply| &apply.project);
+        let Some(why) = frozen(rules, &state.around.freezes, input.now) else { continue };
         let (why, name) = (why.to_string(), project.project.name.to_string());
         match frozen_alike.iter_mut().find(|(known, _)| *known == why) {
             Some((_, names)) => names.push(name),
