@@ -19,7 +19,7 @@ use crate::domain::decide::{PullRecord, PullState, ask_again, under_the_rules_fo
 use crate::domain::freeze::frozen;
 use crate::domain::id::{Fingerprint, RunId, Sha, TreeId};
 use crate::domain::project::Target;
-use crate::domain::pull::{Phase as PullPhase, Pull, Role};
+use crate::domain::pull::{Phase as PullPhase, Pull};
 use crate::domain::run::{Applied, ApplyOrder, Differs, Outcome, Planned, Run};
 use crate::git::{GitError, Merge, Mirror, Want};
 use crate::terraform::integrity;
@@ -95,12 +95,7 @@ impl Flow {
         let finding = self.find(pull, default, None, ALL_TRIES).await?;
         let mut wanted = Wanted::of(Some(&finding.found), None, &finding.rules);
         wanted.add(&run.project);
-        let mut role = forge.role(&pull.id.repo, &order.ordered_by).await.map_err(FlowError::from)?;
-        if order.comment.is_none() {
-            // Whoever merged could write, whatever a role look-up says of a merge bot.
-            role = role.max(Role::Write);
-        }
-        let actor = self.actor(&pull.id.repo, &order.ordered_by, role, &wanted).await?;
+        let actor = self.orderer(&pull.id.repo, order, &wanted).await?;
         let review = self.review(pull, Some(&finding), &wanted).await?;
         let Some(state) = self.store.pull_state(&run.pull).await? else { return Ok(()) };
         let state = PullState { record: PullRecord { pull: pull.clone(), ..state.record }, ..state };
