@@ -8,7 +8,7 @@ use super::supervise::{Aftermath, forget};
 use super::worker::{Signals, patiently};
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
-use crate::domain::id::{Login, PullId, RunId, Sha};
+use crate::domain::id::{Fingerprint, Login, PullId, RunId, Sha};
 use crate::domain::run::{Failure, Outcome, Run, RunState, Step};
 use crate::domain::secret;
 use crate::store::{Job, Lease, Tx};
@@ -265,6 +265,13 @@ impl Flow {
         Ok(())
     }
 
+    /// What terraform was told to carry out, however far it came.
+    fn begun(&self, run: &Run) -> Option<Fingerprint> {
+        let place = self.applies.place(run.id);
+        let about = place.has_begun().then(|| place.about().ok()).flatten().flatten();
+        about.map(|about| about.fingerprint)
+    }
+
     async fn record_apply(&self, tx: &mut Tx, run: &Run, commit: Option<Sha>) -> Result<(), FlowError> {
         let (repo, project) = (&run.pull.repo, &run.project.key);
         let (applied, changed) = match &run.outcome {
@@ -281,7 +288,7 @@ impl Flow {
         }
         let ran = match &run.outcome {
             Some(Outcome::Applied(applied)) => Some(applied.fingerprint.clone()),
-            _ => None,
+            _ => self.begun(run),
         };
         let data = json!({
             "run": run.id,
@@ -382,7 +389,7 @@ fn ours(error: &FlowError) -> Failure {
         FlowError::Git(_) => "the repository could not be fetched",
         FlowError::Store(_) | FlowError::Archive(_) | FlowError::Disk { .. } => "the server's storage failed",
         FlowError::Overtaken => "the pull request changed all the time",
-        FlowError::NoForge { .. } | FlowError::Broken(_) => "an internal error",
+        FlowError::NoForge { .. } | FlowError::Panicked | FlowError::Broken(_) => "an internal error",
     };
     failure(Step::Prepare, format!("{what}; the server's log says more"))
 }
