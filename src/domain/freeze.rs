@@ -68,6 +68,15 @@ pub fn frozen(project: &Project, freezes: &[Freeze], now: Timestamp) -> Option<F
         .max_by_key(|frozen| frozen.until.map_or(i64::MAX, |until| until.0))
 }
 
+/// When this project is frozen or thawed next without anybody doing anything, as far as that is known.
+#[must_use]
+pub fn changes_at(project: &Project, freezes: &[Freeze], now: Timestamp) -> Option<Timestamp> {
+    let by_people = freezes.iter().filter(|freeze| !freeze.is_over(now) && freeze.selector.matches(project));
+    let by_people = by_people.filter_map(|freeze| freeze.until);
+    let by_windows = project.windows.iter().filter_map(|window| window.covers(now).or_else(|| window.next(now)));
+    by_people.chain(by_windows).min()
+}
+
 /// A window in the rules, written `deny fri 14:00 - mon 07:00 Europe/Berlin`, `allow mon-fri 09:00 - 17:00` or
 /// `deny 22:00 - 06:00`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,6 +290,31 @@ mod tests {
                 (None, None) => {}
                 _ => panic!("{windows:?} at {now}: {frozen:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn it_is_known_when_a_project_is_frozen_or_thawed_next() {
+        let until = |text: &str| Freeze {
+            selector: Selector::any_of(["prod"]),
+            by: fixture::login("ana"),
+            since: at("2026-11-01T00:00Z"),
+            until: Some(at(text)),
+            reason: None,
+        };
+        let project = |windows: &[&str]| Project {
+            windows: windows.iter().map(|text| text.parse().unwrap()).collect(),
+            ..fixture::project("prod")
+        };
+        let night = "deny 22:00 - 06:00";
+        for (windows, freezes, now, expected) in [
+            (&[][..], vec![], "2026-11-27T12:00Z", None),
+            (&[night], vec![], "2026-11-27T12:00Z", Some("2026-11-27T22:00Z")),
+            (&[night], vec![], "2026-11-27T23:00Z", Some("2026-11-28T06:00Z")),
+            (&[night], vec![until("2026-11-27T13:00Z")], "2026-11-27T12:00Z", Some("2026-11-27T13:00Z")),
+            (&[night], vec![until("2026-11-27T11:00Z")], "2026-11-27T12:00Z", Some("2026-11-27T22:00Z")),
+        ] {
+            assert_eq!(changes_at(&project(windows), &freezes, at(now)), expected.map(at), "{windows:?} at {now}");
         }
     }
 

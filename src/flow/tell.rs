@@ -62,6 +62,8 @@ impl Flow {
                 self.store.comment_given_up(lease, key, &error.chain()).await?;
             }
         }
+        // A freeze ends and a window opens without anybody doing anything.
+        again = sooner(again, report::notices_change_at(&state, now()));
         let mut tx = self.store.write(&id.repo).await?;
         tx.hold(lease).await?;
         if let Some(due) = again {
