@@ -3,7 +3,9 @@
 use super::run::cancelled;
 use super::turn::look_again;
 use super::{Flow, FlowError, now};
-use crate::domain::decide::{Effect, Hold, Holding, Input, PullRecord, PullState, Rules, Say, decide};
+use crate::domain::decide::{
+    Effect, Hold, Holding, Input, PullRecord, PullState, Rules, Say, awaits_the_forge, decide,
+};
 use crate::domain::id::{Login, ProjectKey, PullId, RunId, Timestamp};
 use crate::domain::lock::Lock;
 use crate::domain::project::{Project, Target};
@@ -60,6 +62,14 @@ impl Flow {
         for overlap in state.around.overlaps.iter().filter(|_| gone) {
             tx.enqueue(&Job::Tell { pull: overlap.pull.clone() }, at).await?;
         }
+        if looked_for_plans(input)
+            && let Some(now) = tx.pull_state(&state.pull().id).await?
+            && let Some(project) = awaits_the_forge(&now)
+        {
+            // Nothing was applied at that time: it is looked at, and planned if it may be.
+            let job = Job::Replan { pull: state.pull().id.clone(), project: project.clone(), at: Timestamp(0) };
+            tx.enqueue(&job, next_look(state.pull(), at)).await?;
+        }
         // Whatever happened, the forge is told what is now.
         tx.enqueue(&Job::Tell { pull: state.pull().id.clone() }, now()).await?;
         Ok(aftermath)
@@ -72,6 +82,20 @@ impl Flow {
         }
         self.wake.notify_waiters();
     }
+}
+
+/// It may have begun plans, or have let them wait.
+const fn looked_for_plans(input: &Input) -> bool {
+    matches!(input, Input::Changed { .. } | Input::Overtaken { .. } | Input::Commanded { found: Some(_), .. })
+}
+
+/// When to ask the forge again for what it tells nobody. What is new is waited for by people; what has waited for a day
+/// can wait some minutes more.
+fn next_look(pull: &Pull, at: Timestamp) -> Timestamp {
+    const SOONEST_MS: i64 = 5_000;
+    const LATEST_MS: i64 = 10 * 60 * 1000;
+    let age = at.since(pull.updated_at);
+    at.plus_ms((age / 20).clamp(SOONEST_MS, LATEST_MS))
 }
 
 /// What a run is made of.
@@ -331,4 +355,20 @@ impl Performing<'_> {
 
 pub(super) fn job(run: &Run) -> Job {
     Job::Run { run: run.id, pull: run.pull.clone(), project: run.project.key.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::decide::fixture;
+
+    #[test]
+    fn the_longer_nothing_happened_the_rarer_the_forge_is_asked() {
+        let pull = Pull { updated_at: Timestamp(0), ..fixture::pull('a') };
+        let minutes = |minutes: i64| Timestamp(minutes * 60_000);
+        for (now, wait_seconds) in [(0, 5), (1, 5), (20, 60), (60, 180), (10_000, 600)] {
+            let due = next_look(&pull, minutes(now));
+            assert_eq!(due.since(minutes(now)), wait_seconds * 1000, "after {now} minutes");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::over::end_of_batches;
 use super::{Affected, Effect, Found, Present, Problem, ProjectState, PullState, Rules, Say, present};
 use crate::domain::id::{ProjectKey, Timestamp};
 use crate::domain::pull::Review;
-use crate::domain::requirement::lacks_to_plan;
+use crate::domain::requirement::{Requirement, lacks_to_plan};
 use crate::domain::run::{Run, RunState};
 
 pub(super) fn changed(state: &PullState, found: &Found, review: &Review, rules: &Rules) -> Vec<Effect> {
@@ -60,6 +60,17 @@ fn plan_all(state: &PullState, affected: &Affected, review: &Review, rules: &Rul
     let due = present.iter().filter(|project| !has_plan(project)).filter(may);
     effects.extend(due.map(|project| project.start_plan(None)));
     effects
+}
+
+/// A project whose plan waits for what only the forge can tell: checks of others, or that it would merge. No webhook says
+/// when that has changed.
+#[must_use]
+pub fn awaits_the_forge(state: &PullState) -> Option<&ProjectKey> {
+    let waits = |project: &&ProjectState| {
+        let asks = project.project.require_plan.iter().any(Requirement::asks_the_forge);
+        asks && project.target.is_some() && project.plan.is_none()
+    };
+    state.projects.iter().filter(|_| state.pull().is_open()).find(waits).map(|project| &project.project.key)
 }
 
 /// The run plans exactly this project, as it is configured now, at this target.

@@ -24,6 +24,7 @@ mod tests;
 
 pub use super::requirement::Rules;
 pub use again::{ask_again, under_the_rules_found};
+pub use change::awaits_the_forge;
 pub use effect::{Effect, Holding, Missing};
 pub use fork::admit;
 pub use hold::{Hold, held_from_outside, hold};

@@ -105,7 +105,10 @@ fn an_apply_that_waited_needs_its_mode_still() {
         ask_again(known, run, (&ana(), &review), &found, &rules())
     };
     assert_eq!(ask(&known, ApplyMode::Both, &run), Ok(()));
-    assert_eq!(ask(&known, ApplyMode::OnMerge, &run), Err(vec!["it is applied by the merge (`apply: on_merge`)".into()]));
+    assert_eq!(
+        ask(&known, ApplyMode::OnMerge, &run),
+        Err(vec!["it is applied by the merge (`apply: on_merge`)".into()])
+    );
     known.record.pull = merged(known.record.pull);
     assert_eq!(ask(&known, ApplyMode::OnMerge, &run), Ok(()));
     let by_merge = apply_run(2, &a, 'a', RunState::Queued, order(Some('e')));
@@ -138,4 +141,41 @@ fn a_wait_behind_somebody_who_waits_for_us_is_a_circle() {
         on(&known, &commanded(&known, says(Verb::Apply, &[]), ana(), 10))[1],
         "refuse: waiting for it would close a circle: #1 waits for `b`, which this pull request holds; merge or `unlock` one of the two first"
     );
+}
+
+#[test]
+fn the_order_of_an_apply_names_those_who_approved_what_they_saw() {
+    let a = Project { apply: ApplyMode::OnComment, ..project("a") };
+    let known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    let approval =
+        |by: &str, seconds: i64| Approval { by: login(by), head: sha('a'), by_writer: true, at: at(seconds) };
+    let Input::Commanded { parsed, origin, actor, review, found } =
+        commanded(&known, says(Verb::Apply, &[]), ana(), 10)
+    else {
+        unreachable!()
+    };
+    // The plan was shown at 3.
+    let review = Review { approvals: vec![approval("kim", 1), approval("lee", 4)], ..review };
+    let apply = Input::Commanded { parsed, origin, actor, review, found };
+    let effects = decide(&known, &apply, &rules(), at(1000));
+    let order = effects.iter().find_map(|effect| match effect {
+        Effect::StartApply { order, .. } => Some(order),
+        _ => None,
+    });
+    assert_eq!(order.map(|order| &order.approved_by), Some(&vec![login("lee")]), "{effects:?}");
+}
+
+#[test]
+fn a_plan_that_waits_for_the_forge_is_looked_at_again() {
+    let gated = |requirement: &str| Project { require_plan: vec![requirement.parse().unwrap()], ..project("a") };
+    for (requirement, plan, waits) in
+        [("checks", false, true), ("mergeable", false, true), ("approved", false, false), ("checks", true, false)]
+    {
+        let a = gated(requirement);
+        let plan = plan.then(|| plan_run(1, &a, 'a', RunState::Queued));
+        let mut known = fixture::state(pull('a'), &a, plan, None);
+        assert_eq!(awaits_the_forge(&known).is_some(), waits, "{requirement}");
+        known.record.pull.phase = Phase::Closed;
+        assert_eq!(awaits_the_forge(&known), None);
+    }
 }
