@@ -36,13 +36,13 @@ pub struct AtWork {
     pub pull: PullId,
 }
 
-/// The wait that would close a circle if an open pull request began to wait for this project: following who waits for
+/// The wait that closes a circle if an open pull request waits for this project, or begins to: following who waits for
 /// whom leads back to it. Whoever waits for a project waits for its holder, and for those that get it before. Merged pull
 /// requests let go project by project, and never keep anybody waiting.
 #[must_use]
 pub fn circle<'a>(pull: &PullId, wanted: &ProjectKey, locks: &'a [Lock], waits: &'a [Wait]) -> Option<&'a Wait> {
-    let last = waits.iter().filter(|wait| wait.project == *wanted);
-    let mut open: Vec<&PullId> = ahead(wanted, locks, last).collect();
+    let before_us = waits.iter().filter(|wait| wait.project == *wanted).take_while(|wait| wait.pull != *pull);
+    let mut open: Vec<&PullId> = ahead(wanted, locks, before_us).collect();
     let mut seen: Vec<&PullId> = vec![pull];
     while let Some(other) = open.pop() {
         if seen.contains(&other) {

@@ -53,9 +53,12 @@ impl Flow {
         let at = now();
         let effects = decide(state, input, rules, at);
         let mut aftermath = Aftermath::default();
-        let mut performing = Performing { flow: self, tx, state, batch: None, at, occasion };
+        let mut performing = Performing { flow: self, tx, state, batch: None, at, occasion, left: Vec::new() };
         for effect in effects {
             performing.perform(effect, &mut aftermath).await?;
+        }
+        for project in std::mem::take(&mut performing.left) {
+            self.take_turn(performing.tx, &state.pull().id.repo, &project, at).await?;
         }
         // Those who change the same are no longer warned of it.
         let gone = matches!(input, Input::Closed | Input::Merged { .. });
@@ -114,6 +117,8 @@ struct Performing<'a> {
     batch: Option<RunId>,
     at: Timestamp,
     occasion: &'a Occasion,
+    /// What somebody no longer waits for: whoever stood behind them may be next.
+    left: Vec<ProjectKey>,
 }
 
 impl Performing<'_> {
@@ -260,6 +265,9 @@ impl Performing<'_> {
         if let Some(mut run) = self.tx.run(run).await?
             && !run.state.is_over()
         {
+            if run.state == RunState::Waiting {
+                self.left.push(run.project.key.clone());
+            }
             // A running one keeps its job until terraform has stopped; its result is thrown away then.
             if run.state != RunState::Running {
                 self.tx.drop_job(&job(&run)).await?;
@@ -279,6 +287,9 @@ impl Performing<'_> {
             let data = json!({ "run": run.id, "state": run.state.as_str() });
             self.tx.audit(self.at, by.as_str(), "cancel", &run.pull, Some(&run.project.key), &data).await?;
             run.cancelled_by = Some(by.clone());
+            if run.state == RunState::Waiting {
+                self.left.push(run.project.key.clone());
+            }
             if run.state != RunState::Running {
                 self.tx.drop_job(&job(&run)).await?;
                 run.state = RunState::Failed;

@@ -2,7 +2,7 @@
 
 use super::perform::job;
 use super::{Flow, FlowError};
-use crate::domain::decide::{Hold, held_from_outside, hold};
+use crate::domain::decide::{Turn, held_from_outside, turn};
 use crate::domain::id::{ProjectKey, RepoName, Timestamp};
 use crate::domain::lock::Lock;
 use crate::domain::run::{Run, RunState};
@@ -21,14 +21,13 @@ impl Flow {
             let (Some(run), Some(state)) = (tx.run(wait.run).await?, tx.pull_state(&wait.pull).await?) else {
                 continue;
             };
-            match hold(&state, &run.project, at) {
-                None => {
+            match turn(&state, &run.project, at) {
+                Turn::GoesOn => {
                     self.go_on(tx, run, at).await?;
                     tx.enqueue(&Job::Tell { pull: wait.pull }, at).await?;
                     return Ok(());
                 }
-                Some(Hold::Frozen(frozen)) => look_again(tx, &run, frozen.until).await?,
-                Some(Hold::After(_) | Hold::Lock(_)) => {}
+                Turn::Waits(until) => look_again(tx, &run, until).await?,
             }
         }
         Ok(())

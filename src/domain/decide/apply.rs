@@ -6,6 +6,7 @@ use super::merge::{Ordering, applying, begin, in_order, is_applying, per_project
 use super::{Effect, Missing, Present, ProjectState, PullState, Say};
 use crate::domain::command::{Origin, Verb};
 use crate::domain::id::Timestamp;
+use crate::domain::lock::Lock;
 use crate::domain::permission::MayApply;
 use crate::domain::project::StateKind;
 use crate::domain::requirement::{Asked, allow_apply};
@@ -31,6 +32,10 @@ pub(super) fn apply(state: &PullState, chosen: Vec<Present<'_>>, asking: Asking<
             },
             Err(reasons) => missing.extend(per_project(project.project, reasons)),
         }
+    }
+    // Nobody waits for what was merged: it is let go of project by project.
+    if missing.is_empty() && state.pull().merge_commit().is_none() {
+        missing.extend(circle(state, &chosen, asking.now).map(|what| Missing { project: None, what }));
     }
     if settled == chosen.len() {
         missing.push(Missing { project: None, what: "there is nothing left to apply".to_owned() });
@@ -72,7 +77,6 @@ fn may_apply(
     }
     if !merged {
         reasons.extend(unseen(project, asking.origin));
-        reasons.extend(circle(state, project, asking.now));
     }
     match allow_apply(project.project, asked, applying(project.known, plan)) {
         Ok(proof) if reasons.is_empty() => Ok(proof),
@@ -84,19 +88,26 @@ fn may_apply(
     }
 }
 
-/// Why nobody may wait for whoever has the project, or gets it before: they wait for this pull request.
-fn circle(state: &PullState, project: &Present<'_>, now: Timestamp) -> Option<String> {
-    hold(state, project.project, now)?;
-    let (locks, waits) = (&state.around.locks, &state.around.waits);
-    let wait = crate::domain::lock::circle(&state.pull().id, &project.project.key, locks, waits)?;
-    let here = &state.pull().id.repo;
+/// Why these may not be taken, or waited for, together: somebody for whom this pull request would wait waits for it.
+fn circle(state: &PullState, chosen: &[Present<'_>], now: Timestamp) -> Option<String> {
+    let new =
+        chosen.iter().filter(|project| !project.known.is_some_and(|known| known.is_settled() || is_applying(known)));
+    let (waits, takes): (Vec<_>, Vec<_>) = new.partition(|project| hold(state, project.project, now).is_some());
+    let keys =
+        |projects: &[&Present<'_>]| projects.iter().map(|project| project.project.key.clone()).collect::<Vec<_>>();
+    let (waits, takes) = (keys(&waits), keys(&takes));
+    let wait = super::hold::circle(state, &takes.iter().collect::<Vec<_>>(), &waits.iter().collect::<Vec<_>>())?;
+    let (here, project) = (&state.pull().id.repo, &wait.project);
     let other = if wait.pull.repo == *here { format!("#{}", wait.pull.number) } else { wait.pull.to_string() };
-    let held = locks.iter().any(|lock| lock.project == wait.project && lock.held_by == state.pull().id);
-    let how = if held { "holds" } else { "gets before" };
+    let held = |lock: &Lock| lock.project == *project && lock.held_by == state.pull().id;
+    let how = match state.around.locks.iter().any(held) {
+        true => "holds",
+        false if takes.contains(project) => "would take",
+        false => "gets before",
+    };
     Some(format!(
-        "waiting for it would close a circle: {other} waits for `{}`, which this pull request {how}; merge or `unlock` one \
-         of the two first",
-        wait.project
+        "this would close a circle of waits: {other} waits for `{project}`, which this pull request {how}; merge or \
+         `unlock` one of the two first"
     ))
 }
 

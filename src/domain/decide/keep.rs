@@ -150,6 +150,16 @@ pub(super) fn lock(state: &PullState, command: &Command, asking: Asking<'_>) -> 
         }
         missing.extend(per_project(project.project, reasons));
     }
+    let keys: Vec<&ProjectKey> = chosen.iter().map(|project| &project.project.key).collect();
+    if missing.is_empty()
+        && let Some(wait) = super::hold::circle(state, &keys, &[])
+    {
+        let what = format!(
+            "this would close a circle of waits: #{} waits for `{}`, and this pull request for #{}",
+            wait.pull.number, wait.project, wait.pull.number
+        );
+        missing.push(Missing { project: None, what });
+    }
     if !missing.is_empty() {
         return refuse(asking, Verb::Lock, missing);
     }

@@ -139,7 +139,7 @@ fn a_wait_behind_somebody_who_waits_for_us_is_a_circle() {
     // #1 gets `a` before us, and lets go of it when it has `b`, which we hold.
     assert_eq!(
         on(&known, &commanded(&known, says(Verb::Apply, &[]), ana(), 10))[1],
-        "refuse: waiting for it would close a circle: #1 waits for `b`, which this pull request holds; merge or `unlock` one of the two first"
+        "refuse: this would close a circle of waits: #1 waits for `b`, which this pull request holds; merge or `unlock` one of the two first"
     );
 }
 
