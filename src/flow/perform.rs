@@ -198,7 +198,7 @@ impl Performing<'_> {
     /// What is frozen stands in every live comment of the repository.
     async fn tell_all(&mut self) -> Result<(), FlowError> {
         let repo = self.pull().repo.clone();
-        for pull in self.tx.open_pulls(&repo).await? {
+        for pull in self.tx.pulls_under_way(&repo).await? {
             self.tx.enqueue(&Job::Tell { pull }, self.at).await?;
         }
         Ok(())

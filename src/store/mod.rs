@@ -28,6 +28,7 @@ mod row;
 mod runs;
 mod shown;
 mod statuses;
+mod touched;
 mod turns;
 mod wishes;
 
