@@ -40,15 +40,24 @@ module "below" {
 "#;
 const BELOW: &str = "resource \"terraform_data\" \"inner\" {\n  count = 2\n  input = \"x\"\n}\n";
 
+const IMPORT: &str = r#"
+import {
+  to = terraform_data.found
+  id = "found"
+}
+resource "terraform_data" "found" {}
+"#;
+
 async fn honest_plans_hold_the_projects_state_whatever_they_do(project: Project) {
     project.file("main.tf", KEYS);
     project.file("below/main.tf", BELOW);
     // Each is planned on what those before it made: from nothing, over changes, replacements, moves of every kind,
-    // a count that becomes keys, objects that are forgotten, to nothing.
+    // a count that becomes keys, objects that are forgotten, to nothing, and to what is imported.
     let moved = KEYS.replace("\"counted\"", "\"told\"").replace("module \"below\"", "module \"under\"")
         + "moved {\n  from = terraform_data.counted\n  to = terraform_data.told\n}\nmoved {\n  from = module.below\n  to = module.under\n}\n";
     let fewer = moved.replace("count = 3", "count = 1").replace("\"plain\", ", "");
-    for code in [KEYS, &KEYS.replace("count.index", "count.index + 1"), &moved, &fewer, &fewer, "locals {}\n"] {
+    let more = KEYS.replace("count.index", "count.index + 1");
+    for code in [KEYS, &more, &moved, &fewer, &fewer, "locals {}\n", IMPORT] {
         project.file("main.tf", code);
         let (plan, shown) = planned(&project).await;
         let state = PlanState::of(&plan).unwrap();
