@@ -27,6 +27,11 @@ impl Freeze {
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
+
+    /// A new directory may hold the code of an old one: a name must not be the way around a freeze.
+    fn holds(&self, project: &Project, now: Timestamp) -> bool {
+        !self.is_over(now) && (project.unknown || self.selector.matches(project))
+    }
 }
 
 /// Why a project is not applied now.
@@ -58,7 +63,7 @@ pub fn minute(at: Timestamp) -> Option<String> {
 /// Whether the project is frozen, by people or by its rules. What lasts longest is told.
 #[must_use]
 pub fn frozen(project: &Project, freezes: &[Freeze], now: Timestamp) -> Option<Frozen> {
-    let by_people = freezes.iter().filter(|freeze| !freeze.is_over(now) && freeze.selector.matches(project));
+    let by_people = freezes.iter().filter(|freeze| freeze.holds(project, now));
     let by_people = by_people.map(|freeze| {
         let reason = freeze.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         Frozen { why: format!("frozen by `@{}`{reason}", freeze.by), until: freeze.until }
@@ -71,7 +76,7 @@ pub fn frozen(project: &Project, freezes: &[Freeze], now: Timestamp) -> Option<F
 /// When this project is frozen or thawed next without anybody doing anything, as far as that is known.
 #[must_use]
 pub fn changes_at(project: &Project, freezes: &[Freeze], now: Timestamp) -> Option<Timestamp> {
-    let by_people = freezes.iter().filter(|freeze| !freeze.is_over(now) && freeze.selector.matches(project));
+    let by_people = freezes.iter().filter(|freeze| freeze.holds(project, now));
     let by_people = by_people.filter_map(|freeze| freeze.until);
     let by_windows = project.windows.iter().filter_map(|window| window.covers(now).or_else(|| window.next(now)));
     by_people.chain(by_windows).min()
@@ -363,5 +368,9 @@ mod tests {
         ] {
             assert_eq!(frozen(&prod, &freezes, now).map(|frozen| frozen.to_string()).as_deref(), expected);
         }
+        // What the default branch does not know may be `prod` by another name.
+        let new = Project { unknown: true, ..fixture::project("prod2") };
+        assert!(frozen(&new, &[freeze(&["prod"], None)], now).is_some());
+        assert_eq!(frozen(&new, &[freeze(&["prod"], Some(10))], now), None);
     }
 }

@@ -11,8 +11,8 @@ use crate::domain::run::{ApplyOrder, Run};
 /// The project of an apply that had to wait, with the windows of the rules as they were found now.
 #[must_use]
 pub fn under_the_rules_found(run: &Run, found: &Found) -> Project {
-    let now = found_now(run, found);
-    Project { windows: now.unwrap_or(&run.project).windows.clone(), ..run.project.clone() }
+    let now = found_now(run, found).unwrap_or(&run.project);
+    Project { windows: now.windows.clone(), unknown: now.unknown, ..run.project.clone() }
 }
 
 fn found_now<'a>(run: &Run, found: &'a Found) -> Option<&'a Project> {

@@ -51,6 +51,7 @@ impl Affected {
                 project.can.clone_from(&now.can);
                 project.windows.clone_from(&now.windows);
                 project.automerge = now.automerge;
+                project.unknown = now.unknown;
                 project.apply = now.apply;
             }
         }
