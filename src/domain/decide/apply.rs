@@ -98,7 +98,7 @@ fn circle(state: &PullState, chosen: &[Present<'_>], now: Timestamp) -> Option<S
     let (waits, takes) = (keys(&waits), keys(&takes));
     let wait = super::hold::circle(state, &takes.iter().collect::<Vec<_>>(), &waits.iter().collect::<Vec<_>>())?;
     let (here, project) = (&state.pull().id.repo, &wait.project);
-    let other = if wait.pull.repo == *here { format!("#{}", wait.pull.number) } else { wait.pull.to_string() };
+    let other = if wait.pull.repo == *here { format!("`#{}`", wait.pull.number) } else { format!("`{}`", wait.pull) };
     let held = |lock: &Lock| lock.project == *project && lock.held_by == state.pull().id;
     let how = match state.around.locks.iter().any(held) {
         true => "holds",

@@ -105,7 +105,7 @@ fn unlock_of_other(state: &PullState, other: &PullId, command: &Command, asking:
         // Two applies of one project at once would be the end of its state.
         let applied = |at_work: &AtWork| at_work.project == project.project.key && at_work.pull == *other;
         if state.around.at_work.iter().any(applied) {
-            reasons.push(format!("an apply of it is under way in #{}: `cancel` it there first", other.number));
+            reasons.push(format!("an apply of it is under way in `#{}`: `cancel` it there first", other.number));
         }
         missing.extend(per_project(&project.project, reasons));
     }
@@ -155,7 +155,7 @@ pub(super) fn lock(state: &PullState, command: &Command, asking: Asking<'_>) -> 
         && let Some(wait) = super::hold::circle(state, &keys, &[])
     {
         let what = format!(
-            "this would close a circle of waits: #{} waits for `{}`, and this pull request for #{}",
+            "this would close a circle of waits: `#{}` waits for `{}`, and this pull request for `#{}`",
             wait.pull.number, wait.project, wait.pull.number
         );
         missing.push(Missing { project: None, what });

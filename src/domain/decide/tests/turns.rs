@@ -29,7 +29,7 @@ fn nobody_takes_a_project_away_while_it_is_applied() {
     };
     let holder = "github.com/acme/infra#3".parse().unwrap();
     known.around.at_work.push(AtWork { project: "a".parse().unwrap(), pull: holder });
-    assert_eq!(unlock(&known), ["refuse: an apply of it is under way in #3: `cancel` it there first"]);
+    assert_eq!(unlock(&known), ["refuse: an apply of it is under way in `#3`: `cancel` it there first"]);
     known.around.at_work[0].project = "b".parse().unwrap();
     assert_eq!(unlock(&known), ["free a", "say Unlocked"]);
 }
@@ -139,7 +139,7 @@ fn a_wait_behind_somebody_who_waits_for_us_is_a_circle() {
     // #1 gets `a` before us, and lets go of it when it has `b`, which we hold.
     assert_eq!(
         on(&known, &commanded(&known, says(Verb::Apply, &[]), ana(), 10))[1],
-        "refuse: this would close a circle of waits: #1 waits for `b`, which this pull request holds; merge or `unlock` one of the two first"
+        "refuse: this would close a circle of waits: `#1` waits for `b`, which this pull request holds; merge or `unlock` one of the two first"
     );
 }
 
