@@ -220,7 +220,9 @@ fn compare(
             Some(_) => {}
         }
     }
-    let added = after.0.keys().find(|key| !before.0.contains_key(key) && !may_come(&key.address));
+    // What an import brings is the object itself, and not one that a replacement left over.
+    let may_come = |key: &Key| key.deposed.is_empty() && may_come(&key.address);
+    let added = after.0.keys().find(|key| !before.0.contains_key(key) && !may_come(key));
     added.map_or(Ok(()), |key| Err(ForeignState::Added(key.address.clone())))
 }
 

@@ -158,4 +158,19 @@ fn what_is_gone_or_imported_has_to_be_told() {
         let state = PlanState::of(&plan(before, after)).unwrap();
         assert_eq!(state.verify_told(shown.as_bytes()).is_ok(), ok, "{before:?} {after:?} {shown}");
     }
+    // The state that a plan begins with has what it imports, and nothing else that the project's has not.
+    let project = Objects::read(state(&["y"]).as_bytes()).unwrap();
+    let begins_with_both = PlanState::of(&plan(both, both)).unwrap();
+    for (shown, ok) in [(&import, true), (&drift, false)] {
+        let moves = Moves::told(shown.as_bytes()).unwrap();
+        assert_eq!(begins_with_both.verify_is_projects(&moves, &project).is_ok(), ok, "{shown}");
+    }
+    let left_over = state(&["y"]).replacen(
+        "[{",
+        "[{\"mode\":\"managed\",\"type\":\"a\",\"name\":\"x\",\"instances\":[{\"deposed\":\"01234567\"}]},{",
+        1,
+    );
+    let smuggled = PlanState { before: Objects::read(left_over.as_bytes()).unwrap(), after: Objects::default() };
+    let moves = Moves::told(import.as_bytes()).unwrap();
+    assert!(matches!(smuggled.verify_is_projects(&moves, &project), Err(ForeignState::Added(_))));
 }
