@@ -33,9 +33,9 @@ pub(super) fn apply(state: &PullState, chosen: Vec<Present<'_>>, asking: Asking<
             Err(reasons) => missing.extend(per_project(project.project, reasons)),
         }
     }
-    // Nobody waits for what was merged: it is let go of project by project.
-    if missing.is_empty() && state.pull().merge_commit().is_none() {
-        missing.extend(circle(state, &chosen, asking.now).map(|what| Missing { project: None, what }));
+    if missing.is_empty() {
+        let new = chosen.iter().filter(|project| !project.known.is_some_and(ProjectState::is_settled));
+        missing.extend(circle(state, new, asking.now));
     }
     if settled == chosen.len() {
         missing.push(Missing { project: None, what: "there is nothing left to apply".to_owned() });
@@ -89,9 +89,11 @@ fn may_apply(
 }
 
 /// Why these may not be taken, or waited for, together: somebody for whom this pull request would wait waits for it.
-fn circle(state: &PullState, chosen: &[Present<'_>], now: Timestamp) -> Option<String> {
-    let new =
-        chosen.iter().filter(|project| !project.known.is_some_and(|known| known.is_settled() || is_applying(known)));
+fn circle<'a>(state: &PullState, new: impl Iterator<Item = &'a Present<'a>>, now: Timestamp) -> Option<Missing> {
+    // Nobody waits for what was merged: it is let go of project by project.
+    if state.pull().merge_commit().is_some() {
+        return None;
+    }
     let (waits, takes): (Vec<_>, Vec<_>) = new.partition(|project| hold(state, project.project, now).is_some());
     let keys =
         |projects: &[&Present<'_>]| projects.iter().map(|project| project.project.key.clone()).collect::<Vec<_>>();
@@ -105,10 +107,11 @@ fn circle(state: &PullState, chosen: &[Present<'_>], now: Timestamp) -> Option<S
         false if takes.contains(project) => "would take",
         false => "gets before",
     };
-    Some(format!(
+    let what = format!(
         "this would close a circle of waits: {other} waits for `{project}`, which this pull request {how}; merge or \
          `unlock` one of the two first"
-    ))
+    );
+    Some(Missing { project: None, what })
 }
 
 /// Before the merge, only a plan that stood in the live comment when the command was written is applied.
@@ -133,6 +136,7 @@ pub(super) fn approve(state: &PullState, chosen: &[Present<'_>], asking: Asking<
     let asked = ask(state, asking, Verb::Approve);
     let mut effects = Vec::new();
     let mut missing = Vec::new();
+    let mut begun = Vec::new();
     for project in chosen {
         let Some(run) = waits_for_approval(state, project) else { continue };
         if let Some(reason) = run.zip(project.known).and_then(|(run, known)| not_shown(known, run, asking.origin)) {
@@ -140,10 +144,14 @@ pub(super) fn approve(state: &PullState, chosen: &[Present<'_>], asking: Asking<
             continue;
         }
         match allow_apply(project.project, asked, applying(project.known, run)) {
-            Ok(proof) => effects.extend(begin(state, project, run, ordering(asking, Verb::Approve), proof)),
+            Ok(proof) => {
+                effects.extend(begin(state, project, run, ordering(asking, Verb::Approve), proof));
+                begun.push(project);
+            }
             Err(reasons) => missing.extend(per_project(project.project, reasons)),
         }
     }
+    missing.extend(circle(state, begun.into_iter(), asking.now));
     if effects.is_empty() && missing.is_empty() {
         missing.push(Missing { project: None, what: "no plan waits for an approval".to_owned() });
     }

@@ -179,3 +179,40 @@ fn a_plan_that_waits_for_the_forge_is_looked_at_again() {
         assert_eq!(awaits_the_forge(&known), None);
     }
 }
+
+#[test]
+fn what_would_be_taken_closes_a_circle_too() {
+    let (a, b) = (project("a"), project("b"));
+    let [a, b] = [a, b].map(|project| Project { apply: ApplyMode::OnComment, ..project });
+    let mut known = fixture::state(pull('a'), &a, Some(plan_run(1, &a, 'a', RunState::Succeeded)), None);
+    fixture::with(&mut known, &b, Some(plan_run(2, &b, 'a', RunState::Succeeded)), None);
+    lock_of(&mut known, "github.com/acme/infra#3", true);
+    let wait = |number: u64, project: &str| crate::domain::lock::Wait {
+        run: run_id(9),
+        project: project.parse().unwrap(),
+        pull: format!("github.com/acme/infra#{number}").parse().unwrap(),
+        merged: false,
+        since: at(5),
+    };
+    // #3 holds `a`, and waits for `b` until something else is applied: `b` is free.
+    known.around.waits = vec![wait(3, "b")];
+    let say = |known: &PullState, verb, words: &[&str]| on(known, &commanded(known, says(verb, words), ana(), 10));
+    let both = say(&known, Verb::Apply, &[]);
+    assert_eq!(
+        both[1],
+        "refuse: this would close a circle of waits: `#3` waits for `b`, which this pull request would take; merge or `unlock` one of the two first"
+    );
+    assert_eq!(say(&known, Verb::Apply, &["b"])[1..], ["lock b", "apply b reviewed p_aaaaaaaa"]);
+    assert_eq!(say(&known, Verb::Lock, &["b"]), ["lock b", "say Locked"]);
+    // This pull request waits for `a` already.
+    known.around.waits.push(wait(7, "a"));
+    assert_eq!(
+        say(&known, Verb::Lock, &["b"]),
+        ["refuse: this would close a circle of waits: `#3` waits for `b`, and this pull request for `#3`"]
+    );
+    assert!(say(&known, Verb::Apply, &["b"])[1].starts_with("refuse: this would close a circle of waits"));
+    known.around.waits.push(wait(7, "b"));
+    assert_eq!(turn(&known, &b, at(10)), Turn::Waits(None), "#3 has to pass first");
+    known.around.waits.remove(0);
+    assert_eq!(turn(&known, &b, at(10)), Turn::GoesOn);
+}
