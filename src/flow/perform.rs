@@ -29,16 +29,21 @@ pub(super) struct Occasion(pub(super) String);
 impl Flow {
     /// Notes the pull request as the forge tells it now, and loads all that is known of it.
     pub(super) async fn known(&self, tx: &mut Tx, pull: Pull) -> Result<PullState, FlowError> {
-        let id = pull.id.clone();
-        let record = match tx.pull_state(&id).await? {
+        let state = match tx.pull_state(&pull.id).await? {
             // Somebody else has heard of the merge since this one asked.
             Some(state) if state.pull().merge_commit().is_some() => return Ok(state),
-            Some(state) => PullRecord { pull, ..state.record },
-            None => PullRecord { pull, affected: None, problem: None },
+            // What was loaded with it is as it was before this: who has to be told that it is over, for one.
+            Some(state) => PullState { record: PullRecord { pull, ..state.record }, ..state },
+            None => {
+                let record = PullRecord { pull, affected: None, problem: None };
+                tx.save_pull(&record, now()).await?;
+                // With what others in the repository do, though nothing was known of this one.
+                let state = tx.pull_state(&record.pull.id).await?;
+                return state.ok_or_else(|| FlowError::Broken("a pull request was saved and is not there".to_owned()));
+            }
         };
-        tx.save_pull(&record, now()).await?;
-        // With what others in the repository do, though nothing was known of this one.
-        tx.pull_state(&id).await?.ok_or_else(|| FlowError::Broken(format!("{id} was saved and is not there")))
+        tx.save_pull(&state.record, now()).await?;
+        Ok(state)
     }
 
     /// Asks the core and performs its answer within `tx`.
