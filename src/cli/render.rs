@@ -178,6 +178,7 @@ fn project(name: &str) -> Option<Project> {
         can: Rights::default(),
         windows: Vec::new(),
         automerge: None,
+        unknown: false,
         after: Vec::new(),
         reason: format!("`{name}/main.tf` changed"),
     })

@@ -108,6 +108,7 @@ pub fn resolve(layers: &Layers<'_>, found: &[FoundProject]) -> Result<Vec<Resolv
             can: Rights::default(),
             windows: Vec::new(),
             automerge: None,
+            unknown: !known,
             after: Vec::new(),
             watch: wanted.get(key, |entry| entry.watch.clone()).unwrap_or_default(),
             reason: String::new(),

@@ -27,6 +27,11 @@ impl Freeze {
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
+
+    /// A new directory may hold the code of an old one: a name must not be the way around a freeze.
+    fn holds(&self, project: &Project, now: Timestamp) -> bool {
+        !self.is_over(now) && (project.unknown || self.selector.matches(project))
+    }
 }
 
 /// Why a project is not applied now.
@@ -58,7 +63,7 @@ pub fn minute(at: Timestamp) -> Option<String> {
 /// Whether the project is frozen, by people or by its rules. What lasts longest is told.
 #[must_use]
 pub fn frozen(project: &Project, freezes: &[Freeze], now: Timestamp) -> Option<Frozen> {
-    let by_people = freezes.iter().filter(|freeze| !freeze.is_over(now) && freeze.selector.matches(project));
+    let by_people = freezes.iter().filter(|freeze| freeze.holds(project, now));
     let by_people = by_people.map(|freeze| {
         let reason = freeze.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         Frozen { why: format!("frozen by `@{}`{reason}", freeze.by), until: freeze.until }
@@ -66,6 +71,15 @@ pub fn frozen(project: &Project, freezes: &[Freeze], now: Timestamp) -> Option<F
     by_people
         .chain(by_windows(&project.windows, now))
         .max_by_key(|frozen| frozen.until.map_or(i64::MAX, |until| until.0))
+}
+
+/// When this project is frozen or thawed next without anybody doing anything, as far as that is known.
+#[must_use]
+pub fn changes_at(project: &Project, freezes: &[Freeze], now: Timestamp) -> Option<Timestamp> {
+    let by_people = freezes.iter().filter(|freeze| freeze.holds(project, now));
+    let by_people = by_people.filter_map(|freeze| freeze.until);
+    let by_windows = project.windows.iter().filter_map(|window| window.covers(now).or_else(|| window.next(now)));
+    by_people.chain(by_windows).min()
 }
 
 /// A window in the rules, written `deny fri 14:00 - mon 07:00 Europe/Berlin`, `allow mon-fri 09:00 - 17:00` or
@@ -285,6 +299,31 @@ mod tests {
     }
 
     #[test]
+    fn it_is_known_when_a_project_is_frozen_or_thawed_next() {
+        let until = |text: &str| Freeze {
+            selector: Selector::any_of(["prod"]),
+            by: fixture::login("ana"),
+            since: at("2026-11-01T00:00Z"),
+            until: Some(at(text)),
+            reason: None,
+        };
+        let project = |windows: &[&str]| Project {
+            windows: windows.iter().map(|text| text.parse().unwrap()).collect(),
+            ..fixture::project("prod")
+        };
+        let night = "deny 22:00 - 06:00";
+        for (windows, freezes, now, expected) in [
+            (&[][..], vec![], "2026-11-27T12:00Z", None),
+            (&[night], vec![], "2026-11-27T12:00Z", Some("2026-11-27T22:00Z")),
+            (&[night], vec![], "2026-11-27T23:00Z", Some("2026-11-28T06:00Z")),
+            (&[night], vec![until("2026-11-27T13:00Z")], "2026-11-27T12:00Z", Some("2026-11-27T13:00Z")),
+            (&[night], vec![until("2026-11-27T11:00Z")], "2026-11-27T12:00Z", Some("2026-11-27T22:00Z")),
+        ] {
+            assert_eq!(changes_at(&project(windows), &freezes, at(now)), expected.map(at), "{windows:?} at {now}");
+        }
+    }
+
+    #[test]
     fn what_is_no_window_is_refused() {
         for text in [
             "",
@@ -329,5 +368,9 @@ mod tests {
         ] {
             assert_eq!(frozen(&prod, &freezes, now).map(|frozen| frozen.to_string()).as_deref(), expected);
         }
+        // What the default branch does not know may be `prod` by another name.
+        let new = Project { unknown: true, ..fixture::project("prod2") };
+        assert!(frozen(&new, &[freeze(&["prod"], None)], now).is_some());
+        assert_eq!(frozen(&new, &[freeze(&["prod"], Some(10))], now), None);
     }
 }

@@ -306,6 +306,13 @@ checked_text!(
 );
 
 impl Login {
+    /// Whoever a forge does not name. No rule is about them, and they are nobody's author: not even of a pull request
+    /// whose author's account is gone, which forges call `ghost`.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self("unknown".to_owned())
+    }
+
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)

@@ -38,6 +38,10 @@ pub struct Project {
     /// How the pull request is merged once everything of it is applied.
     #[serde(default)]
     pub automerge: Option<MergeHow>,
+    /// The default branch does not know it, so that nothing that people or rules call by its name or tags can be told to
+    /// leave it out: every rule and every freeze holds for it.
+    #[serde(default)]
+    pub unknown: bool,
     /// Projects whose applies come before this one's.
     #[serde(default)]
     pub after: Vec<ProjectName>,

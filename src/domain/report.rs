@@ -21,7 +21,7 @@ pub use hint::Hint;
 pub use live::{
     Danger, DangerAddress, Detail, Footer, LiveView, PhaseWord, Row, live, live_due, mark, pull_text, shown_plans,
 };
-pub use notice::Notice;
+pub use notice::{Notice, notices_change_at};
 pub use outcome::{Named, OutcomeRow, ResultView, result};
 pub use standing::{Counts, Standing, Tally};
 pub use status::{DESCRIPTION_LIMIT, Status, StatusState, statuses};

@@ -12,13 +12,14 @@ use super::asking::Wanted;
 use super::bench::{Attempt, Stop, not_prepared};
 use super::find::extent;
 use super::survey::LARGEST;
-use super::{Flow, FlowError};
+use super::{Flow, FlowError, now};
 use crate::archive::RunFile;
 use crate::config::Phase;
-use crate::domain::decide::{PullRecord, PullState, ask_again};
+use crate::domain::decide::{PullRecord, PullState, ask_again, under_the_rules_found};
+use crate::domain::freeze::frozen;
 use crate::domain::id::{Fingerprint, RunId, Sha, TreeId};
 use crate::domain::project::Target;
-use crate::domain::pull::{Phase as PullPhase, Pull, Role};
+use crate::domain::pull::{Phase as PullPhase, Pull};
 use crate::domain::run::{Applied, ApplyOrder, Differs, Outcome, Planned, Run};
 use crate::git::{GitError, Merge, Mirror, Want};
 use crate::terraform::integrity;
@@ -94,18 +95,18 @@ impl Flow {
         let finding = self.find(pull, default, None, ALL_TRIES).await?;
         let mut wanted = Wanted::of(Some(&finding.found), None, &finding.rules);
         wanted.add(&run.project);
-        let mut role = forge.role(&pull.id.repo, &order.ordered_by).await.map_err(FlowError::from)?;
-        if order.comment.is_none() {
-            // Whoever merged could write, whatever a role look-up says of a merge bot.
-            role = role.max(Role::Write);
-        }
-        let actor = self.actor(&pull.id.repo, &order.ordered_by, role, &wanted).await?;
+        let actor = self.orderer(&pull.id.repo, order, &wanted).await?;
         let review = self.review(pull, Some(&finding), &wanted).await?;
         let Some(state) = self.store.pull_state(&run.pull).await? else { return Ok(()) };
         let state = PullState { record: PullRecord { pull: pull.clone(), ..state.record }, ..state };
         ask_again(&state, run, (&actor, &review), &finding.found, &finding.rules).map_err(|missing| {
             not_prepared(format!("When its turn came, it was not allowed any more: {}.", missing.join("; ")))
-        })
+        })?;
+        let project = under_the_rules_found(run, &finding.found);
+        match frozen(&project, &state.around.freezes, now()) {
+            Some(_) => Err(Stop::Frozen(Box::new(project))),
+            None => Ok(()),
+        }
     }
 
     /// A branch that was deleted after the merge is only missed by those who need more than the merge commit.

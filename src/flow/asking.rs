@@ -9,6 +9,7 @@ use crate::domain::permission::Rights;
 use crate::domain::project::Project;
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
 use crate::domain::requirement::{Requirement, counting};
+use crate::domain::run::ApplyOrder;
 use crate::forge::ForgeErrorKind;
 use std::collections::BTreeSet;
 
@@ -81,13 +82,33 @@ impl Flow {
 
     /// Who merged, with the right that the merge shows.
     pub(super) async fn merger(&self, pull: &Pull, wanted: &Wanted) -> Result<Actor, FlowError> {
-        let by = match &pull.phase {
-            Phase::Merged { by, .. } => by.clone().unwrap_or_else(|| pull.author.clone()),
-            Phase::Open | Phase::Closed => pull.author.clone(),
-        };
-        // The forge let this account merge: that is the right to write, whatever a role look-up says of a merge bot.
-        let role = self.forge(&pull.id.repo)?.role(&pull.id.repo, &by).await?.max(Role::Write);
-        self.actor(&pull.id.repo, &by, role, wanted).await
+        let repo = &pull.id.repo;
+        match &pull.phase {
+            Phase::Merged { by: Some(by), .. } => {
+                // The forge let this account merge: that is the right to write, whatever a role look-up says of a merge bot.
+                let role = self.forge(repo)?.role(repo, by).await?.max(Role::Write);
+                self.actor(repo, by, role, wanted).await
+            }
+            // Somebody could write; who it was, no rule may be told.
+            _ => Ok(Actor::new(Login::unknown(), Role::Write)),
+        }
+    }
+
+    /// Whoever ordered an apply, as they are now.
+    pub(super) async fn orderer(
+        &self,
+        repo: &RepoName,
+        order: &ApplyOrder,
+        wanted: &Wanted,
+    ) -> Result<Actor, FlowError> {
+        let by = &order.ordered_by;
+        let by_merge = order.comment.is_none();
+        if by_merge && by.same_as(&Login::unknown()) {
+            return Ok(Actor::new(by.clone(), Role::Write));
+        }
+        let role = self.forge(repo)?.role(repo, by).await?;
+        // As with the merger.
+        self.actor(repo, by, if by_merge { role.max(Role::Write) } else { role }, wanted).await
     }
 
     /// What the requirements are about, as it is now.

@@ -10,7 +10,7 @@ use super::worker::Signals;
 use super::{Flow, FlowError};
 use crate::config::Phase;
 use crate::domain::id::TreeId;
-use crate::domain::project::StateKind;
+use crate::domain::project::{Project, StateKind};
 use crate::domain::run::{Failure, Run, Step};
 use crate::domain::sandbox::Network;
 use crate::git::{GitError, Mirror, WorkDir};
@@ -47,6 +47,8 @@ pub(super) enum Stop {
     Ours(FlowError),
     /// Nothing was changed, and it has to begin anew, for this reason.
     Again(String),
+    /// An apply that had to wait, and has to wait on: of its project as the rules are now, nothing is applied at present.
+    Frozen(Box<Project>),
     /// It goes on without us: whoever claims the run next takes it up.
     Left,
     /// An apply was killed: nobody knows how far it came.

@@ -24,6 +24,8 @@ pub enum FlowError {
     Disk { path: PathBuf, source: std::io::Error },
     #[error("the pull request was merged or closed while it was looked at")]
     Overtaken,
+    #[error("it panicked: the log above says where")]
+    Panicked,
     #[error("{0}")]
     Broken(String),
 }
@@ -42,7 +44,7 @@ impl FlowError {
                 error.is_transient() || matches!(error.kind, ForgeErrorKind::Unauthorized | ForgeErrorKind::Forbidden)
             }
             Self::Git(error) => error.is_transient() || matches!(error, GitError::Auth { .. }),
-            Self::NoForge { .. } | Self::Broken(_) => false,
+            Self::NoForge { .. } | Self::Panicked | Self::Broken(_) => false,
         }
     }
 
@@ -66,11 +68,16 @@ impl FlowError {
     }
 
     /// Whether a delivery is given up after so many tries. What time may heal never is: a forge that is down for a day must
-    /// not cost a single merge. What the forge says is not there is believed after a few, for it may have been made just now.
+    /// not cost a single merge. What the forge says is not there is believed after a few, for it may have been made just now;
+    /// and what panics does so again.
     pub(super) const fn is_hopeless(&self, attempts: u32) -> bool {
         const TRIES: u32 = 12;
-        const TRIES_TO_FIND: u32 = 3;
-        if self.is_final() { attempts >= TRIES_TO_FIND } else { attempts >= TRIES && !self.may_heal() }
+        const FEW_TRIES: u32 = 3;
+        if self.is_final() || matches!(self, Self::Panicked) {
+            attempts >= FEW_TRIES
+        } else {
+            attempts >= TRIES && !self.may_heal()
+        }
     }
 
     /// Milliseconds to wait before the next try: what the forge asked for, or 1 s doubled with every try up to 5 min.

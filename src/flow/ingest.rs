@@ -7,6 +7,7 @@ use super::asking::Wanted;
 use super::catch_up::FOUND;
 use super::find::Finding;
 use super::perform::Occasion;
+use super::worker::caught;
 use super::{Flow, FlowError};
 use crate::domain::command::{Call, Origin, Parsed, Surface, Verb, parse_comment};
 use crate::domain::decide::{Affected, Found, Input, PullRecord, Rules};
@@ -30,7 +31,7 @@ impl Flow {
             return Ok(());
         };
         let hearing = Hearing { lease, forge, delivery };
-        let end = match self.hear(hearing, &stored.delivery).await {
+        let end = match caught(self.hear(hearing, &stored.delivery)).await {
             Ok(end) => end,
             Err(error) if error.is_hopeless(lease.attempts) => {
                 tracing::error!(delivery = %delivery, error = %error.chain(), "a delivery is given up");

@@ -28,6 +28,7 @@ mod start;
 mod supervise;
 mod survey;
 mod tell;
+mod texts;
 pub mod tokens;
 mod turn;
 mod verdicts;

@@ -3,7 +3,9 @@
 use super::run::cancelled;
 use super::turn::look_again;
 use super::{Flow, FlowError, now};
-use crate::domain::decide::{Around, Effect, Hold, Holding, Input, PullRecord, PullState, Rules, Say, decide};
+use crate::domain::decide::{
+    Effect, Hold, Holding, Input, PullRecord, PullState, Rules, Say, awaits_the_forge, decide,
+};
 use crate::domain::id::{Login, ProjectKey, PullId, RunId, Timestamp};
 use crate::domain::lock::Lock;
 use crate::domain::project::{Project, Target};
@@ -30,14 +32,15 @@ impl Flow {
         let state = match tx.pull_state(&pull.id).await? {
             // Somebody else has heard of the merge since this one asked.
             Some(state) if state.pull().merge_commit().is_some() => return Ok(state),
-            // Nothing that is loaded with it depends on what the forge says.
+            // What was loaded with it is as it was before this: who has to be told that it is over, for one.
             Some(state) => PullState { record: PullRecord { pull, ..state.record }, ..state },
-            None => PullState {
-                record: PullRecord { pull, affected: None, problem: None },
-                projects: Vec::new(),
-                unfinished: Vec::new(),
-                around: Around::default(),
-            },
+            None => {
+                let record = PullRecord { pull, affected: None, problem: None };
+                tx.save_pull(&record, now()).await?;
+                // With what others in the repository do, though nothing was known of this one.
+                let state = tx.pull_state(&record.pull.id).await?;
+                return state.ok_or_else(|| FlowError::Broken("a pull request was saved and is not there".to_owned()));
+            }
         };
         tx.save_pull(&state.record, now()).await?;
         Ok(state)
@@ -55,14 +58,25 @@ impl Flow {
         let at = now();
         let effects = decide(state, input, rules, at);
         let mut aftermath = Aftermath::default();
-        let mut performing = Performing { flow: self, tx, state, batch: None, at, occasion };
+        let mut performing = Performing { flow: self, tx, state, batch: None, at, occasion, left: Vec::new() };
         for effect in effects {
             performing.perform(effect, &mut aftermath).await?;
+        }
+        for project in std::mem::take(&mut performing.left) {
+            self.take_turn(performing.tx, &state.pull().id.repo, &project, at).await?;
         }
         // Those who change the same are no longer warned of it.
         let gone = matches!(input, Input::Closed | Input::Merged { .. });
         for overlap in state.around.overlaps.iter().filter(|_| gone) {
             tx.enqueue(&Job::Tell { pull: overlap.pull.clone() }, at).await?;
+        }
+        if looked_for_plans(input)
+            && let Some(now) = tx.pull_state(&state.pull().id).await?
+            && let Some(project) = awaits_the_forge(&now)
+        {
+            // Nothing was applied at that time: it is looked at, and planned if it may be.
+            let job = Job::Replan { pull: state.pull().id.clone(), project: project.clone(), at: Timestamp(0) };
+            tx.enqueue(&job, next_look(state.pull(), at)).await?;
         }
         // Whatever happened, the forge is told what is now.
         tx.enqueue(&Job::Tell { pull: state.pull().id.clone() }, now()).await?;
@@ -76,6 +90,20 @@ impl Flow {
         }
         self.wake.notify_waiters();
     }
+}
+
+/// It may have begun plans, or have let them wait.
+const fn looked_for_plans(input: &Input) -> bool {
+    matches!(input, Input::Changed { .. } | Input::Overtaken { .. } | Input::Commanded { found: Some(_), .. })
+}
+
+/// When to ask the forge again for what it tells nobody. What is new is waited for by people; what has waited for a day
+/// can wait some minutes more.
+fn next_look(pull: &Pull, at: Timestamp) -> Timestamp {
+    const SOONEST_MS: i64 = 5_000;
+    const LATEST_MS: i64 = 10 * 60 * 1000;
+    let age = at.since(pull.updated_at);
+    at.plus_ms((age / 20).clamp(SOONEST_MS, LATEST_MS))
 }
 
 /// What a run is made of.
@@ -94,6 +122,8 @@ struct Performing<'a> {
     batch: Option<RunId>,
     at: Timestamp,
     occasion: &'a Occasion,
+    /// What somebody no longer waits for: whoever stood behind them may be next.
+    left: Vec<ProjectKey>,
 }
 
 impl Performing<'_> {
@@ -173,7 +203,7 @@ impl Performing<'_> {
     /// What is frozen stands in every live comment of the repository.
     async fn tell_all(&mut self) -> Result<(), FlowError> {
         let repo = self.pull().repo.clone();
-        for pull in self.tx.open_pulls(&repo).await? {
+        for pull in self.tx.pulls_under_way(&repo).await? {
             self.tx.enqueue(&Job::Tell { pull }, self.at).await?;
         }
         Ok(())
@@ -240,6 +270,9 @@ impl Performing<'_> {
         if let Some(mut run) = self.tx.run(run).await?
             && !run.state.is_over()
         {
+            if run.state == RunState::Waiting {
+                self.left.push(run.project.key.clone());
+            }
             // A running one keeps its job until terraform has stopped; its result is thrown away then.
             if run.state != RunState::Running {
                 self.tx.drop_job(&job(&run)).await?;
@@ -259,6 +292,9 @@ impl Performing<'_> {
             let data = json!({ "run": run.id, "state": run.state.as_str() });
             self.tx.audit(self.at, by.as_str(), "cancel", &run.pull, Some(&run.project.key), &data).await?;
             run.cancelled_by = Some(by.clone());
+            if run.state == RunState::Waiting {
+                self.left.push(run.project.key.clone());
+            }
             if run.state != RunState::Running {
                 self.tx.drop_job(&job(&run)).await?;
                 run.state = RunState::Failed;
@@ -335,4 +371,20 @@ impl Performing<'_> {
 
 pub(super) fn job(run: &Run) -> Job {
     Job::Run { run: run.id, pull: run.pull.clone(), project: run.project.key.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::decide::fixture;
+
+    #[test]
+    fn the_longer_nothing_happened_the_rarer_the_forge_is_asked() {
+        let pull = Pull { updated_at: Timestamp(0), ..fixture::pull('a') };
+        let minutes = |minutes: i64| Timestamp(minutes * 60_000);
+        for (now, wait_seconds) in [(0, 5), (1, 5), (20, 60), (60, 180), (10_000, 600)] {
+            let due = next_look(&pull, minutes(now));
+            assert_eq!(due.since(minutes(now)), wait_seconds * 1000, "after {now} minutes");
+        }
+    }
 }

@@ -3,12 +3,12 @@
 use super::apply::Done;
 use super::bench::{Attempt, Stop, failure};
 use super::cage::Blocked;
-use super::perform::Occasion;
+use super::perform::{Occasion, job};
 use super::supervise::{Aftermath, forget};
 use super::worker::{Signals, patiently};
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
-use crate::domain::id::{Login, PullId, RunId, Sha};
+use crate::domain::id::{Fingerprint, Login, PullId, RunId, Sha};
 use crate::domain::run::{Failure, Outcome, Run, RunState, Step};
 use crate::domain::secret;
 use crate::store::{Job, Lease, Tx};
@@ -76,6 +76,12 @@ impl Flow {
                 forget(&self.applies.place(id));
                 let give_back = || async { Ok(self.store.give_back(lease, now(), &because).await?) };
                 patiently(&self.ends.soon, give_back).await?;
+                return Ok(());
+            }
+            Err(Stop::Frozen(project)) => {
+                run.project = *project;
+                patiently(&self.ends.soon, || self.freeze(lease, &run)).await?;
+                forget(&self.applies.place(id));
                 return Ok(());
             }
             Err(Stop::Interrupted) => return self.interrupted(lease, run, signals).await,
@@ -148,6 +154,12 @@ impl Flow {
             self.wake.notify_waiters();
             return Ok(Beginning::Nothing);
         }
+        if !run.is_plan() && taken_up.is_none() && !self.may_begin(&mut tx, &run, now()).await? {
+            self.wait_again(&mut tx, lease, run, now()).await?;
+            tx.commit().await?;
+            self.wake.notify_waiters();
+            return Ok(Beginning::Nothing);
+        }
         if !run.is_plan() && taken_up.is_none() {
             let place = self.applies.place(id);
             place.prepare().map_err(|error| FlowError::disk(&self.config.data_dir, error))?;
@@ -176,6 +188,26 @@ impl Flow {
             tx.enqueue(&Job::Tell { pull: run.pull.clone() }, now()).await?;
         }
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// The rules have come to freeze what it was about to apply.
+    async fn freeze(&self, lease: &Lease, run: &Run) -> Result<(), FlowError> {
+        let mut tx = self.store.write(&run.pull.repo).await?;
+        tx.hold(lease).await?;
+        match tx.run(run.id).await?.filter(|current| !current.state.is_over()) {
+            Some(current) if current.cancelled_by.is_none() => {
+                let waiting = Run { project: run.project.clone(), ..current };
+                self.wait_again(&mut tx, lease, waiting, now()).await?;
+            }
+            // Somebody called it off meanwhile: whoever claims it next brings it to its end.
+            _ => {
+                tx.finish(lease).await?;
+                tx.enqueue(&job(run), now()).await?;
+            }
+        }
+        tx.commit().await?;
+        self.wake.notify_waiters();
         Ok(())
     }
 
@@ -233,6 +265,13 @@ impl Flow {
         Ok(())
     }
 
+    /// What terraform was told to carry out, however far it came.
+    fn begun(&self, run: &Run) -> Option<Fingerprint> {
+        let place = self.applies.place(run.id);
+        let about = place.has_begun().then(|| place.about().ok()).flatten().flatten();
+        about.map(|about| about.fingerprint)
+    }
+
     async fn record_apply(&self, tx: &mut Tx, run: &Run, commit: Option<Sha>) -> Result<(), FlowError> {
         let (repo, project) = (&run.pull.repo, &run.project.key);
         let (applied, changed) = match &run.outcome {
@@ -249,7 +288,7 @@ impl Flow {
         }
         let ran = match &run.outcome {
             Some(Outcome::Applied(applied)) => Some(applied.fingerprint.clone()),
-            _ => None,
+            _ => self.begun(run),
         };
         let data = json!({
             "run": run.id,
@@ -350,7 +389,7 @@ fn ours(error: &FlowError) -> Failure {
         FlowError::Git(_) => "the repository could not be fetched",
         FlowError::Store(_) | FlowError::Archive(_) | FlowError::Disk { .. } => "the server's storage failed",
         FlowError::Overtaken => "the pull request changed all the time",
-        FlowError::NoForge { .. } | FlowError::Broken(_) => "an internal error",
+        FlowError::NoForge { .. } | FlowError::Panicked | FlowError::Broken(_) => "an internal error",
     };
     failure(Step::Prepare, format!("{what}; the server's log says more"))
 }

@@ -153,12 +153,11 @@ async fn until_due(flow: &Flow, kinds: &[JobKind]) -> Duration {
 /// One piece of work under its lease.
 async fn work(flow: &Flow, lease: Lease, signals: Signals) {
     let done = {
-        // A panic is an error as any other: otherwise the work would come back when the lease runs out, for ever.
-        let working = AssertUnwindSafe(carry_out(flow, &lease, &signals)).catch_unwind();
+        let working = caught(carry_out(flow, &lease, &signals));
         tokio::pin!(working);
         loop {
             tokio::select! {
-                done = &mut working => break done.unwrap_or_else(|_| Err(FlowError::Broken("it panicked".to_owned()))),
+                done = &mut working => break done,
                 () = tokio::time::sleep(HEARTBEAT) => heartbeat(flow, &lease, &signals).await,
             }
         }
@@ -167,6 +166,16 @@ async fn work(flow: &Flow, lease: Lease, signals: Signals) {
         Ok(()) => {}
         Err(FlowError::Store(StoreError::LeaseLost)) => {
             tracing::warn!(job = %lease.job_id, "the lease was lost; the work is somebody else's now");
+        }
+        // Of a delivery `ingest` says why; a run ends by its tries. What else panics again and again is done by the next change.
+        Err(FlowError::Panicked)
+            if FlowError::Panicked.is_hopeless(lease.attempts)
+                && matches!(lease.job, Job::Replan { .. } | Job::Tell { .. }) =>
+        {
+            tracing::error!(job = %lease.job_id, attempts = lease.attempts, "it panics again and again: given up");
+            if let Err(error) = patiently(&flow.ends.soon, || async { Ok(flow.store.finish(&lease).await?) }).await {
+                tracing::error!(error = %error.chain(), "the work could not be ended");
+            }
         }
         Err(error) => {
             let wait = error.retry_after(lease.attempts);
@@ -178,6 +187,11 @@ async fn work(flow: &Flow, lease: Lease, signals: Signals) {
             }
         }
     }
+}
+
+/// A panic is an error as any other: otherwise the work would come back when the lease runs out, for ever.
+pub(super) async fn caught<T>(work: impl Future<Output = Result<T, FlowError>>) -> Result<T, FlowError> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(FlowError::Panicked))
 }
 
 /// Writes something down that must not be forgotten, for as long as it takes the database to come back, or until the
@@ -225,4 +239,21 @@ async fn carry_out(flow: &Flow, lease: &Lease, signals: &Signals) -> Result<(), 
     metrics::histogram!("terraplane_job_seconds", "kind" => lease.job.kind().as_str())
         .record(now().since(started) as f64 / 1000.0);
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_panics_is_given_up_after_few_tries() {
+        let panics = async || -> Result<(), FlowError> { panic!("on purpose") };
+        let error = caught(panics()).await.unwrap_err();
+        assert!(matches!(error, FlowError::Panicked), "{error:?}");
+        assert!(
+            !error.is_hopeless(1) && !error.is_hopeless(2) && error.is_hopeless(3),
+            "it is tried, and not for ever"
+        );
+        assert!(caught(async { Ok(()) }).await.is_ok());
+    }
 }

@@ -4,8 +4,7 @@ use super::error::StoreError;
 use super::{Tx, row};
 use crate::domain::command::Selector;
 use crate::domain::freeze::Freeze;
-use crate::domain::id::{ProjectKey, RepoName, Timestamp};
-use crate::domain::lock::Wait;
+use crate::domain::id::{RepoName, Timestamp};
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
@@ -45,24 +44,6 @@ impl Tx {
             }
         }
         Ok(())
-    }
-
-    /// Every apply of the repository that waits, in the order in which they get their projects.
-    ///
-    /// # Errors
-    /// The database's, or rows of another version.
-    pub async fn waits(&mut self, repo: &RepoName) -> Result<Vec<Wait>, StoreError> {
-        super::runs::waiting(self.connection(), repo).await
-    }
-
-    /// Those of one project.
-    ///
-    /// # Errors
-    /// The database's, or rows of another version.
-    pub async fn waits_for(&mut self, repo: &RepoName, project: &ProjectKey) -> Result<Vec<Wait>, StoreError> {
-        let mut waits = self.waits(repo).await?;
-        waits.retain(|wait| wait.project == *project);
-        Ok(waits)
     }
 }
 

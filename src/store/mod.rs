@@ -28,6 +28,8 @@ mod row;
 mod runs;
 mod shown;
 mod statuses;
+mod touched;
+mod turns;
 mod wishes;
 
 pub use audit::AuditEntry;

@@ -1,7 +1,7 @@
 //! Pull requests, and everything that is known when something happens to one.
 
 use super::error::StoreError;
-use super::{Store, Tx, freezes, locks, row, runs, shown};
+use super::{Store, Tx, freezes, locks, row, shown, touched, turns};
 use crate::domain::decide::{Affected, AffectedProject, Around, ProjectState, PullRecord, PullState, Shown};
 use crate::domain::id::{ProjectKey, PullId, RepoName, Timestamp};
 use crate::domain::lock::{Lock, Wait};
@@ -94,6 +94,18 @@ impl Tx {
         Ok(pulls)
     }
 
+    /// The pull requests of a repository that are open, or merged with something left to apply.
+    ///
+    /// # Errors
+    /// The database's, or rows of another version.
+    pub async fn pulls_under_way(&mut self, repo: &RepoName) -> Result<Vec<PullId>, StoreError> {
+        let rows = sqlx::query("SELECT id FROM pull WHERE repo = $1 AND (open = 1 OR unsettled = 1) ORDER BY id")
+            .bind(repo.to_string())
+            .fetch_all(self.connection())
+            .await?;
+        rows.iter().map(|row| row::id(row, "id")).collect()
+    }
+
     /// Finds out anew, for each pull request that this transaction touched, whether it is merged with something left to
     /// apply. Merged ones are many, those are few: the mark makes them quick to find.
     pub(super) async fn mark_settled(&mut self) -> Result<(), StoreError> {
@@ -135,13 +147,14 @@ async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<Pull
     let runs = current_runs(connection, id, record.affected.as_ref()).await?;
     let mut around = Around {
         locks: locks::of_repo(connection, &id.repo).await?,
-        waits: runs::waiting(connection, &id.repo).await?,
+        waits: turns::waiting(connection, &id.repo).await?,
+        at_work: turns::at_work(connection, &id.repo).await?,
         freezes: freezes::of_repo(connection, &id.repo).await?,
         overlaps: Vec::new(),
     };
     if let Some(affected) = record.affected.as_ref().filter(|_| record.pull.is_open()) {
         let projects: Vec<&ProjectKey> = affected.projects.iter().map(|entry| &entry.project.key).collect();
-        around.overlaps = shown::overlaps(connection, id, &projects).await?;
+        around.overlaps = touched::overlaps(connection, id, &projects).await?;
     }
     let shown = shown::of_pull(connection, id).await?;
     let mut newest = Newest::of(runs, record.affected.as_ref());

@@ -2,10 +2,9 @@
 
 use super::error::StoreError;
 use super::{Store, Tx, row};
-use crate::domain::id::{RepoName, RunId, Timestamp};
-use crate::domain::lock::Wait;
+use crate::domain::id::RunId;
 use crate::domain::run::Run;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::AnyConnection;
 
 impl Store {
     /// # Errors
@@ -81,30 +80,6 @@ impl Tx {
         self.touched.insert(run.pull.clone());
         Ok(())
     }
-}
-
-/// All that wait in a repository, in the order in which they get their projects: applies of merged pull requests first, in
-/// the order of the merges, then the others in the order in which they were made.
-pub(super) async fn waiting(connection: &mut AnyConnection, repo: &RepoName) -> Result<Vec<Wait>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT run.id, run.project, run.pull, run.created_at, CASE WHEN pull.merged_at IS NULL THEN 0 ELSE 1 END AS merged \
-         FROM run JOIN pull ON pull.id = run.pull WHERE run.repo = $1 AND run.state = 'waiting' \
-         ORDER BY CASE WHEN pull.merged_at IS NULL THEN 1 ELSE 0 END, pull.merged_at, run.created_at, run.id",
-    )
-    .bind(repo.to_string())
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Wait {
-                run: row::id(row, "id")?,
-                project: row::id(row, "project")?,
-                pull: row::id(row, "pull")?,
-                merged: row.try_get::<i64, _>("merged")? == 1,
-                since: Timestamp(row.try_get("created_at")?),
-            })
-        })
-        .collect()
 }
 
 async fn load(connection: &mut AnyConnection, id: RunId) -> Result<Option<Run>, StoreError> {

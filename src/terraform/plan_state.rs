@@ -172,16 +172,21 @@ impl PlanState {
     /// When the plan was made from another state.
     pub fn verify_is_projects(&self, moves: &Moves, state: &Objects) -> Result<(), ForeignState> {
         let moved = state.0.iter().map(|(key, object)| {
-            let address = moves.0.get(&key.address).unwrap_or(&key.address).clone();
+            let address = moves.moved.get(&key.address).unwrap_or(&key.address).clone();
             (Key { address, deposed: key.deposed.clone() }, object.clone())
         });
-        compare(&Objects(moved.collect()), &self.before, |_| false, |_| false)
+        // What is imported is in it already, as if it had been there.
+        compare(&Objects(moved.collect()), &self.before, |_| false, |address| moves.imported.contains(address))
     }
 }
 
-/// From where to where objects are moved by a plan: Terraform does it before it notes the state that it begins with.
+/// From where to where objects are moved by a plan, and which it imports: Terraform does both before it notes the state
+/// that it begins with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, Deserialize)]
-pub struct Moves(BTreeMap<String, String>);
+pub struct Moves {
+    moved: BTreeMap<String, String>,
+    imported: BTreeSet<String>,
+}
 
 impl Moves {
     /// As people are told: of `show -json`.
@@ -190,8 +195,11 @@ impl Moves {
     /// When it is something else.
     pub fn told(shown: &[u8]) -> serde_json::Result<Self> {
         let told: Told = serde_json::from_slice(shown)?;
+        let imports = told.resource_changes.iter().filter(|change| change.change.importing.is_some());
+        let imported = imports.map(|change| change.address.clone()).collect();
         let changes = told.resource_changes.into_iter().chain(told.resource_drift);
-        Ok(Self(changes.filter_map(|change| Some((change.previous_address?, change.address))).collect()))
+        let moved = changes.filter_map(|change| Some((change.previous_address?, change.address))).collect();
+        Ok(Self { moved, imported })
     }
 }
 
@@ -212,7 +220,9 @@ fn compare(
             Some(_) => {}
         }
     }
-    let added = after.0.keys().find(|key| !before.0.contains_key(key) && !may_come(&key.address));
+    // What an import brings is the object itself, and not one that a replacement left over.
+    let may_come = |key: &Key| key.deposed.is_empty() && may_come(&key.address);
+    let added = after.0.keys().find(|key| !before.0.contains_key(key) && !may_come(key));
     added.map_or(Ok(()), |key| Err(ForeignState::Added(key.address.clone())))
 }
 

@@ -110,7 +110,13 @@ fn without_any_file_every_root_module_is_applied_on_merge_without_conditions() {
     assert_eq!(names, ["a_b", "prod"]);
     for one in resolved {
         assert_eq!((one.project.apply, one.project.require), (ApplyMode::OnMerge, vec![]));
-        assert!(one.known && !one.listed && one.project.can.0.is_empty() && one.decided_by.is_empty());
+        assert!(
+            one.known
+                && !one.project.unknown
+                && !one.listed
+                && one.project.can.0.is_empty()
+                && one.decided_by.is_empty()
+        );
     }
 }
 
@@ -158,7 +164,7 @@ fn a_project_that_the_default_branch_does_not_know_has_to_satisfy_every_rule() {
     // A new directory, even one that a loose rule would match.
     let case = Case::of(&listed()).root("prod/network").root("lab/toys").new_root("lab/new");
     assert_eq!(case.ruling()[0], format!("lab/new: {strict}"));
-    assert!(!case.resolve()[0].known);
+    assert!(!case.resolve()[0].known && case.resolve()[0].project.unknown);
     // A known directory with a workspace that nobody knew.
     let workspace = "projects: [{dir: lab/toys, name: toys, workspace: other}]";
     let case = Case::of(&listed()).pull(workspace).root("prod/network").root("lab/toys");

@@ -27,6 +27,7 @@ fn project(dir: &str, tags: &[&str]) -> Project {
         can: crate::domain::permission::Rights::default(),
         windows: Vec::new(),
         automerge: None,
+        unknown: false,
         after: Vec::new(),
         watch: Vec::new(),
         require: Vec::new(),

@@ -1,9 +1,12 @@
 //! Somebody asks for an apply, or accepts the plan that one stopped at.
 
 use super::command::{Asking, ask, refuse};
+use super::hold::hold;
 use super::merge::{Ordering, applying, begin, in_order, is_applying, per_project, reviewed};
 use super::{Effect, Missing, Present, ProjectState, PullState, Say};
 use crate::domain::command::{Origin, Verb};
+use crate::domain::id::Timestamp;
+use crate::domain::lock::Lock;
 use crate::domain::permission::MayApply;
 use crate::domain::project::StateKind;
 use crate::domain::requirement::{Asked, allow_apply};
@@ -29,6 +32,10 @@ pub(super) fn apply(state: &PullState, chosen: Vec<Present<'_>>, asking: Asking<
             },
             Err(reasons) => missing.extend(per_project(project.project, reasons)),
         }
+    }
+    if missing.is_empty() {
+        let new = chosen.iter().filter(|project| !project.known.is_some_and(ProjectState::is_settled));
+        missing.extend(circle(state, new, asking.now));
     }
     if settled == chosen.len() {
         missing.push(Missing { project: None, what: "there is nothing left to apply".to_owned() });
@@ -70,7 +77,6 @@ fn may_apply(
     }
     if !merged {
         reasons.extend(unseen(project, asking.origin));
-        reasons.extend(circle(state, project));
     }
     match allow_apply(project.project, asked, applying(project.known, plan)) {
         Ok(proof) if reasons.is_empty() => Ok(proof),
@@ -82,17 +88,30 @@ fn may_apply(
     }
 }
 
-/// Why nobody may wait for whoever holds the project: they wait for this pull request.
-fn circle(state: &PullState, project: &Present<'_>) -> Option<String> {
-    let (locks, waits) = (&state.around.locks, &state.around.waits);
-    let wait = crate::domain::lock::circle(&state.pull().id, &project.project.key, locks, waits)?;
-    let here = &state.pull().id.repo;
-    let other = if wait.pull.repo == *here { format!("#{}", wait.pull.number) } else { wait.pull.to_string() };
-    Some(format!(
-        "waiting for it would close a circle: {other} waits for `{}`, which this pull request holds; merge or `unlock` one \
-         of the two first",
-        wait.project
-    ))
+/// Why these may not be taken, or waited for, together: somebody for whom this pull request would wait waits for it.
+fn circle<'a>(state: &PullState, new: impl Iterator<Item = &'a Present<'a>>, now: Timestamp) -> Option<Missing> {
+    // Nobody waits for what was merged: it is let go of project by project.
+    if state.pull().merge_commit().is_some() {
+        return None;
+    }
+    let (waits, takes): (Vec<_>, Vec<_>) = new.partition(|project| hold(state, project.project, now).is_some());
+    let keys =
+        |projects: &[&Present<'_>]| projects.iter().map(|project| project.project.key.clone()).collect::<Vec<_>>();
+    let (waits, takes) = (keys(&waits), keys(&takes));
+    let wait = super::hold::circle(state, &takes.iter().collect::<Vec<_>>(), &waits.iter().collect::<Vec<_>>())?;
+    let (here, project) = (&state.pull().id.repo, &wait.project);
+    let other = if wait.pull.repo == *here { format!("`#{}`", wait.pull.number) } else { format!("`{}`", wait.pull) };
+    let held = |lock: &Lock| lock.project == *project && lock.held_by == state.pull().id;
+    let how = match state.around.locks.iter().any(held) {
+        true => "holds",
+        false if takes.contains(project) => "would take",
+        false => "gets before",
+    };
+    let what = format!(
+        "this would close a circle of waits: {other} waits for `{project}`, which this pull request {how}; merge or \
+         `unlock` one of the two first"
+    );
+    Some(Missing { project: None, what })
 }
 
 /// Before the merge, only a plan that stood in the live comment when the command was written is applied.
@@ -117,6 +136,7 @@ pub(super) fn approve(state: &PullState, chosen: &[Present<'_>], asking: Asking<
     let asked = ask(state, asking, Verb::Approve);
     let mut effects = Vec::new();
     let mut missing = Vec::new();
+    let mut begun = Vec::new();
     for project in chosen {
         let Some(run) = waits_for_approval(state, project) else { continue };
         if let Some(reason) = run.zip(project.known).and_then(|(run, known)| not_shown(known, run, asking.origin)) {
@@ -124,10 +144,14 @@ pub(super) fn approve(state: &PullState, chosen: &[Present<'_>], asking: Asking<
             continue;
         }
         match allow_apply(project.project, asked, applying(project.known, run)) {
-            Ok(proof) => effects.extend(begin(state, project, run, ordering(asking, Verb::Approve), proof)),
+            Ok(proof) => {
+                effects.extend(begin(state, project, run, ordering(asking, Verb::Approve), proof));
+                begun.push(project);
+            }
             Err(reasons) => missing.extend(per_project(project.project, reasons)),
         }
     }
+    missing.extend(circle(state, begun.into_iter(), asking.now));
     if effects.is_empty() && missing.is_empty() {
         missing.push(Missing { project: None, what: "no plan waits for an approval".to_owned() });
     }

@@ -4,7 +4,7 @@
 use super::change::free_untouched;
 use super::command::{Asking, refuse, rights};
 use super::merge::per_project;
-use super::over::end_of_batches;
+use super::over::{end_of_batches, waiting_in_vain};
 use super::{Effect, Missing, ProjectState, PullState, Say};
 use crate::domain::command::{Choice, Selector, Verb};
 use crate::domain::id::ProjectName;
@@ -39,6 +39,11 @@ pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>)
     // Those that have not begun end by this; the others when they have stopped.
     let ending: Vec<&Run> =
         chosen.iter().copied().filter(|run| !run.is_plan() && run.state != RunState::Running).collect();
+    let given_up: Vec<&ProjectName> = ending.iter().map(|run| &run.project.name).collect();
+    let mut in_vain = waiting_in_vain(state, &given_up);
+    in_vain.retain(|run| !chosen.iter().any(|chosen| chosen.id == run.id));
+    effects.extend(in_vain.iter().map(|run| Effect::Supersede { run: run.id }));
+    let ending: Vec<&Run> = ending.into_iter().chain(in_vain).collect();
     effects.extend(end_of_batches(state, &ending));
     effects.extend(untouched(state, &ending));
     effects.push(Effect::Say(Say::Cancelling { by: by.clone(), projects: names(&chosen) }));

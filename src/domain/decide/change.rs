@@ -4,7 +4,7 @@ use super::over::end_of_batches;
 use super::{Affected, Effect, Found, Present, Problem, ProjectState, PullState, Rules, Say, present};
 use crate::domain::id::{ProjectKey, Timestamp};
 use crate::domain::pull::Review;
-use crate::domain::requirement::lacks_to_plan;
+use crate::domain::requirement::{Requirement, lacks_to_plan};
 use crate::domain::run::{Run, RunState};
 
 pub(super) fn changed(state: &PullState, found: &Found, review: &Review, rules: &Rules) -> Vec<Effect> {
@@ -62,6 +62,17 @@ fn plan_all(state: &PullState, affected: &Affected, review: &Review, rules: &Rul
     effects
 }
 
+/// A project whose plan waits for what only the forge can tell: checks of others, or that it would merge. No webhook says
+/// when that has changed.
+#[must_use]
+pub fn awaits_the_forge(state: &PullState) -> Option<&ProjectKey> {
+    let waits = |project: &&ProjectState| {
+        let asks = project.project.require_plan.iter().any(Requirement::asks_the_forge);
+        asks && project.target.is_some() && project.plan.is_none()
+    };
+    state.projects.iter().filter(|_| state.pull().is_open()).find(waits).map(|project| &project.project.key)
+}
+
 /// The run plans exactly this project, as it is configured now, at this target.
 fn stands_for(run: &Run, present: &Present<'_>) -> bool {
     run.project == *present.project && run.target == present.target
@@ -96,7 +107,7 @@ fn call_off_overtaken(state: &PullState) -> Vec<Effect> {
     let mut effects = call_off_applies(state, overtaken);
     let not_begun = |project: &&ProjectState| {
         let apply = project.apply.as_ref();
-        apply.is_some_and(|apply| apply.state == RunState::Queued && overtaken(apply))
+        apply.is_some_and(|apply| matches!(apply.state, RunState::Queued | RunState::Waiting) && overtaken(apply))
     };
     let taken = |project: &&ProjectState| project.lock.as_ref().is_some_and(|lock| lock.taken_by.is_some());
     effects.extend(free_untouched(state, state.projects.iter().filter(not_begun).filter(|project| !taken(project))));

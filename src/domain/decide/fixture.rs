@@ -78,6 +78,7 @@ pub(crate) fn project(dir: &str) -> Project {
         can: Rights::default(),
         windows: vec![],
         automerge: None,
+        unknown: false,
         after: vec![],
         reason: "`main.tf` changed".into(),
     }

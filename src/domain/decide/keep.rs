@@ -2,10 +2,12 @@
 
 use super::command::{Asking, choose, refuse, rights};
 use super::merge::per_project;
+use super::over::waiting_in_vain;
 use super::{Effect, Holding, Missing, ProjectState, PullState, Say, change};
 use crate::domain::command::{Command, Selector, Verb};
 use crate::domain::freeze::Freeze;
-use crate::domain::id::{ProjectKey, PullId};
+use crate::domain::id::{ProjectKey, ProjectName, PullId};
+use crate::domain::lock::AtWork;
 use crate::domain::permission::{authorize, authorize_unlock_of_others};
 use crate::domain::run::{Run, RunState};
 
@@ -56,10 +58,16 @@ fn unlock_own(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<E
     if !missing.is_empty() {
         return refuse(asking, Verb::Unlock, missing);
     }
-    let named = |run: &Run| held.iter().any(|project| project.project.key == run.project.key);
-    // What is given up by this is in the answer, so that no result has to say it once more.
-    let mut effects = change::call_off_applies(state, named);
-    effects.retain(|effect| !matches!(effect, Effect::Say(Say::ApplyResult { .. })));
+    let given_up: Vec<&ProjectName> = held.iter().map(|project| &project.project.name).collect();
+    let in_vain = waiting_in_vain(state, &given_up);
+    let ends = |run: &Run| {
+        let named = held.iter().any(|project| project.project.key == run.project.key);
+        named || in_vain.iter().any(|other| other.id == run.id)
+    };
+    let mut effects = change::call_off_applies(state, ends);
+    // What is named is in the answer, so that no result has to say it once more.
+    let more_than_named = in_vain.iter().any(|run| !given_up.contains(&&run.project.name));
+    effects.retain(|effect| more_than_named || !matches!(effect, Effect::Say(Say::ApplyResult { .. })));
     for project in held.iter().filter(|project| state.holds_lock(project)) {
         let by = Some(Holding { by: asking.actor.login.clone(), reason: command.reason.clone() });
         effects.push(Effect::FreeLock { project: project.project.key.clone(), holder: state.pull().id.clone(), by });
@@ -92,8 +100,14 @@ fn unlock_of_other(state: &PullState, other: &PullId, command: &Command, asking:
     }
     let mut missing: Vec<Missing> = Vec::new();
     for project in &chosen {
-        let lacking = authorize_unlock_of_others(asking.actor, rights(asking, &project.project)).err();
-        missing.extend(per_project(&project.project, lacking.into_iter().collect()));
+        let mut reasons: Vec<String> =
+            authorize_unlock_of_others(asking.actor, rights(asking, &project.project)).err().into_iter().collect();
+        // Two applies of one project at once would be the end of its state.
+        let applied = |at_work: &AtWork| at_work.project == project.project.key && at_work.pull == *other;
+        if state.around.at_work.iter().any(applied) {
+            reasons.push(format!("an apply of it is under way in `#{}`: `cancel` it there first", other.number));
+        }
+        missing.extend(per_project(&project.project, reasons));
     }
     if command.reason.as_ref().is_none_or(String::is_empty) {
         let what = "taking a lock from another pull request needs a reason: `--reason \"…\"`".to_owned();
@@ -135,6 +149,16 @@ pub(super) fn lock(state: &PullState, command: &Command, asking: Asking<'_>) -> 
             reasons.push(format!("#{} holds it", lock.held_by.number));
         }
         missing.extend(per_project(project.project, reasons));
+    }
+    let keys: Vec<&ProjectKey> = chosen.iter().map(|project| &project.project.key).collect();
+    if missing.is_empty()
+        && let Some(wait) = super::hold::circle(state, &keys, &[])
+    {
+        let what = format!(
+            "this would close a circle of waits: `#{}` waits for `{}`, and this pull request for `#{}`",
+            wait.pull.number, wait.project, wait.pull.number
+        );
+        missing.push(Missing { project: None, what });
     }
     if !missing.is_empty() {
         return refuse(asking, Verb::Lock, missing);

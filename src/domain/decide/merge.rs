@@ -174,8 +174,9 @@ pub(super) fn begin(
 ) -> Vec<Effect> {
     let last = present.known.and_then(ProjectState::apply_state);
     let extra = plan.map(|plan| plan.extra.clone()).unwrap_or_default();
+    let shown_since = applying(present.known, plan).shown_since;
     let (plan, reviewed) = plan.and_then(shown).unzip();
-    let (approved_by, approved_at) = approvals(state, by, verb, review, now).into_iter().unzip();
+    let (approved_by, approved_at) = approvals(state, by, verb, review, (shown_since, now)).into_iter().unzip();
     let order = ApplyOrder {
         plan,
         plan_anew: last == Some(RunState::Interrupted),
@@ -198,12 +199,20 @@ pub(super) fn begin(
     }
 }
 
-/// Who approved, and when.
-fn approvals(state: &PullState, by: &Login, verb: Verb, review: &Review, now: Timestamp) -> Vec<(Login, Timestamp)> {
+/// Who approved what is applied, and when: not those who did so before it was shown.
+fn approvals(
+    state: &PullState,
+    by: &Login,
+    verb: Verb,
+    review: &Review,
+    (shown_since, now): (Option<Timestamp>, Timestamp),
+) -> Vec<(Login, Timestamp)> {
     if verb == Verb::Approve {
         return vec![(by.clone(), now)];
     }
-    counting(state.pull(), review).map(|approval| (approval.by.clone(), approval.at)).collect()
+    let saw_it = |at: Timestamp| shown_since.is_none_or(|shown| shown.0.div_euclid(1000) <= at.0.div_euclid(1000));
+    let counting = counting(state.pull(), review).filter(|approval| saw_it(approval.at));
+    counting.map(|approval| (approval.by.clone(), approval.at)).collect()
 }
 
 pub(super) fn per_project(project: &Project, reasons: Vec<String>) -> impl Iterator<Item = Missing> {

@@ -23,10 +23,11 @@ mod state;
 mod tests;
 
 pub use super::requirement::Rules;
-pub use again::ask_again;
+pub use again::{ask_again, under_the_rules_found};
+pub use change::awaits_the_forge;
 pub use effect::{Effect, Holding, Missing};
 pub use fork::admit;
-pub use hold::{Hold, hold};
+pub use hold::{Hold, Turn, held_from_outside, hold, turn};
 pub use say::{Because, Held, Helped, Say};
 pub use state::{Affected, AffectedProject, Around, Overlap, Problem, ProjectState, PullRecord, PullState, Shown};
 

@@ -5,7 +5,7 @@ use super::hold::comes_before;
 use super::merge::landed;
 use super::{Effect, ProjectState, PullState, Say};
 use crate::domain::event::Reaction;
-use crate::domain::id::RunId;
+use crate::domain::id::{ProjectName, RunId};
 use crate::domain::project::{MergeHow, StateKind};
 use crate::domain::pull::Phase;
 use crate::domain::run::{Outcome, Run, RunState, Step};
@@ -48,14 +48,33 @@ fn changed_something(apply: &Run) -> bool {
 }
 
 /// Applies that wait for this project to be applied first: those that may go on, and those that can't any more.
-fn those_after<'a>(state: &'a PullState, over: &ProjectState, apply: &Run) -> (Vec<&'a Run>, Vec<&'a Run>) {
-    let waiting = state.unfinished.iter().filter(|run| {
-        run.state == RunState::Waiting && !run.is_plan() && run.project.after.contains(&over.project.name)
-    });
+fn those_after<'a>(state: &'a PullState, over: &'a ProjectState, apply: &Run) -> (Vec<&'a Run>, Vec<&'a Run>) {
+    let may_go_on = |run: &&Run| {
+        run.state == RunState::Waiting
+            && run.project.after.contains(&over.project.name)
+            && comes_before(state, &run.project).next().is_none()
+    };
+    let go_on = state.unfinished.iter().filter(|run| !run.is_plan()).filter(may_go_on).collect();
     let applied = matches!(apply.outcome, Some(Outcome::Applied(_)));
-    let (free, held): (Vec<&Run>, Vec<&Run>) =
-        waiting.partition(|run| comes_before(state, &run.project).next().is_none());
-    if applied { (free, Vec::new()) } else { (free, held) }
+    let in_vain = if applied { Vec::new() } else { waiting_in_vain(state, &[&over.project.name]) };
+    (go_on, in_vain)
+}
+
+/// Applies that wait for one of these to be applied first, or for one that does so, when these are given up.
+pub(super) fn waiting_in_vain<'a>(state: &'a PullState, given_up: &[&'a ProjectName]) -> Vec<&'a Run> {
+    let mut names = given_up.to_vec();
+    let mut found: Vec<&Run> = Vec::new();
+    let waiting = |run: &&Run| run.state == RunState::Waiting && !run.is_plan();
+    loop {
+        let next = state.unfinished.iter().filter(waiting).find(|run| {
+            let new = !found.iter().any(|other| other.id == run.id);
+            let after = run.project.after.iter().any(|first| names.contains(&first));
+            new && after && comes_before(state, &run.project).next().is_some()
+        });
+        let Some(run) = next else { return found };
+        names.push(&run.project.name);
+        found.push(run);
+    }
 }
 
 /// The reaction on the comment that asked for the batch.

@@ -3,7 +3,7 @@
 use crate::domain::command::Origin;
 use crate::domain::freeze::Freeze;
 use crate::domain::id::{Fingerprint, ProjectKey, PullId, RunId, Sha, Timestamp, TreeId};
-use crate::domain::lock::{Lock, Wait};
+use crate::domain::lock::{AtWork, Lock, Wait};
 use crate::domain::project::{Project, StateKind, Target};
 use crate::domain::pull::{Phase, Pull};
 use crate::domain::run::{Outcome, Run, RunState};
@@ -51,6 +51,7 @@ impl Affected {
                 project.can.clone_from(&now.can);
                 project.windows.clone_from(&now.windows);
                 project.automerge = now.automerge;
+                project.unknown = now.unknown;
                 project.apply = now.apply;
             }
         }
@@ -123,6 +124,8 @@ pub struct Around {
     pub locks: Vec<Lock>,
     /// Every apply that waits, in the order in which they get their projects.
     pub waits: Vec<Wait>,
+    /// Every apply that runs, or is about to.
+    pub at_work: Vec<AtWork>,
     pub freezes: Vec<Freeze>,
     /// Other open pull requests whose plans change what this one's plans change.
     pub overlaps: Vec<Overlap>,

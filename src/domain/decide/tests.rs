@@ -645,7 +645,7 @@ fn a_wait_that_would_close_a_circle_is_refused() {
     });
     assert_eq!(
         apply(&known)[1],
-        "refuse: waiting for it would close a circle: #3 waits for `b`, which this pull request holds; merge or `unlock` one of the two first"
+        "refuse: this would close a circle of waits: `#3` waits for `b`, which this pull request holds; merge or `unlock` one of the two first"
     );
 }
 
@@ -853,6 +853,7 @@ fn a_word_that_names_no_project_stops_the_whole_command() {
 }
 
 mod model;
+mod turns;
 
 mod properties {
     use super::*;

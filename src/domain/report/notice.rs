@@ -2,8 +2,12 @@
 
 use super::LiveInput;
 use super::live::pull_text;
-use crate::domain::freeze::frozen;
+use crate::domain::decide::{ProjectState, PullState};
+use crate::domain::freeze::{changes_at, frozen};
+use crate::domain::id::Timestamp;
+use crate::domain::project::Project;
 use crate::domain::pull::Phase;
+use crate::domain::run::RunState;
 use serde::Serialize;
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -41,7 +45,7 @@ const NOTICED: usize = 10;
 pub(super) fn notices(input: &LiveInput<'_>) -> Vec<Notice> {
     let state = input.state;
     let mut notices = Vec::new();
-    if state.record.problem.is_some() || matches!(state.pull().phase, Phase::Closed) {
+    if shows_none(state) {
         return notices;
     }
     let affected = state.record.affected.as_ref();
@@ -50,7 +54,7 @@ pub(super) fn notices(input: &LiveInput<'_>) -> Vec<Notice> {
     }
     let mut frozen_alike: Vec<(String, Vec<String>)> = Vec::new();
     for project in state.projects.iter().filter(|project| !project.is_settled()) {
-        let Some(why) = frozen(&project.project, &state.around.freezes, input.now) else { continue };
+        let Some(why) = frozen(rules_of(project), &state.around.freezes, input.now) else { continue };
         let (why, name) = (why.to_string(), project.project.name.to_string());
         match frozen_alike.iter_mut().find(|(known, _)| *known == why) {
             Some((_, names)) => names.push(name),
@@ -81,4 +85,21 @@ pub(super) fn notices(input: &LiveInput<'_>) -> Vec<Notice> {
         notices.push(Notice::Rules { changes: changes.iter().take(NOTICED).cloned().collect(), more });
     }
     notices
+}
+
+/// When a notice comes or goes without anything having happened.
+#[must_use]
+pub fn notices_change_at(state: &PullState, now: Timestamp) -> Option<Timestamp> {
+    let told = state.projects.iter().filter(|project| !shows_none(state) && !project.is_settled());
+    told.filter_map(|project| changes_at(rules_of(project), &state.around.freezes, now)).min()
+}
+
+fn shows_none(state: &PullState) -> bool {
+    state.record.problem.is_some() || matches!(state.pull().phase, Phase::Closed)
+}
+
+/// Of what waits, by the rules that it has met last.
+fn rules_of(project: &ProjectState) -> &Project {
+    let apply = project.apply.as_ref().filter(|apply| apply.state == RunState::Waiting);
+    apply.map_or(&project.project, |apply| &apply.project)
 }

@@ -66,6 +66,7 @@ pub(crate) fn project(name: &str) -> Project {
         require_import: Vec::new(),
         windows: Vec::new(),
         automerge: None,
+        unknown: false,
         after: Vec::new(),
         reason: format!("`{name}/main.tf` changed"),
     }

@@ -40,15 +40,24 @@ module "below" {
 "#;
 const BELOW: &str = "resource \"terraform_data\" \"inner\" {\n  count = 2\n  input = \"x\"\n}\n";
 
+const IMPORT: &str = r#"
+import {
+  to = terraform_data.found
+  id = "found"
+}
+resource "terraform_data" "found" {}
+"#;
+
 async fn honest_plans_hold_the_projects_state_whatever_they_do(project: Project) {
     project.file("main.tf", KEYS);
     project.file("below/main.tf", BELOW);
     // Each is planned on what those before it made: from nothing, over changes, replacements, moves of every kind,
-    // a count that becomes keys, objects that are forgotten, to nothing.
+    // a count that becomes keys, objects that are forgotten, to nothing, and to what is imported.
     let moved = KEYS.replace("\"counted\"", "\"told\"").replace("module \"below\"", "module \"under\"")
         + "moved {\n  from = terraform_data.counted\n  to = terraform_data.told\n}\nmoved {\n  from = module.below\n  to = module.under\n}\n";
     let fewer = moved.replace("count = 3", "count = 1").replace("\"plain\", ", "");
-    for code in [KEYS, &KEYS.replace("count.index", "count.index + 1"), &moved, &fewer, &fewer, "locals {}\n"] {
+    let more = KEYS.replace("count.index", "count.index + 1");
+    for code in [KEYS, &more, &moved, &fewer, &fewer, "locals {}\n", IMPORT] {
         project.file("main.tf", code);
         let (plan, shown) = planned(&project).await;
         let state = PlanState::of(&plan).unwrap();
@@ -149,4 +158,19 @@ fn what_is_gone_or_imported_has_to_be_told() {
         let state = PlanState::of(&plan(before, after)).unwrap();
         assert_eq!(state.verify_told(shown.as_bytes()).is_ok(), ok, "{before:?} {after:?} {shown}");
     }
+    // The state that a plan begins with has what it imports, and nothing else that the project's has not.
+    let project = Objects::read(state(&["y"]).as_bytes()).unwrap();
+    let begins_with_both = PlanState::of(&plan(both, both)).unwrap();
+    for (shown, ok) in [(&import, true), (&drift, false)] {
+        let moves = Moves::told(shown.as_bytes()).unwrap();
+        assert_eq!(begins_with_both.verify_is_projects(&moves, &project).is_ok(), ok, "{shown}");
+    }
+    let left_over = state(&["y"]).replacen(
+        "[{",
+        "[{\"mode\":\"managed\",\"type\":\"a\",\"name\":\"x\",\"instances\":[{\"deposed\":\"01234567\"}]},{",
+        1,
+    );
+    let smuggled = PlanState { before: Objects::read(left_over.as_bytes()).unwrap(), after: Objects::default() };
+    let moves = Moves::told(import.as_bytes()).unwrap();
+    assert!(matches!(smuggled.verify_is_projects(&moves, &project), Err(ForeignState::Added(_))));
 }

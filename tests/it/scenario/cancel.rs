@@ -136,9 +136,12 @@ async fn an_apply_that_waits_for_its_turn_is_called_off() {
     );
     terraform.release("prod");
     other.live_comment().await_containing("plan ready").await;
+    // Not before the server knows that it was shown.
+    stage.settled().await;
     assert_eq!(stage.applies(&pull).await, 0);
     // Nothing is held: the other one can be applied.
     other.comment("kim", "terraplane apply");
-    assert!(other.next_comment().await.contains("1 created"));
+    let result = other.next_comment().await;
+    assert!(result.contains("1 created"), "{result}");
     stage.finish().await;
 }

@@ -1,6 +1,6 @@
 //! What a merge applies, and what it does not: exactly what was reviewed, or nothing.
 
-use super::props::{Hand, StateServer, managed};
+use super::props::{Hand, StateServer, managed, pull_id};
 use super::stand_in::StandIn;
 use super::{MANAGED, masked, resource};
 use crate::stage::{Setup, Stage, open_dir};
@@ -387,6 +387,9 @@ async fn an_apply_that_fails_half_way_says_what_was_done_and_what_to_do_next() {
     "#);
     let status = stage.world.await_status(&merged, "terraplane/apply", "failure").await;
     assert_eq!(status.description.as_deref(), Some("The apply of 1 of 1 project failed"));
+    let trail = stage.server.flow.store.audit_trail(&pull_id(&pull)).await.unwrap();
+    let record = &trail.iter().find(|entry| entry.action == "applied").unwrap().data;
+    assert!(record["ran"].is_string() && record["ran"] == record["reviewed"], "what ran, though it failed: {record}");
 
     // Nobody else builds on what is half done.
     let other = stage.world.open_pull("Other").changing("prod/other.tf", &resource("other", "one")).await;

@@ -4,6 +4,7 @@ mod cancel;
 mod cleanup;
 mod commands;
 mod discovery;
+mod gates;
 mod merge;
 mod missed;
 mod modules;
@@ -18,6 +19,7 @@ pub(crate) mod secrets;
 pub(crate) mod stand_in;
 mod state;
 mod trouble;
+mod turns;
 
 /// A project whose state Terraplane keeps.
 pub(crate) const MANAGED: &str = "version: 1\nprojects:\n  - dir: prod\n    state: managed\n";

@@ -189,6 +189,21 @@ async fn locks_belong_to_one_pull_request_at_a_time(db: Fresh) {
     .await;
     let held = state(&db.store, 1).await.projects[0].lock.clone();
     assert_eq!(held, Some(Lock { applied: true, ..lock("prod", 1) }), "and changes nothing");
+    let by = |holder: u64, name: &str| {
+        let (taken_by, reason) = (Some(name.parse().unwrap()), Some("migration".to_owned()));
+        Lock { since: at(99), taken_by, reason, ..lock("prod", holder) }
+    };
+    write(&db.store, async |tx| {
+        assert!(tx.take_lock(&repo(), &by(1, "ana")).await?);
+        assert!(!tx.take_lock(&repo(), &by(2, "sam")).await?);
+        // An apply of one's own says nothing of people.
+        assert!(tx.take_lock(&repo(), &lock("prod", 1)).await?);
+        Ok(())
+    })
+    .await;
+    let held = state(&db.store, 1).await.projects[0].lock.clone();
+    let named = Lock { since: at(7), applied: true, ..by(1, "ana") };
+    assert_eq!(held, Some(named), "who takes by a command what is held already is named, with the reason");
     write(&db.store, async |tx| {
         assert!(!tx.free_lock(&repo(), &prod, &pull_id(2)).await?);
         assert!(tx.free_lock(&repo(), &prod, &pull_id(1)).await?);

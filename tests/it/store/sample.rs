@@ -72,6 +72,7 @@ pub(crate) fn project(dir: &str) -> Project {
         can: Rights::default(),
         windows: Vec::new(),
         automerge: None,
+        unknown: false,
         after: Vec::new(),
         reason: format!("`{dir}/main.tf` changed"),
     }

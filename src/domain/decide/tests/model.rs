@@ -1,9 +1,10 @@
-//! A model of the store and of time around `decide`: random pull requests, pushes, merges, applies, closes. Never two
-//! applies of one project at once, never a wait for nothing, every merged pull request applied or explained.
+//! A model of the store and of time around `decide`: random pull requests, pushes, plans, merges, applies, locks, closes.
+//! Never two applies of one project at once, never a wait for nothing or in a circle, every merged pull request applied or
+//! explained. Whose turn it is and what may begin is decided by what `flow` asks too.
 
 use super::*;
 use crate::domain::id::{ProjectKey, PullId, PullNumber};
-use crate::domain::lock::{Lock, Wait};
+use crate::domain::lock::{AtWork, Lock, Wait};
 use proptest::prelude::*;
 
 const PROJECTS: [&str; 2] = ["a", "b"];
@@ -12,6 +13,15 @@ const PROJECTS: [&str; 2] = ["a", "b"];
 enum Step {
     Push(usize),
     Apply(usize),
+    /// Of one project.
+    ApplyOne(usize, usize),
+    Replan(usize, usize),
+    Lock(usize, usize),
+    Cancel(usize, usize),
+    /// The first takes away what the second holds.
+    Take(usize, usize),
+    /// The oldest apply that is queued begins.
+    Begin,
     Merge(usize),
     Close(usize),
     Unlock(usize),
@@ -40,6 +50,8 @@ struct World {
     pulls: Vec<Known>,
     locks: Vec<Lock>,
     frozen: bool,
+    /// What somebody no longer waits for.
+    left: Vec<ProjectKey>,
     now: i64,
     ids: u128,
 }
@@ -70,7 +82,7 @@ impl World {
                 refused: false,
             }
         });
-        let mut world = Self { pulls: pulls.collect(), locks: vec![], frozen: false, now: 10, ids: 0 };
+        let mut world = Self { pulls: pulls.collect(), locks: vec![], frozen: false, left: vec![], now: 10, ids: 0 };
         (0..world.pulls.len()).for_each(|index| world.changed(index));
         world
     }
@@ -89,12 +101,20 @@ impl World {
         waits.into_iter().map(|(_, wait)| wait).collect()
     }
 
+    fn at_work(&self) -> Vec<AtWork> {
+        let all = self.pulls.iter().flat_map(|known| known.applies.iter().map(move |run| (known, run)));
+        all.filter(|(_, run)| matches!(run.state, RunState::Queued | RunState::Running))
+            .map(|(known, run)| AtWork { project: run.project.key.clone(), pull: known.pull.id.clone() })
+            .collect()
+    }
+
     fn state(&self, index: usize) -> PullState {
         let known = &self.pulls[index];
         let head = HEADS[usize::from(known.head)];
         let around = Around {
             locks: self.locks.clone(),
             waits: self.waits(),
+            at_work: self.at_work(),
             freezes: if self.frozen { vec![freeze(&[], None)] } else { vec![] },
             overlaps: vec![],
         };
@@ -127,6 +147,9 @@ impl World {
         self.now += 1;
         let effects = decide(&self.state(index), input, &rules(), at(self.now));
         effects.into_iter().for_each(|effect| self.perform(index, effect));
+        for project in std::mem::take(&mut self.left) {
+            self.turn(&project);
+        }
     }
 
     fn run(&mut self, project: &Project, target: &Target, state: RunState) -> Run {
@@ -162,10 +185,20 @@ impl World {
             Effect::Supersede { run } => {
                 let known = &mut self.pulls[index];
                 for run in known.applies.iter_mut().chain(&mut known.plans).filter(|other| other.id == run) {
+                    self.left.extend((run.state == RunState::Waiting).then(|| run.project.key.clone()));
                     run.state = RunState::Superseded;
                 }
             }
-            Effect::TakeLock { project, .. } => self.take(index, project),
+            Effect::Cancel { run, by } => {
+                let run = self.pulls[index].applies.iter_mut().find(|other| other.id == run).unwrap();
+                self.left.extend((run.state == RunState::Waiting).then(|| run.project.key.clone()));
+                run.cancelled_by = Some(by);
+                if run.state != RunState::Running {
+                    run.state = RunState::Failed;
+                    run.outcome = Some(stopped());
+                }
+            }
+            Effect::TakeLock { project, by } => self.take(index, project, by),
             Effect::FreeLock { project, holder, .. } => {
                 self.locks.retain(|lock| lock.project != project || lock.held_by != holder);
                 self.turn(&project);
@@ -181,34 +214,56 @@ impl World {
         }
     }
 
-    fn take(&mut self, index: usize, project: ProjectKey) {
+    fn take(&mut self, index: usize, project: ProjectKey, by: Option<Holding>) {
         let held_by = self.pulls[index].pull.id.clone();
-        match self.locks.iter().find(|lock| lock.project == project) {
-            Some(lock) => assert_eq!(lock.held_by, held_by, "nobody takes what another one holds"),
-            None => self.locks.push(Lock {
-                project,
-                held_by,
-                since: at(self.now),
-                applied: false,
-                taken_by: None,
-                reason: None,
-            }),
+        let taken_by = by.map(|by| by.by);
+        match self.locks.iter_mut().find(|lock| lock.project == project) {
+            Some(lock) => {
+                assert_eq!(lock.held_by, held_by, "nobody takes what another one holds");
+                lock.taken_by = taken_by.or(lock.taken_by.take());
+            }
+            None => {
+                let (since, reason) = (at(self.now), None);
+                self.locks.push(Lock { project, held_by, since, applied: false, taken_by, reason });
+            }
         }
     }
 
-    /// As `flow` does it.
     fn turn(&mut self, project: &ProjectKey) {
         for wait in self.waits().into_iter().filter(|wait| wait.project == *project) {
             let index = self.pulls.iter().position(|known| known.pull.id == wait.pull).unwrap();
             let state = self.state(index);
             let run = self.pulls[index].applies.iter().find(|run| run.id == wait.run).unwrap();
-            if hold(&state, &run.project, at(self.now)).is_none() {
-                self.take(index, project.clone());
+            if turn(&state, &run.project, at(self.now)) == Turn::GoesOn {
+                self.take(index, project.clone(), None);
                 let run = self.pulls[index].applies.iter_mut().find(|run| run.id == wait.run).unwrap();
                 run.state = RunState::Queued;
                 return;
             }
         }
+    }
+
+    /// The oldest apply in this state.
+    fn oldest(&self, state: RunState) -> Option<(usize, Run)> {
+        let all =
+            self.pulls.iter().enumerate().flat_map(|(index, known)| known.applies.iter().map(move |run| (index, run)));
+        let oldest = all.filter(|(_, run)| run.state == state).min_by_key(|(_, run)| run.id);
+        oldest.map(|(index, run)| (index, run.clone()))
+    }
+
+    /// False: none is queued.
+    fn begin(&mut self) -> bool {
+        let Some((index, run)) = self.oldest(RunState::Queued) else { return false };
+        let held = held_from_outside(&self.state(index), &run.project, at(self.now)).is_some();
+        let began = self.pulls[index].applies.iter_mut().find(|other| other.id == run.id).unwrap();
+        began.state = if held { RunState::Waiting } else { RunState::Running };
+        if held {
+            self.turn(&run.project.key);
+        } else {
+            let lock = self.locks.iter().find(|lock| lock.project == run.project.key);
+            assert_eq!(lock.map(|lock| &lock.held_by), Some(&self.pulls[index].pull.id), "it holds what it applies");
+        }
+        true
     }
 
     fn changed(&mut self, index: usize) {
@@ -218,9 +273,20 @@ impl World {
     }
 
     fn command(&mut self, index: usize, verb: Verb, by: &str) {
+        self.say(index, says(verb, &[]), by);
+    }
+
+    /// About one of its projects.
+    fn command_about(&mut self, index: usize, verb: Verb, project: usize) {
+        let concerns = &self.pulls[index].concerns;
+        let name = concerns[project % concerns.len()].name.to_string();
+        self.say(index, says(verb, &[&name]), "ana");
+    }
+
+    fn say(&mut self, index: usize, parsed: Parsed, by: &str) {
         let state = self.state(index);
         // Long after whatever was shown.
-        let input = super::commanded(&state, says(verb, &[]), actor(by, Role::Maintain), self.now + 1);
+        let input = super::commanded(&state, parsed, actor(by, Role::Maintain), self.now + 1);
         self.now += 2;
         self.decide(index, &input);
     }
@@ -249,6 +315,18 @@ impl World {
             }
             Step::Push(_) | Step::Merge(_) | Step::Close(_) => {}
             Step::Apply(index) => self.command(index % count, Verb::Apply, "ana"),
+            Step::ApplyOne(index, project) => self.command_about(index % count, Verb::Apply, *project),
+            Step::Replan(index, project) => self.command_about(index % count, Verb::Plan, *project),
+            Step::Lock(index, project) => self.command_about(index % count, Verb::Lock, *project),
+            Step::Cancel(index, project) => self.command_about(index % count, Verb::Cancel, *project),
+            Step::Take(index, other) => {
+                let of = Some(self.pulls[other % count].pull.id.number);
+                let command = Command { of, reason: Some("now".into()), ..Command::of(Verb::Unlock) };
+                self.say(index % count, Parsed::Command(command), "ana");
+            }
+            Step::Begin => {
+                self.begin();
+            }
             Step::Unlock(index) => self.command(index % count, Verb::Unlock, "ana"),
             Step::Approve(index) => self.command(index % count, Verb::Approve, "ana"),
             Step::Freeze => self.command(0, Verb::Freeze, "ana"),
@@ -262,14 +340,17 @@ impl World {
     /// Ends the oldest apply that is under way. False: there is none.
     fn end(&mut self, end: RunState) -> bool {
         self.now += 1;
-        let queued =
-            self.pulls.iter().enumerate().flat_map(|(index, known)| known.applies.iter().map(move |run| (index, run)));
-        let queued = queued.filter(|(_, run)| run.state == RunState::Queued).min_by_key(|(_, run)| run.id);
-        let Some((index, run)) = queued.map(|(index, run)| (index, run.clone())) else { return false };
+        let Some((index, run)) = self.oldest(RunState::Running) else { return false };
         let order = run.apply_order().unwrap().clone();
         let head = run.target.head.as_str().chars().next().unwrap();
         let over = apply_run(run.id.0.as_u128(), &run.project, head, end, order);
-        let over = Run { created_at: run.created_at, finished_at: Some(at(self.now)), batch: run.batch, ..over };
+        let over = Run {
+            cancelled_by: run.cancelled_by,
+            created_at: run.created_at,
+            finished_at: Some(at(self.now)),
+            batch: run.batch,
+            ..over
+        };
         let shown = fixture::shown(&over).map(|shown| (run.project.key.clone(), shown));
         let known = &mut self.pulls[index];
         known.shown.extend(shown);
@@ -284,15 +365,43 @@ impl World {
     fn check(&self) {
         for dir in PROJECTS {
             let active = self.pulls.iter().flat_map(|known| &known.applies);
-            let active = active.filter(|run| run.project.key.to_string() == dir && run.state == RunState::Queued);
+            let at_work = |run: &&Run| matches!(run.state, RunState::Queued | RunState::Running);
+            let active = active.filter(|run| run.project.key.to_string() == dir).filter(at_work);
             assert!(active.count() <= 1, "two applies of {dir} at once");
         }
         for wait in self.waits() {
             let index = self.pulls.iter().position(|known| known.pull.id == wait.pull).unwrap();
             let state = self.state(index);
             let run = self.pulls[index].applies.iter().find(|run| run.id == wait.run).unwrap();
-            assert!(hold(&state, &run.project, at(self.now)).is_some(), "{wait:?} waits for nothing");
+            assert_ne!(turn(&state, &run.project, at(self.now)), Turn::GoesOn, "{wait:?} waits for nothing");
         }
+        for known in &self.pulls {
+            let mut way = vec![&known.pull.id];
+            assert!(!self.leads_back(&mut way), "a circle of waits: {way:?}");
+        }
+    }
+
+    /// Whether following who waits for whose lock, among open pull requests, leads back to the first of the way.
+    fn leads_back<'a>(&'a self, way: &mut Vec<&'a PullId>) -> bool {
+        let last = *way.last().unwrap();
+        let waits: Vec<Wait> = self.waits().into_iter().filter(|wait| wait.pull == *last && !wait.merged).collect();
+        for wait in waits {
+            let Some(lock) = self.locks.iter().find(|lock| lock.project == wait.project && lock.held_by != *last)
+            else {
+                continue;
+            };
+            if lock.held_by == *way[0] {
+                return true;
+            }
+            if !way.contains(&&lock.held_by) {
+                way.push(&lock.held_by);
+                if self.leads_back(way) {
+                    return true;
+                }
+                way.pop();
+            }
+        }
+        false
     }
 
     /// Everything that is under way ends well, and nothing is frozen: what is left needs a person, and says so.
@@ -300,7 +409,7 @@ impl World {
         if self.frozen {
             self.command(0, Verb::Thaw, "ana");
         }
-        while self.end(RunState::Succeeded) {
+        while self.begin() || self.end(RunState::Succeeded) {
             self.check();
         }
         for (index, known) in self.pulls.iter().enumerate().filter(|(_, known)| known.pull.merge_commit().is_some()) {
@@ -337,6 +446,19 @@ impl World {
     }
 }
 
+/// What `cancel` makes of an apply that has not begun.
+fn stopped() -> Outcome {
+    Outcome::Failed(crate::domain::run::Failure {
+        step: crate::domain::run::Step::Prepare,
+        message: "cancelled".into(),
+        output: String::new(),
+        diagnostics: Box::default(),
+        done: vec![],
+        not_done: vec![],
+        changed_something: false,
+    })
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     let end = prop_oneof![
         4 => Just(RunState::Succeeded),
@@ -346,7 +468,13 @@ fn any_step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         2 => (0..3_usize).prop_map(Step::Push),
-        4 => (0..3_usize).prop_map(Step::Apply),
+        3 => (0..3_usize).prop_map(Step::Apply),
+        4 => (0..3_usize, 0..2_usize).prop_map(|(pull, project)| Step::ApplyOne(pull, project)),
+        1 => (0..3_usize, 0..2_usize).prop_map(|(pull, project)| Step::Replan(pull, project)),
+        1 => (0..3_usize, 0..2_usize).prop_map(|(pull, project)| Step::Lock(pull, project)),
+        1 => (0..3_usize, 0..2_usize).prop_map(|(pull, project)| Step::Cancel(pull, project)),
+        1 => (0..3_usize, 0..3_usize).prop_map(|(pull, other)| Step::Take(pull, other)),
+        5 => Just(Step::Begin),
         3 => (0..3_usize).prop_map(Step::Merge),
         1 => (0..3_usize).prop_map(Step::Close),
         1 => (0..3_usize).prop_map(Step::Unlock),
