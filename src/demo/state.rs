@@ -209,7 +209,7 @@ pub struct Action {
 pub struct Trouble {
     /// `GET`, `POST`, …; `None`: any.
     pub method: Option<&'static str>,
-    /// Matches every path that contains it: `/comments`, `.git/`, `` (everything).
+    /// Matches every path that contains it: `/comments`, `.git/`, `` (everything). With `$` at its end: that ends with it.
     pub path: String,
     pub how: How,
     /// How many requests it still meets.
@@ -328,9 +328,14 @@ impl State {
 
     /// Takes one use of the first trouble that `wanted` and the request match.
     pub(super) fn trouble(&mut self, method: &str, path: &str, wanted: impl Fn(How) -> bool) -> Option<How> {
-        let index = self.troubles.iter().position(|t| {
-            t.times > 0 && wanted(t.how) && t.method.is_none_or(|m| m == method) && path.contains(&t.path)
-        })?;
+        let meets = |part: &str| match part.strip_suffix('$') {
+            Some(end) => path.ends_with(end),
+            None => path.contains(part),
+        };
+        let index = self
+            .troubles
+            .iter()
+            .position(|t| t.times > 0 && wanted(t.how) && t.method.is_none_or(|m| m == method) && meets(&t.path))?;
         let how = self.troubles[index].how;
         self.troubles[index].times -= 1;
         self.troubles.retain(|t| t.times > 0);

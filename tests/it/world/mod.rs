@@ -138,6 +138,9 @@ impl World {
     pub fn trouble(&self, method: &'static str, path: &str, how: How, times: u32) {
         let (method, path) = match (self.forge.face(), method, path) {
             (Face::Gitlab, "PATCH", "/comments") => ("PUT", "/notes"),
+            // A comment, and no reaction to one.
+            (Face::Gitlab, "POST", "/comments") => (method, "/notes$"),
+            (_, "POST", "/comments") => (method, "/comments$"),
             (Face::Gitlab, _, "/comments") => (method, "/notes"),
             (Face::Gitlab, _, "/pulls/") => (method, "/merge_requests/"),
             (Face::Gitlab, _, "/permission") => (method, "/members/"),
