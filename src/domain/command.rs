@@ -7,7 +7,7 @@ mod selector;
 mod typo;
 mod words;
 
-pub use extra::{ExtraRefused, permitted_extra};
+pub use extra::{ExtraRefused, permitted_extra, plans_everything};
 pub use parse::{Meant, Names, Parsed, parse_comment};
 pub use selector::{Choice, Selector, word_matches};
 

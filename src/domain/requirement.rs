@@ -9,7 +9,7 @@ use super::command::Verb;
 use super::id::{Login, Timestamp};
 use super::permission::{MayApply, Rights, authorize};
 use super::project::{Project, StateKind};
-use super::pull::{Actor, Approval, Check, CheckState, Pull, Review, ReviewsAsked};
+use super::pull::{Actor, Approval, Check, CheckState, Pull, Review, ReviewsAsked, Role};
 
 /// What configuration says of a pull request beyond its projects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,10 +46,21 @@ pub struct Asked<'a> {
 /// What is known of the plan that would be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Applying {
-    /// Since when a plan that does the same was shown; `None`: there is none, and whatever is planned will be shown first.
-    pub shown_since: Option<Timestamp>,
+    pub shown: ShownPlan,
     /// It imports something.
     pub imports: bool,
+}
+
+/// Whether approvals can have meant the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShownPlan {
+    /// There is none: whatever is planned will be shown before it is applied.
+    #[default]
+    None,
+    /// It is not what is shown: no approval means it.
+    Hidden,
+    /// Since then, plans that do the same have been what is shown.
+    Since(Timestamp),
 }
 
 /// # Errors
@@ -65,7 +76,7 @@ pub fn allow_plan(project: &Project, asked: Asked<'_>) -> Result<(), Vec<String>
 /// What a plan that nobody has asked for still lacks.
 #[must_use]
 pub fn lacks_to_plan(project: &Project, pull: &Pull, review: &Review, rules: &Rules) -> Vec<String> {
-    let nobody = Actor::new(pull.author.clone(), super::pull::Role::None);
+    let nobody = Actor::new(pull.author.clone(), Role::None);
     let asked = Asked { pull, review, verb: Verb::Plan, actor: &nobody, rules };
     project.require_plan.iter().filter_map(|requirement| lacks(requirement, asked, Applying::default())).collect()
 }
@@ -114,8 +125,12 @@ pub fn counting<'a>(pull: &'a Pull, review: &'a Review) -> impl Iterator<Item = 
 fn lacks(requirement: &Requirement, asked: Asked<'_>, applying: Applying) -> Option<String> {
     let merged = asked.pull.merge_commit().is_some();
     match requirement {
-        // Whoever writes `approve` and is not the author approves by it; that was checked above.
-        Requirement::Approved(Approvals::Count(1)) if asked.verb == Verb::Approve => None,
+        // Whoever writes `approve` approves by it; that it is not the author was checked above.
+        Requirement::Approved(Approvals::Count(1))
+            if asked.verb == Verb::Approve && asked.actor.role >= Role::Write =>
+        {
+            None
+        }
         Requirement::Approved(approvals) => lacks_approvals(approvals, asked, applying),
         // What is merged was mergeable, and is in the base branch.
         Requirement::Mergeable | Requirement::Undiverged | Requirement::Checks if merged => None,
@@ -177,7 +192,8 @@ fn lacks_approvals(wanted: &Approvals, asked: Asked<'_>, applying: Applying) -> 
     let (pull, review) = (asked.pull, asked.review);
     if *wanted == Approvals::CodeOwners {
         return match review.judgement.reviews {
-            ReviewsAsked::Given => None,
+            // The forge may count approvals of older commits, and knows of no plans.
+            ReviewsAsked::Given => lacks_approvals(&Approvals::Count(1), asked, applying),
             _ if review.judgement.unknown.is_some() => review.judgement.unknown.clone(),
             ReviewsAsked::None => Some(
                 "it needs an approval of its code owners, and the forge's branch rules do not ask for one".to_owned(),
@@ -197,9 +213,10 @@ fn lacks_approvals(wanted: &Approvals, asked: Asked<'_>, applying: Applying) -> 
     };
     let counts = |approval: &&Approval| of_team(&approval.by);
     let (fresh, early): (Vec<&Approval>, Vec<&Approval>) =
-        counting(pull, review).filter(counts).partition(|approval| since(applying.shown_since, approval.at));
+        counting(pull, review).filter(counts).partition(|approval| applying.shown.was_meant_at(approval.at));
     // Whoever writes `approve` is one of them.
     let own = asked.verb == Verb::Approve
+        && asked.actor.role >= Role::Write
         && !asked.actor.login.same_as(&pull.author)
         && team.is_none_or(|team| asked.actor.teams.contains(team))
         && !fresh.iter().any(|approval| approval.by.same_as(&asked.actor.login));
@@ -233,9 +250,15 @@ fn lacks_approvals(wanted: &Approvals, asked: Asked<'_>, applying: Applying) -> 
     Some(said)
 }
 
-/// Whether somebody acted when this had been shown. The forge's clock counts whole seconds.
-fn since(shown: Option<Timestamp>, at: Timestamp) -> bool {
-    shown.is_none_or(|shown| shown.0 / 1000 <= at.0 / 1000)
+impl ShownPlan {
+    /// Whether who approved then can have meant it.
+    fn was_meant_at(self, at: Timestamp) -> bool {
+        match self {
+            Self::None => true,
+            Self::Hidden => false,
+            Self::Since(shown) => shown.was_there_at(at),
+        }
+    }
 }
 
 fn names(approvals: &[&Approval]) -> String {

@@ -7,7 +7,7 @@ use crate::domain::id::{CommentId, Fingerprint, Login, ProjectName, RunId, Times
 use crate::domain::permission::MayApply;
 use crate::domain::project::{Project, StateKind, Target};
 use crate::domain::pull::{Actor, Phase, Review};
-use crate::domain::requirement::{Applying, Asked, allow_apply, counting};
+use crate::domain::requirement::{Applying, Asked, ShownPlan, allow_apply, counting};
 use crate::domain::run::{ApplyOrder, Run, RunState};
 
 pub(super) fn merged(
@@ -114,7 +114,7 @@ fn begun_by_merge(known: &ProjectState) -> bool {
 /// The plan that people saw, if it is of exactly what was merged, and stood in the live comment before the merge.
 pub(super) fn reviewed<'a>(state: &PullState, project: &Present<'a>) -> Option<&'a Run> {
     let known = project.known?;
-    let plan = known.current_plan().filter(|plan| plan.target == project.target)?;
+    let plan = known.current_plan().filter(|plan| plan.target == project.target && !is_used_up(state, known, plan))?;
     if let Phase::Merged { at, .. } = &state.pull().phase
         && !known.shown_run(plan.id).is_some_and(|shown| shown.was_there_at(*at))
     {
@@ -123,11 +123,24 @@ pub(super) fn reviewed<'a>(state: &PullState, project: &Present<'a>) -> Option<&
     Some(plan)
 }
 
+/// A merge applies all of it in the end: a plan of a part that has been applied by it, or that changes nothing, is not asked
+/// about again.
+pub(super) fn is_used_up(state: &PullState, known: &ProjectState, plan: &Run) -> bool {
+    let by_merge = |apply: &Run| {
+        apply.applied().is_some() && apply.apply_order().is_some_and(|order| order.merge_commit.is_some())
+    };
+    let over = plan.plans_nothing() || known.apply.as_ref().is_some_and(by_merge);
+    state.pull().merge_commit().is_some() && !plan.is_whole() && over
+}
+
 /// What the requirements want to know of the plan that would be applied.
 pub(super) fn applying(known: Option<&ProjectState>, plan: Option<&Run>) -> Applying {
     let planned = plan.and_then(Run::made_plan);
     Applying {
-        shown_since: planned.and_then(|planned| known?.shown_since(&planned.fingerprint)),
+        shown: planned.map_or(ShownPlan::None, |planned| {
+            let since = known.and_then(|known| known.shown_since(&planned.fingerprint));
+            since.map_or(ShownPlan::Hidden, ShownPlan::Since)
+        }),
         imports: planned.is_some_and(|planned| planned.summary.import > 0),
     }
 }
@@ -172,13 +185,13 @@ pub(super) fn begin(
     Ordering { by, verb, comment, review, now }: Ordering<'_>,
     proof: MayApply,
 ) -> Vec<Effect> {
-    let last = present.known.and_then(ProjectState::apply_state);
+    let last = present.known.and_then(|known| known.apply.as_ref());
     let extra = plan.map(|plan| plan.extra.clone()).unwrap_or_default();
     let (plan, reviewed) = plan.and_then(shown).unzip();
     let (approved_by, approved_at) = approvals(state, by, verb, review, now).into_iter().unzip();
     let order = ApplyOrder {
         plan,
-        plan_anew: last == Some(RunState::Interrupted),
+        plan_anew: last.is_some_and(must_plan_anew),
         reviewed,
         merge_commit: state.pull().merge_commit().cloned(),
         ordered_by: by.clone(),
@@ -196,6 +209,12 @@ pub(super) fn begin(
             Effect::StartApply { project, target, order, extra, proof },
         ],
     }
+}
+
+/// An apply was interrupted, and none has succeeded since: nobody knows what it did, whatever came of those after it.
+fn must_plan_anew(last: &Run) -> bool {
+    let earlier = last.apply_order().is_some_and(|order| order.plan_anew);
+    last.state == RunState::Interrupted || earlier && last.applied().is_none()
 }
 
 /// Who approved, and when.

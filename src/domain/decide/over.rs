@@ -72,7 +72,7 @@ fn outcome(state: &PullState, apply: &Run) -> Option<Effect> {
 fn automerge(state: &PullState) -> Option<MergeHow> {
     let mine: Vec<&ProjectState> = state.projects.iter().filter(|project| project.target.is_some()).collect();
     let settled = mine.iter().all(|project| project.is_settled() || project.project.state == StateKind::Nowhere);
-    let applied = mine.iter().any(|project| project.is_applied());
+    let applied = mine.iter().any(|project| project.is_applied() && project.has_changed_something());
     if !state.pull().is_open() || !settled || !applied {
         return None;
     }
@@ -90,7 +90,8 @@ fn lets_go(state: &PullState, project: &ProjectState, apply: &Run) -> bool {
             not_begun && lock.is_some_and(|lock| !lock.applied && lock.taken_by.is_none())
         }
         Phase::Closed => project.lock.as_ref().is_some_and(|lock| !lock.applied),
-        Phase::Merged { .. } => matches!(apply.outcome, Some(Outcome::Applied(_))),
+        // A part of it is not what was merged.
+        Phase::Merged { .. } => apply.applied().is_some() && apply.is_whole(),
     };
     over && state.holds_lock(project)
 }

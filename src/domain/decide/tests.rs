@@ -853,6 +853,7 @@ fn a_word_that_names_no_project_stops_the_whole_command() {
 }
 
 mod model;
+mod safety;
 
 mod properties {
     use super::*;
