@@ -22,17 +22,23 @@ impl Store {
 }
 
 impl Tx {
-    /// Takes a project for a pull request. True: it is held by it now, or was already (the lock then stays as it was).
+    /// Takes a project for a pull request. True: it is held by it now, or was already (the lock then stays as it was, but
+    /// for who took it by a command, and why).
     /// False: another one holds it.
     ///
     /// # Errors
     /// The database's.
     pub async fn take_lock(&mut self, repo: &RepoName, lock: &Lock) -> Result<bool, StoreError> {
-        // An update that changes nothing, so that the row in the way is told in the same statement.
+        // An update also where nothing changes, so that the row in the way is told in the same statement.
         let row = sqlx::query(
             "INSERT INTO project_lock (repo, project, held_by, since, applied, taken_by, reason) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) \
-             ON CONFLICT (repo, project) DO UPDATE SET held_by = project_lock.held_by RETURNING held_by",
+             ON CONFLICT (repo, project) DO UPDATE SET held_by = project_lock.held_by, \
+             taken_by = CASE WHEN project_lock.held_by = excluded.held_by AND excluded.taken_by IS NOT NULL \
+                             THEN excluded.taken_by ELSE project_lock.taken_by END, \
+             reason = CASE WHEN project_lock.held_by = excluded.held_by AND excluded.taken_by IS NOT NULL \
+                           THEN excluded.reason ELSE project_lock.reason END \
+             RETURNING held_by",
         )
         .bind(repo.to_string())
         .bind(lock.project.to_string())

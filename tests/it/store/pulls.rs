@@ -189,6 +189,19 @@ async fn locks_belong_to_one_pull_request_at_a_time(db: Fresh) {
     .await;
     let held = state(&db.store, 1).await.projects[0].lock.clone();
     assert_eq!(held, Some(Lock { applied: true, ..lock("prod", 1) }), "and changes nothing");
+    let by_command = |holder| {
+        let (taken_by, reason) = (Some("ana".parse().unwrap()), Some("migration".to_owned()));
+        Lock { taken_by, reason, ..lock("prod", holder) }
+    };
+    write(&db.store, async |tx| {
+        assert!(tx.take_lock(&repo(), &by_command(1)).await?);
+        assert!(tx.take_lock(&repo(), &lock("prod", 1)).await?, "an apply takes it without a word");
+        assert!(!tx.take_lock(&repo(), &by_command(2)).await?);
+        Ok(())
+    })
+    .await;
+    let held = state(&db.store, 1).await.projects[0].lock.clone();
+    assert_eq!(held, Some(Lock { applied: true, ..by_command(1) }), "who took it by a command, and why, is kept");
     write(&db.store, async |tx| {
         assert!(!tx.free_lock(&repo(), &prod, &pull_id(2)).await?);
         assert!(tx.free_lock(&repo(), &prod, &pull_id(1)).await?);
