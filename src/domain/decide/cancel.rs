@@ -6,7 +6,7 @@ use super::command::{Asking, refuse, rights};
 use super::merge::per_project;
 use super::over::end_of_batches;
 use super::{Effect, Missing, ProjectState, PullState, Say};
-use crate::domain::command::{Choice, Selector, Verb};
+use crate::domain::command::{Selector, Verb};
 use crate::domain::id::ProjectName;
 use crate::domain::permission::authorize;
 use crate::domain::run::{Run, RunState};
@@ -14,15 +14,14 @@ use crate::domain::run::{Run, RunState};
 /// All or nothing, as every command.
 pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>) -> Vec<Effect> {
     let at_work: Vec<&Run> = state.unfinished.iter().filter(|run| run.cancelled_by.is_none()).collect();
-    let words = selector.words();
-    let names_none = |word: &&&Choice| !at_work.iter().any(|run| word.matches(&run.project));
-    let unmatched: Vec<String> = words.iter().filter(names_none).map(ToString::to_string).collect();
+    let unmatched = selector.words_without(at_work.iter().map(|run| &run.project));
     if !unmatched.is_empty() {
         let to = asking.actor.login.clone();
         let projects = names(&at_work);
         return vec![Effect::Say(Say::NothingMatched { to, verb: Verb::Cancel, selector: unmatched, projects })];
     }
-    let chosen: Vec<&Run> = at_work.into_iter().filter(|run| selector.matches(&run.project)).collect();
+    let matcher = selector.matcher();
+    let chosen: Vec<&Run> = at_work.into_iter().filter(|run| matcher.matches(&run.project)).collect();
     if chosen.is_empty() {
         let what = "nothing of this pull request is planned or applied now".to_owned();
         return refuse(asking, Verb::Cancel, vec![Missing { project: None, what }]);
