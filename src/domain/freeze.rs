@@ -58,7 +58,8 @@ pub fn minute(at: Timestamp) -> Option<String> {
 /// Whether the project is frozen, by people or by its rules. What lasts longest is told.
 #[must_use]
 pub fn frozen(project: &Project, freezes: &[Freeze], now: Timestamp) -> Option<Frozen> {
-    let by_people = freezes.iter().filter(|freeze| !freeze.is_over(now) && freeze.selector.matches(project));
+    let meant = |freeze: &&Freeze| project.is_new || freeze.selector.matches(project);
+    let by_people = freezes.iter().filter(|freeze| !freeze.is_over(now)).filter(meant);
     let by_people = by_people.map(|freeze| {
         let reason = freeze.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         Frozen { why: format!("frozen by `@{}`{reason}", freeze.by), until: freeze.until }
@@ -329,5 +330,8 @@ mod tests {
         ] {
             assert_eq!(frozen(&prod, &freezes, now).map(|frozen| frozen.to_string()).as_deref(), expected);
         }
+        let new = Project { is_new: true, ..fixture::project("prod2") };
+        assert!(frozen(&new, &[freeze(&["prod"], None)], now).is_some(), "nobody can say yet that it is not meant");
+        assert!(frozen(&new, &[freeze(&["prod"], Some(10))], now).is_none());
     }
 }

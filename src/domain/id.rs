@@ -312,6 +312,12 @@ checked_text!(
 );
 
 impl Login {
+    /// Somebody whom the forge does not name. All forges reserve this name for accounts that are gone.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self("ghost".to_owned())
+    }
+
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)

@@ -20,6 +20,8 @@ pub struct Rules {
     pub unknown: Option<String>,
     /// Who may do what is about the whole repository: `freeze` and `thaw`.
     pub rights: Rights,
+    /// Every project of the default branch; read only for what is about the whole repository.
+    pub repository: Vec<Project>,
     /// What this server calls itself, in statuses (`NAME/plan`): they never count among those that are asked for.
     pub server: String,
 }
@@ -28,7 +30,7 @@ impl Rules {
     #[must_use]
     pub fn unknown(why: impl Into<String>) -> Self {
         let (rights, server) = (Rights::default(), "terraplane".to_owned());
-        Self { base_may_apply: false, unknown: Some(why.into()), rights, server }
+        Self { base_may_apply: false, unknown: Some(why.into()), rights, repository: Vec::new(), server }
     }
 }
 

@@ -82,9 +82,12 @@ impl Flow {
     /// Who merged, with the right that the merge shows.
     pub(super) async fn merger(&self, pull: &Pull, wanted: &Wanted) -> Result<Actor, FlowError> {
         let by = match &pull.phase {
-            Phase::Merged { by, .. } => by.clone().unwrap_or_else(|| pull.author.clone()),
-            Phase::Open | Phase::Closed => pull.author.clone(),
+            Phase::Merged { by, .. } => by.clone(),
+            Phase::Open | Phase::Closed => None,
         };
+        // What is known of somebody whom the forge does not name is that they could merge. A rule that names a person, the
+        // author too, is not about them.
+        let Some(by) = by else { return Ok(Actor::new(Login::nobody(), Role::Write)) };
         // The forge let this account merge: that is the right to write, whatever a role look-up says of a merge bot.
         let role = self.forge(&pull.id.repo)?.role(&pull.id.repo, &by).await?.max(Role::Write);
         self.actor(&pull.id.repo, &by, role, wanted).await
@@ -139,7 +142,13 @@ impl Flow {
         let record = self.store.pull_state(pull).await?.map(|state| state.record);
         let held_back = record.as_ref().and_then(|record| record.affected.as_ref()?.held_back.clone());
         let server = self.config.name.clone();
-        let rules = Rules { base_may_apply: true, unknown: held_back, rights: Rights::default(), server };
+        let rules = Rules {
+            base_may_apply: true,
+            unknown: held_back,
+            rights: Rights::default(),
+            repository: Vec::new(),
+            server,
+        };
         Ok((record, rules))
     }
 }

@@ -30,7 +30,16 @@ pub(super) fn apply(state: &PullState, chosen: Vec<Present<'_>>, asking: Asking<
             Err(reasons) => missing.extend(per_project(project.project, reasons)),
         }
     }
-    if settled == chosen.len() {
+    if settled == chosen.len() && missing.is_empty() {
+        // What the rules ask for before an apply, they ask for before this too.
+        let refused = |project: &Present<'_>| {
+            let refused = allow_apply(project.project, asked, applying(project.known, reviewed(state, project))).err();
+            per_project(project.project, refused.unwrap_or_default()).collect::<Vec<_>>()
+        };
+        if let Some(how) = super::over::automerge(state) {
+            missing.extend(chosen.iter().flat_map(refused));
+            return if missing.is_empty() { vec![Effect::Merge { how }] } else { refuse(asking, Verb::Apply, missing) };
+        }
         missing.push(Missing { project: None, what: "there is nothing left to apply".to_owned() });
     }
     if !missing.is_empty() {

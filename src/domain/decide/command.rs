@@ -3,7 +3,7 @@
 use super::merge::{affected_by_merge, per_project, remember};
 use super::{Affected, Effect, Found, Missing, Present, Problem, PullState, Rules, Say, change, present};
 use super::{apply, help, keep};
-use crate::domain::command::{Command, Origin, Parsed, Selector, Verb, permitted_extra};
+use crate::domain::command::{Command, MOST_COMMANDS, Origin, Parsed, Selector, Verb, permitted_extra};
 use crate::domain::event::Reaction;
 use crate::domain::id::{ProjectName, Timestamp};
 use crate::domain::permission::{Rights, authorize};
@@ -30,6 +30,12 @@ pub(super) fn commanded(state: &PullState, parsed: &Parsed, asking: Asking<'_>) 
         Parsed::BadArgument { verb, argument, why } => {
             let shown: String = argument.chars().filter(|c| *c != '`' && !c.is_control()).take(100).collect();
             refuse(asking, *verb, vec![Missing { project: None, what: format!("the argument `{shown}` {why}") }])
+        }
+        Parsed::OneTooMany(verb) => {
+            let what = format!(
+                "more than {MOST_COMMANDS} commands in one comment are not carried out: this one and those after it were not"
+            );
+            refuse(asking, *verb, vec![Missing { project: None, what }])
         }
         Parsed::Command(command) => carry_out(state, command, asking),
     };
@@ -232,16 +238,12 @@ pub(super) fn choose<'a>(
     verb: Verb,
 ) -> Result<Vec<Present<'a>>, Box<Say>> {
     let all = affected.map(|affected| present(state, affected)).unwrap_or_default();
-    let unmatched: Vec<String> = selector
-        .words()
-        .into_iter()
-        .filter(|word| !all.iter().any(|project| word.matches(project.project)))
-        .map(ToString::to_string)
-        .collect();
+    let unmatched = selector.words_without(all.iter().map(|project| project.project));
+    let matcher = selector.matcher();
     let names: Vec<ProjectName> = all.iter().map(|project| project.project.name.clone()).collect();
     let chosen: Vec<Present<'a>> = all
         .into_iter()
-        .filter(|project| selector.matches(project.project) && (!selector.failed || has_failed(project)))
+        .filter(|project| matcher.matches(project.project) && (!selector.failed || has_failed(project)))
         .collect();
     if chosen.is_empty() || !unmatched.is_empty() {
         let to = asking.actor.login.clone();

@@ -150,11 +150,21 @@ pub(super) fn lock(state: &PullState, command: &Command, asking: Asking<'_>) -> 
     effects
 }
 
-/// Of the whole repository, so that the projects need not be known here. Who may is checked before.
+/// Of the whole repository, whether this pull request concerns it or not. Who may is checked before.
 pub(super) fn freeze(command: &Command, asking: Asking<'_>) -> Vec<Effect> {
     if command.until.is_some_and(|until| until <= asking.now) {
         let what = "that time is over already".to_owned();
         return refuse(asking, Verb::Freeze, vec![Missing { project: None, what }]);
+    }
+    // A slip would freeze nothing, and say that it does.
+    let all = &asking.rules.repository;
+    let unmatched = command.selector.words_without(all);
+    if !unmatched.is_empty() {
+        let no_project = |word: &String| {
+            let shown: String = word.chars().filter(|c| *c != '`' && !c.is_control()).take(100).collect();
+            Missing { project: None, what: format!("`{shown}` names no project of the default branch") }
+        };
+        return refuse(asking, Verb::Freeze, unmatched.iter().map(no_project).collect());
     }
     let freeze = Freeze {
         selector: command.selector.clone(),
@@ -171,7 +181,9 @@ pub(super) fn thaw(state: &PullState, selector: &Selector, asking: Asking<'_>) -
     let all = selector.is_everything();
     let now = asking.now;
     let running = state.around.freezes.iter().filter(|freeze| !freeze.is_over(now));
-    let ended: Vec<Freeze> = running.filter(|freeze| all || freeze.selector == *selector).cloned().collect();
+    // What is shown is what people write.
+    let shown = selector.to_string();
+    let ended: Vec<Freeze> = running.filter(|freeze| all || freeze.selector.to_string() == shown).cloned().collect();
     if ended.is_empty() {
         let what = if all {
             "nothing is frozen".to_owned()
@@ -181,6 +193,15 @@ pub(super) fn thaw(state: &PullState, selector: &Selector, asking: Asking<'_>) -
         return refuse(asking, Verb::Thaw, vec![Missing { project: None, what }]);
     }
     let by = asking.actor.login.clone();
-    let selector = (!all).then(|| selector.clone());
-    vec![Effect::Thaw { selector, by: by.clone() }, Effect::Say(Say::Thawed { by, freezes: ended })]
+    let mut selectors: Vec<Option<Selector>> = Vec::new();
+    for freeze in &ended {
+        let selector = (!all).then(|| freeze.selector.clone());
+        if !selectors.contains(&selector) {
+            selectors.push(selector);
+        }
+    }
+    let thaw = |selector| Effect::Thaw { selector, by: by.clone() };
+    let mut effects: Vec<Effect> = selectors.into_iter().map(thaw).collect();
+    effects.push(Effect::Say(Say::Thawed { by, freezes: ended }));
+    effects
 }

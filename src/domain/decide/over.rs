@@ -67,13 +67,14 @@ fn outcome(state: &PullState, apply: &Run) -> Option<Effect> {
     Some(Effect::React { comment, with: if all { Reaction::Done } else { Reaction::Failed } })
 }
 
-/// Everything of an open pull request is applied, and its rules want it merged then. Something must have been applied:
-/// that a plan changes nothing does not say that anybody wants it merged.
-fn automerge(state: &PullState) -> Option<MergeHow> {
+/// Everything of an open pull request is applied, and its rules want it merged then. Something must have been applied,
+/// unless the rules say otherwise: that a plan changes nothing does not say that anybody wants it merged.
+pub(super) fn automerge(state: &PullState) -> Option<MergeHow> {
     let mine: Vec<&ProjectState> = state.projects.iter().filter(|project| project.target.is_some()).collect();
     let settled = mine.iter().all(|project| project.is_settled() || project.project.state == StateKind::Nowhere);
     let applied = mine.iter().any(|project| project.is_applied() && project.has_changed_something());
-    if !state.pull().is_open() || !settled || !applied {
+    let wanted = applied || !mine.is_empty() && mine.iter().all(|project| project.project.automerge_on_no_change);
+    if !state.pull().is_open() || !settled || !wanted {
         return None;
     }
     mine.iter().find_map(|project| project.project.automerge)

@@ -31,7 +31,10 @@ pub struct Affected {
     /// Why nothing of it would be applied as the rules are now, as a sentence for people; `None`: they allow it.
     #[serde(default)]
     pub held_back: Option<String>,
-    /// What merging its configuration would change, a sentence each.
+    /// What merging its configuration would change of who may do what and of what must hold, a sentence each.
+    #[serde(default)]
+    pub grants: Vec<String>,
+    /// What it would change besides, a sentence each.
     #[serde(default)]
     pub config_changes: Vec<String>,
 }
@@ -51,6 +54,8 @@ impl Affected {
                 project.can.clone_from(&now.can);
                 project.windows.clone_from(&now.windows);
                 project.automerge = now.automerge;
+                project.automerge_on_no_change = now.automerge_on_no_change;
+                project.is_new = now.is_new;
                 project.apply = now.apply;
             }
         }

@@ -154,6 +154,28 @@ async fn a_fork_is_planned_when_somebody_vouches_for_that_very_commit() {
 }
 
 #[tokio::test]
+async fn whoever_may_plan_and_not_write_does_not_vouch_for_a_fork() {
+    let rules = format!("{MANAGED}rules:\n  - match: \"*\"\n    can_plan: [role:read]\n");
+    let files = [("terraplane.yaml", rules.as_str()), ("prod/main.tf", &resource("web", "one"))];
+    let stage = Stage::set(&files, Setup::default()).await;
+    let fork = stage.world.forge.fork(REPO, "otto").await.unwrap();
+    let code = resource("web", "two");
+    let pull = stage.world.open_pull("From outside").in_fork(&fork).by("otto").changing("prod/main.tf", &code).await;
+    pull.await_status("terraplane/plan", "pending").await;
+    pull.comment("ana", &format!("terraplane plan --sha {}", pull.head()));
+    pull.await_status("terraplane/plan", "success").await;
+
+    pull.push(&[("prod/main.tf", &resource("web", "three"))]).await;
+    pull.await_status("terraplane/plan", "pending").await;
+    pull.comment("otto", &format!("terraplane plan --sha {}", pull.head()));
+    let reply = pull.next_comment().await;
+    assert!(reply.contains("was not carried out") && reply.contains("its head is in a fork"), "{reply}");
+    stage.settled().await;
+    assert_eq!(stage.runs(), 1, "nothing of the new head was run");
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn below_the_level_that_is_required_nothing_is_run_and_people_are_told_why() {
     let yaml = "terraform: {plan_timeout: 5m}\n".to_owned();
     let setup = Setup { at_most: Some(Level::Off), yaml, ..Setup::default() };

@@ -181,3 +181,23 @@ fn approve_counts_as_an_approval_of_those_only_who_may_write() {
         assert!(approve(Role::Read)[0].starts_with("refuse: it needs an approval"), "{requirement}");
     }
 }
+
+#[test]
+fn where_the_rules_want_it_an_apply_of_nothing_merges() {
+    let mut a = on_comment();
+    a.automerge = Some(MergeHow::Squash);
+    a.require = vec![Requirement::APPROVED];
+    let apply = |a: &Project, review: Review| {
+        let nothing =
+            Run { outcome: Some(Outcome::Planned(planned('a', 0))), ..plan_run(1, a, 'a', RunState::Succeeded) };
+        let known = fixture::state(pull('a'), a, Some(nothing), None);
+        let mut input = commanded(&known, says(Verb::Apply, &[]), ana(), 100);
+        let Input::Commanded { review: asked, .. } = &mut input else { unreachable!() };
+        *asked = review;
+        on(&known, &input)[1..].to_vec()
+    };
+    assert_eq!(apply(&a, approved_by_lee(10)), ["refuse: there is nothing left to apply"]);
+    a.automerge_on_no_change = true;
+    assert_eq!(apply(&a, approved_by_lee(10)), ["merge by Squash"]);
+    assert!(apply(&a, Review::default())[0].starts_with("refuse: it needs an approval"));
+}
