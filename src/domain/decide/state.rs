@@ -283,7 +283,7 @@ impl ProjectState {
     pub fn has_changed_something(&self) -> bool {
         let applied = self.apply.as_ref().and_then(Run::applied);
         let planned_nothing = self.plan.as_ref().is_some_and(Run::plans_nothing);
-        applied.is_some_and(|applied| !applied.nothing_left && !(applied.done.is_empty() && planned_nothing))
+        applied.is_some_and(|applied| !(applied.nothing_left || applied.done.is_empty() && planned_nothing))
     }
 
     /// The finished plan of exactly what the present head is.

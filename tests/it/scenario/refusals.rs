@@ -155,7 +155,7 @@ async fn a_fork_is_planned_when_somebody_vouches_for_that_very_commit() {
 
 #[tokio::test]
 async fn whoever_may_plan_and_not_write_does_not_vouch_for_a_fork() {
-    let rules = format!("{MANAGED}rules:\n  - match: \"*\"\n    can_plan: [role:read]\n");
+    let rules = format!("{MANAGED}rules:\n  - match: \"*\"\n    can_plan: [role:write, user:otto]\n");
     let files = [("terraplane.yaml", rules.as_str()), ("prod/main.tf", &resource("web", "one"))];
     let stage = Stage::set(&files, Setup::default()).await;
     let fork = stage.world.forge.fork(REPO, "otto").await.unwrap();

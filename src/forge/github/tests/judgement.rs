@@ -52,7 +52,7 @@ async fn a_required_check_that_has_not_reported_is_waited_for() {
     let check = |name: &str, state, required| Check { name: name.into(), state, required };
     for base in [by_protection(false, &["ci"]), by_ruleset] {
         let waits = check("ci", CheckState::Pending, true);
-        assert_eq!(judged("APPROVED", base.clone(), &[]).await.checks, [waits.clone()]);
+        assert_eq!(judged("APPROVED", base.clone(), &[]).await.checks, std::slice::from_ref(&waits));
         let lint = check("lint", CheckState::Green, false);
         assert_eq!(judged("APPROVED", base.clone(), &[("lint", "SUCCESS")]).await.checks, [lint, waits]);
         let done = check("ci", CheckState::Green, true);
