@@ -1,5 +1,5 @@
-//! Conditions that must hold before a plan or an apply. [`allow_apply`] is the only place where a [`MayApply`] is made, so
-//! that no code path can start an apply without having passed here.
+//! The one door, and the conditions that must hold before a plan or an apply. [`authorize`] is the only place where a
+//! [`MayApply`] is made, so that no code path can start an apply without having passed here.
 
 mod kind;
 
@@ -7,7 +7,7 @@ pub use kind::{Approvals, Requirement};
 
 use super::command::Verb;
 use super::id::{Login, Timestamp};
-use super::permission::{MayApply, Rights, authorize};
+use super::permission::{self, MayApply, Rights};
 use super::project::{Project, StateKind};
 use super::pull::{Actor, Approval, Check, CheckState, Pull, Review, ReviewsAsked, Role};
 
@@ -65,14 +65,78 @@ pub enum ShownPlan {
     Since(Timestamp),
 }
 
+/// What a command is about.
+#[derive(Debug, Clone, Copy)]
+pub enum On<'a> {
+    /// The repository, and none of its projects.
+    Repository,
+    /// A project of which only its rights matter: a lock of one's own, a plan that is stopped.
+    Project(&'a Rights),
+    /// A lock that another pull request holds, or one that is not theirs.
+    LockOfOthers(&'a Rights),
+    /// An apply that is stopped.
+    Apply(&'a Rights),
+    ToPlan(&'a Project),
+    /// By `apply`, `approve` or a merge.
+    ToApply(&'a Project, Applying),
+}
+
+/// What was allowed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Granted {
+    ToApply(MayApply),
+    Other,
+}
+
+/// The one door: every command passes here, for each thing that it is about and whatever its surface.
+///
 /// # Errors
-/// Everything that is missing, as sentences for a person.
-pub fn allow_plan(project: &Project, asked: Asked<'_>) -> Result<(), Vec<String>> {
-    let mut missing = Vec::new();
-    missing.extend(authorize(Verb::Plan, asked.actor, &project.can).err());
-    missing
-        .extend(project.require_plan.iter().filter_map(|requirement| lacks(requirement, asked, Applying::default())));
-    if missing.is_empty() { Ok(()) } else { Err(missing) }
+/// Everything that is missing and who has it, as sentences for a person.
+pub fn authorize(asked: Asked<'_>, on: On<'_>) -> Result<Granted, Vec<String>> {
+    let (verb, actor) = (asked.verb, asked.actor);
+    let missing = match on {
+        On::Repository => {
+            let of_rules = matches!(verb, Verb::Freeze | Verb::Thaw).then(|| asked.rules.unknown.clone()).flatten();
+            permission::lacks(verb, actor, &asked.rules.rights).into_iter().chain(of_rules).collect()
+        }
+        On::Project(can) => permission::lacks(verb, actor, can),
+        On::LockOfOthers(can) => permission::lacks_to_unlock_others(actor, can),
+        On::Apply(can) => lacks_to_stop_apply(asked, can),
+        On::ToPlan(project) => {
+            let mut missing = permission::lacks(verb, actor, &project.can);
+            let required = project.require_plan.iter();
+            missing.extend(required.filter_map(|requirement| lacks(requirement, asked, Applying::default())));
+            missing
+        }
+        On::ToApply(project, applying) => lacks_to_apply(project, asked, applying),
+    };
+    match on {
+        _ if !missing.is_empty() => Err(missing),
+        On::ToApply(..) => Ok(Granted::ToApply(MayApply(()))),
+        _ => Ok(Granted::Other),
+    }
+}
+
+/// An apply, with the proof that it was allowed.
+///
+/// # Errors
+/// See [`authorize`].
+pub fn allow_apply(project: &Project, asked: Asked<'_>, applying: Applying) -> Result<MayApply, Vec<String>> {
+    match authorize(asked, On::ToApply(project, applying))? {
+        Granted::ToApply(proof) => Ok(proof),
+        Granted::Other => Err(Vec::new()),
+    }
+}
+
+/// What is half applied is worse than what is not: where no rule is about `cancel`, an apply is stopped by those only who
+/// may apply.
+fn lacks_to_stop_apply(asked: Asked<'_>, can: &Rights) -> Vec<String> {
+    let own = permission::lacks(asked.verb, asked.actor, can);
+    if !own.is_empty() || can.0.contains_key(&Verb::Cancel) {
+        return own;
+    }
+    let of_apply = permission::lacks(Verb::Apply, asked.actor, can);
+    of_apply.into_iter().map(|why| format!("its apply is stopped by those who may apply: {why}")).collect()
 }
 
 /// What a plan that nobody has asked for still lacks.
@@ -83,13 +147,8 @@ pub fn lacks_to_plan(project: &Project, pull: &Pull, review: &Review, rules: &Ru
     project.require_plan.iter().filter_map(|requirement| lacks(requirement, asked, Applying::default())).collect()
 }
 
-/// # Errors
-/// Everything that is missing, as sentences for a person.
-pub fn allow_apply(project: &Project, asked: Asked<'_>, applying: Applying) -> Result<MayApply, Vec<String>> {
-    let mut missing = Vec::new();
-    if let Err(lacking) = authorize(asked.verb, asked.actor, &project.can) {
-        missing.push(lacking);
-    }
+fn lacks_to_apply(project: &Project, asked: Asked<'_>, applying: Applying) -> Vec<String> {
+    let mut missing = permission::lacks(asked.verb, asked.actor, &project.can);
     if asked.verb == Verb::Approve && asked.actor.login.same_as(&asked.pull.author) {
         missing.push("`approve` needs somebody other than the author of the pull request".to_owned());
     }
@@ -113,7 +172,7 @@ pub fn allow_apply(project: &Project, asked: Asked<'_>, applying: Applying) -> R
             missing.push(lacking);
         }
     }
-    if missing.is_empty() { Ok(MayApply(())) } else { Err(missing) }
+    missing
 }
 
 /// Approvals of the present head by people with write permission who are not the author.

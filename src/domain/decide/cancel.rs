@@ -2,13 +2,13 @@
 //! far it came.
 
 use super::change::free_untouched;
-use super::command::{Asking, refuse, rights};
+use super::command::{Asking, ask, refuse, rights};
 use super::merge::per_project;
 use super::over::end_of_batches;
 use super::{Effect, Missing, ProjectState, PullState, Say};
 use crate::domain::command::{Selector, Verb};
 use crate::domain::id::ProjectName;
-use crate::domain::permission::authorize;
+use crate::domain::requirement::{On, authorize};
 use crate::domain::run::{Run, RunState};
 
 /// All or nothing, as every command.
@@ -28,7 +28,10 @@ pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>)
     }
     let mut missing: Vec<Missing> = Vec::new();
     for run in &chosen {
-        missing.extend(per_project(&run.project, lacks_the_right(run, asking).into_iter().collect()));
+        let can = rights(asking, &run.project);
+        let on = if run.is_plan() { On::Project(can) } else { On::Apply(can) };
+        let lacking = authorize(ask(state, asking, Verb::Cancel), on).err().unwrap_or_default();
+        missing.extend(per_project(&run.project, lacking));
     }
     if !missing.is_empty() {
         return refuse(asking, Verb::Cancel, missing);
@@ -42,18 +45,6 @@ pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>)
     effects.extend(untouched(state, &ending));
     effects.push(Effect::Say(Say::Cancelling { by: by.clone(), projects: names(&chosen) }));
     effects
-}
-
-/// What is half applied is worse than what is not: where no rule is about `cancel`, an apply is stopped by those only who
-/// may apply.
-fn lacks_the_right(run: &Run, asking: Asking<'_>) -> Option<String> {
-    let can = rights(asking, &run.project);
-    let applies = || {
-        let needed = !run.is_plan() && !can.0.contains_key(&Verb::Cancel);
-        let refused = needed.then(|| authorize(Verb::Apply, asking.actor, can).err()).flatten();
-        refused.map(|why| format!("its apply is stopped by those who may apply: {why}"))
-    };
-    authorize(Verb::Cancel, asking.actor, can).err().or_else(applies)
 }
 
 /// Before the merge, a project whose apply never began is free again, unless somebody took it by a command.

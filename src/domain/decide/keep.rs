@@ -1,12 +1,12 @@
 //! Locks and freezes by hand: taken, given back, and what waits for them.
 
-use super::command::{Asking, choose, refuse, rights};
+use super::command::{Asking, ask, choose, refuse, rights};
 use super::merge::per_project;
 use super::{Effect, Holding, Missing, ProjectState, PullState, Say, change};
 use crate::domain::command::{Command, Selector, Verb};
 use crate::domain::freeze::Freeze;
 use crate::domain::id::{ProjectKey, PullId};
-use crate::domain::permission::{authorize, authorize_unlock_of_others};
+use crate::domain::requirement::{On, authorize};
 use crate::domain::run::{Run, RunState};
 
 pub(super) fn unlock(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<Effect> {
@@ -20,7 +20,7 @@ pub(super) fn unlock(state: &PullState, command: &Command, asking: Asking<'_>) -
 }
 
 /// Whoever wrote the pull request, or ordered what it applied, is at home in it.
-fn is_theirs(state: &PullState, asking: Asking<'_>) -> bool {
+pub(super) fn is_theirs(state: &PullState, asking: Asking<'_>) -> bool {
     let login = &asking.actor.login;
     let ordered = |project: &ProjectState| {
         project.apply.as_ref().and_then(Run::apply_order).is_some_and(|order| order.ordered_by.same_as(login))
@@ -44,12 +44,8 @@ fn unlock_own(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<E
             reasons.push("an apply of it is under way".to_owned());
         }
         let can = rights(asking, &project.project);
-        let allowed = if theirs {
-            authorize(Verb::Unlock, asking.actor, can)
-        } else {
-            authorize_unlock_of_others(asking.actor, can)
-        };
-        reasons.extend(allowed.err());
+        let on = if theirs { On::Project(can) } else { On::LockOfOthers(can) };
+        reasons.extend(authorize(ask(state, asking, Verb::Unlock), on).err().unwrap_or_default());
         per_project(&project.project, reasons).collect::<Vec<_>>()
     };
     let missing: Vec<Missing> = held.iter().flat_map(stands_in_the_way).collect();
@@ -92,8 +88,9 @@ fn unlock_of_other(state: &PullState, other: &PullId, command: &Command, asking:
     }
     let mut missing: Vec<Missing> = Vec::new();
     for project in &chosen {
-        let lacking = authorize_unlock_of_others(asking.actor, rights(asking, &project.project)).err();
-        missing.extend(per_project(&project.project, lacking.into_iter().collect()));
+        let on = On::LockOfOthers(rights(asking, &project.project));
+        let lacking = authorize(ask(state, asking, Verb::Unlock), on).err().unwrap_or_default();
+        missing.extend(per_project(&project.project, lacking));
     }
     if command.reason.as_ref().is_none_or(String::is_empty) {
         let what = "taking a lock from another pull request needs a reason: `--reason \"…\"`".to_owned();
@@ -128,8 +125,8 @@ pub(super) fn lock(state: &PullState, command: &Command, asking: Asking<'_>) -> 
     };
     let mut missing = Vec::new();
     for project in &chosen {
-        let mut reasons: Vec<String> =
-            authorize(Verb::Lock, asking.actor, rights(asking, project.project)).err().into_iter().collect();
+        let on = On::Project(rights(asking, project.project));
+        let mut reasons = authorize(ask(state, asking, Verb::Lock), on).err().unwrap_or_default();
         let lock = project.known.and_then(|known| known.lock.as_ref());
         if let Some(lock) = lock.filter(|lock| lock.held_by != state.pull().id) {
             reasons.push(format!("#{} holds it", lock.held_by.number));

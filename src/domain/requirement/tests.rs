@@ -229,7 +229,7 @@ fn a_plan_can_be_asked_for_too() {
     let (pull, ana) = (fixture::pull('a'), fixture::actor("ana", Role::Write));
     for diverged in [false, true] {
         let review = Review { diverged, ..Review::default() };
-        let allowed = allow_plan(&project, asked(&pull, &review, Verb::Plan, &ana));
+        let allowed = authorize(asked(&pull, &review, Verb::Plan, &ana), On::ToPlan(&project));
         assert_eq!(allowed.is_err(), diverged);
         assert_eq!(lacks_to_plan(&project, &pull, &review, &MAY_APPLY).len(), usize::from(diverged));
     }
