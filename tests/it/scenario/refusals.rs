@@ -4,6 +4,7 @@ use super::{MANAGED, resource, shown};
 use crate::stage::{Setup, Stage};
 use crate::world::REPO;
 use insta::assert_snapshot;
+use terraplane::demo::state::How;
 use terraplane::sandbox::Level;
 use terraplane::store::DeliveryEnd;
 
@@ -165,8 +166,9 @@ async fn whoever_may_plan_and_not_write_does_not_vouch_for_a_fork() {
     pull.comment("ana", &format!("terraplane plan --sha {}", pull.head()));
     pull.await_status("terraplane/plan", "success").await;
 
+    // The comment is heard before the push is.
+    stage.world.trouble("POST", "pull_request", How::LoseWebhook, 1);
     pull.push(&[("prod/main.tf", &resource("web", "three"))]).await;
-    pull.await_status("terraplane/plan", "pending").await;
     pull.comment("otto", &format!("terraplane plan --sha {}", pull.head()));
     let reply = pull.next_comment().await;
     assert!(reply.contains("was not carried out") && reply.contains("its head is in a fork"), "{reply}");
