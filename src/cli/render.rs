@@ -178,6 +178,7 @@ fn project(name: &str) -> Option<Project> {
         can: Rights::default(),
         windows: Vec::new(),
         automerge: None,
+        automerge_on_no_change: false,
         unknown: false,
         after: Vec::new(),
         reason: format!("`{name}/main.tf` changed"),
@@ -238,7 +239,15 @@ fn state(projects: Vec<ProjectState>) -> anyhow::Result<PullState> {
         phase: Phase::Open,
         updated_at: Timestamp(0),
     };
-    let affected = Affected { head, base, tree, projects: affected, config_changes: Vec::new(), held_back: None };
+    let affected = Affected {
+        head,
+        base,
+        tree,
+        projects: affected,
+        grants: Vec::new(),
+        config_changes: Vec::new(),
+        held_back: None,
+    };
     let record = PullRecord { pull, affected: Some(affected), problem: None };
     Ok(PullState { record, projects, unfinished: Vec::new(), around: Around::default() })
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything that is wrong is reported at once ([`ConfigErrors`]), each with its place and what to do about it.
 
+mod changes;
 mod decode;
 mod environment;
 mod error;
@@ -16,6 +17,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use changes::{merged_rule_changes, projects_of_default_branch};
 pub use environment::{Environment, process_environment};
 pub use error::{ConfigError, ConfigErrors};
 pub use repo::{REPO_FILE, RepoConfig};

@@ -108,6 +108,7 @@ pub fn resolve(layers: &Layers<'_>, found: &[FoundProject]) -> Result<Vec<Resolv
             can: Rights::default(),
             windows: Vec::new(),
             automerge: None,
+            automerge_on_no_change: false,
             unknown: !known,
             after: Vec::new(),
             watch: wanted.get(key, |entry| entry.watch.clone()).unwrap_or_default(),
@@ -123,6 +124,7 @@ pub fn resolve(layers: &Layers<'_>, found: &[FoundProject]) -> Result<Vec<Resolv
                 can: ruling.can,
                 windows: ruling.windows,
                 automerge: ruling.automerge,
+                automerge_on_no_change: ruling.automerge_on_no_change,
                 ..project
             },
             listed: wanted.entries.contains_key(key),

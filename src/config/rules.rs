@@ -1,6 +1,6 @@
 //! Rules: which conditions hold for the projects that a rule matches.
 
-use super::decode::{Fields, checked, list, one_of, parsed, text};
+use super::decode::{Fields, boolean, checked, list, one_of, parsed, text};
 use super::error::{Faults, nearest};
 use super::yaml::Node;
 use crate::domain::command::{Verb, word_matches};
@@ -23,6 +23,7 @@ pub(super) struct Rule {
     pub(super) can: BTreeMap<Verb, Vec<Who>>,
     pub(super) windows: Option<Vec<Window>>,
     pub(super) automerge: Option<Option<MergeHow>>,
+    pub(super) automerge_on_no_change: Option<bool>,
 }
 
 /// The keys that say who may ask for what.
@@ -70,7 +71,13 @@ pub(super) fn rule(node: &Node, path: &[String], faults: &mut Faults) -> Option<
     let require_import = requirements(&mut fields, "require_import", faults);
     let mut can = BTreeMap::new();
     for (key, verb) in RIGHTS {
-        let named = fields.optional(key, faults, |node, faults| list(node, faults, parsed::<Who>));
+        let named = fields.optional(key, faults, |node, faults| {
+            if verb == Verb::Freeze && matches.as_ref().is_some_and(|matches| !matches.is_everything()) {
+                let help = "a freeze is of the whole repository: say it under `match: \"*\"`";
+                faults.add_help(&node.place, format!("`{key}` is not for some projects only"), help);
+            }
+            list(node, faults, parsed::<Who>)
+        });
         can.extend(named.map(|named| (verb, named)));
     }
     let windows = fields.optional("windows", faults, |node, faults| list(node, faults, parsed::<Window>));
@@ -82,8 +89,20 @@ pub(super) fn rule(node: &Node, path: &[String], faults: &mut Faults) -> Option<
         ("off", None),
     ];
     let automerge = fields.optional("automerge", faults, |node, faults| one_of(node, &hows, faults));
+    let automerge_on_no_change = fields.optional("automerge_on_no_change", faults, boolean);
     fields.finish(faults);
-    Some(Rule { origin, matches: matches?, apply, require, require_plan, require_import, can, windows, automerge })
+    Some(Rule {
+        origin,
+        matches: matches?,
+        apply,
+        require,
+        require_plan,
+        require_import,
+        can,
+        windows,
+        automerge,
+        automerge_on_no_change,
+    })
 }
 
 fn requirements(fields: &mut Fields<'_>, key: &'static str, faults: &mut Faults) -> Option<Vec<Requirement>> {
@@ -110,6 +129,7 @@ pub(super) struct Ruling {
     pub(super) can: Rights,
     pub(super) windows: Vec<Window>,
     pub(super) automerge: Option<MergeHow>,
+    pub(super) automerge_on_no_change: bool,
     /// `file:line` of each rule that has a say.
     pub(super) decided_by: Vec<String>,
 }
@@ -135,6 +155,7 @@ impl Ruling {
         let require_import = last(|rule| rule.require_import.is_some());
         let windows = last(|rule| rule.windows.is_some());
         let automerge = last(|rule| rule.automerge.is_some());
+        let on_no_change = last(|rule| rule.automerge_on_no_change.is_some());
         let named = RIGHTS.map(|(_, verb)| {
             let rule = matching.iter().rev().copied().find(|rule| rule.can.contains_key(&verb))?;
             Some((verb, rule))
@@ -143,7 +164,7 @@ impl Ruling {
         let requirements = |rule: Option<&Rule>, of: fn(&Rule) -> &Option<Vec<Requirement>>| {
             rule.and_then(|rule| of(rule).clone()).unwrap_or_default()
         };
-        let said = [apply, require, require_plan, require_import, windows, automerge];
+        let said = [apply, require, require_plan, require_import, windows, automerge, on_no_change];
         Self {
             apply: apply.and_then(|rule| rule.apply).unwrap_or_default(),
             require: requirements(require, |rule| &rule.require),
@@ -152,6 +173,7 @@ impl Ruling {
             can: Rights(can),
             windows: windows.and_then(|rule| rule.windows.clone()).unwrap_or_default(),
             automerge: automerge.and_then(|rule| rule.automerge).flatten(),
+            automerge_on_no_change: on_no_change.and_then(|rule| rule.automerge_on_no_change).unwrap_or_default(),
             decided_by: unique(said.into_iter().flatten().chain(named.into_iter().flatten().map(|(_, rule)| rule))),
         }
     }
@@ -188,6 +210,7 @@ impl Ruling {
             windows: rules.iter().filter_map(|rule| rule.windows.as_ref()).flatten().cloned().collect(),
             // Nothing that is not known is merged by itself.
             automerge: None,
+            automerge_on_no_change: false,
             decided_by: unique(rules.iter().copied()),
         }
     }

@@ -7,9 +7,9 @@ mod selector;
 mod typo;
 mod words;
 
-pub use extra::{ExtraRefused, permitted_extra};
-pub use parse::{Meant, Names, Parsed, parse_comment};
-pub use selector::{Choice, Selector, word_matches};
+pub use extra::{ExtraRefused, permitted_extra, plans_everything};
+pub use parse::{MOST_COMMANDS, Meant, Names, Parsed, parse_comment};
+pub use selector::{Choice, Matcher, Selector, word_matches};
 
 use super::id::{CommentId, Login, PullNumber, Sha, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -33,6 +33,12 @@ impl Timestamp {
         Self(self.0 + ms)
     }
 
+    /// Whether what has been there since this moment was there at a time of a forge's clock, which counts whole seconds.
+    #[must_use]
+    pub const fn was_there_at(self, at: Self) -> bool {
+        self.0.div_euclid(1000) <= at.0.div_euclid(1000)
+    }
+
     /// Milliseconds from `earlier` to this moment; negative if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> i64 {

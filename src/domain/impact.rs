@@ -233,7 +233,7 @@ impl Modules {
 /// The files that configuration adds to a project.
 struct Extra {
     var_files: BTreeSet<String>,
-    watch: Vec<globset::GlobMatcher>,
+    watch: Vec<globset::GlobSet>,
 }
 
 impl Extra {

@@ -1,5 +1,4 @@
-//! The one door: who may ask for what. Every command passes here, whatever its surface, and is answered yes, or what is
-//! missing and who has it.
+//! Who may ask for what: of each verb and project, what somebody lacks and who has it.
 
 use super::command::Verb;
 use super::id::{Login, TeamName};
@@ -9,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// Proof that an apply was allowed: it can only be made by [`super::requirement::allow_apply`].
+/// Proof that an apply was allowed: it can only be made by [`super::requirement::authorize`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MayApply(pub(super) ());
 
@@ -133,34 +132,28 @@ pub const fn needed_role(verb: Verb) -> Option<Role> {
     }
 }
 
-/// Whether the verb is for this person at all. What has to be true of the project besides is
-/// [`super::requirement`]'s.
-///
-/// # Errors
-/// What the actor lacks and who has it, as a sentence.
-pub fn authorize(verb: Verb, actor: &Actor, can: &Rights) -> Result<(), String> {
+/// What this person lacks for the verb, and who has it, a sentence each. What has to be true of the project besides is
+/// [`super::requirement`]'s, whose `authorize` is the one door.
+pub(super) fn lacks(verb: Verb, actor: &Actor, can: &Rights) -> Vec<String> {
     let asked = verb.as_str();
     if let Some(lists) = can.lists(verb) {
-        let refusing = lists.iter().find(|list| !list.iter().any(|who| who.is(actor)));
-        return refusing.map_or(Ok(()), |list| Err(for_others(asked, list, actor)));
+        let refusing = lists.iter().filter(|list| !list.iter().any(|who| who.is(actor)));
+        return refusing.map(|list| for_others(asked, list, actor)).collect();
     }
     match needed_role(verb) {
-        Some(needed) if actor.role < needed => Err(lacks_role(asked, needed, actor)),
-        _ => Ok(()),
+        Some(needed) if actor.role < needed => vec![lacks_role(asked, needed, actor)],
+        _ => Vec::new(),
     }
 }
 
-/// Whether somebody may free what another pull request holds, or what was applied in one that is not theirs.
-///
-/// # Errors
-/// What the actor lacks and who has it, as a sentence.
-pub fn authorize_unlock_of_others(actor: &Actor, can: &Rights) -> Result<(), String> {
+/// The same for freeing what another pull request holds, or what was applied in one that is not theirs.
+pub(super) fn lacks_to_unlock_others(actor: &Actor, can: &Rights) -> Vec<String> {
     match can.lists(Verb::Unlock) {
-        Some(_) => authorize(Verb::Unlock, actor, can),
+        Some(_) => lacks(Verb::Unlock, actor, can),
         None if actor.role < Role::Maintain => {
-            Err(format!("{}, because it is not yours", lacks_role("unlock", Role::Maintain, actor)))
+            vec![format!("{}, because it is not yours", lacks_role("unlock", Role::Maintain, actor))]
         }
-        None => Ok(()),
+        None => Vec::new(),
     }
 }
 
@@ -221,16 +214,16 @@ mod tests {
             (Verb::Thaw, Role::Maintain),
         ] {
             for role in [Role::None, Role::Read, Role::Triage, Role::Write, Role::Maintain, Role::Admin] {
-                let allowed = authorize(verb, &actor(role, &[]), &none).is_ok();
+                let allowed = lacks(verb, &actor(role, &[]), &none).is_empty();
                 assert_eq!(allowed, role >= least, "{verb:?} by {role:?}");
             }
         }
         assert_eq!(
-            authorize(Verb::Plan, &actor(Role::Read, &[]), &none).unwrap_err(),
-            "`plan` needs the role `write` in this repository, and you have `read`"
+            lacks(Verb::Plan, &actor(Role::Read, &[]), &none),
+            ["`plan` needs the role `write` in this repository, and you have `read`"]
         );
-        assert!(authorize_unlock_of_others(&actor(Role::Write, &[]), &none).is_err());
-        assert!(authorize_unlock_of_others(&actor(Role::Maintain, &[]), &none).is_ok());
+        assert!(!lacks_to_unlock_others(&actor(Role::Write, &[]), &none).is_empty());
+        assert!(lacks_to_unlock_others(&actor(Role::Maintain, &[]), &none).is_empty());
     }
 
     #[test]
@@ -243,11 +236,11 @@ mod tests {
             (actor(Role::Admin, &["dba"]), true),
             (Actor { login: fixture::login("lee"), ..actor(Role::Read, &[]) }, true),
         ] {
-            assert_eq!(authorize(Verb::Apply, &who, &sre).is_ok(), allowed, "{who:?}");
+            assert_eq!(lacks(Verb::Apply, &who, &sre).is_empty(), allowed, "{who:?}");
         }
         assert_eq!(
-            authorize(Verb::Apply, &actor(Role::Write, &[]), &sre).unwrap_err(),
-            "`apply` is for `role:maintain`, `team:sre` or `user:Lee`, and you have the role `write`"
+            lacks(Verb::Apply, &actor(Role::Write, &[]), &sre),
+            ["`apply` is for `role:maintain`, `team:sre` or `user:Lee`, and you have the role `write`"]
         );
     }
 
@@ -256,23 +249,24 @@ mod tests {
         let writer = actor(Role::Write, &[]);
         let apply = rights(Verb::Apply, &[&["role:admin"]]);
         for verb in [Verb::Approve, Verb::Lock] {
-            assert!(authorize(verb, &writer, &apply).is_err(), "{verb:?}");
+            assert!(!lacks(verb, &writer, &apply).is_empty(), "{verb:?}");
         }
-        assert!(authorize(Verb::Plan, &writer, &apply).is_ok());
-        assert!(authorize(Verb::Approve, &writer, &rights(Verb::Approve, &[&["role:write"]])).is_ok());
+        assert!(lacks(Verb::Plan, &writer, &apply).is_empty());
+        assert!(lacks(Verb::Approve, &writer, &rights(Verb::Approve, &[&["role:write"]])).is_empty());
         let freeze = rights(Verb::Freeze, &[&["role:write"]]);
-        assert!(authorize(Verb::Thaw, &writer, &freeze).is_ok());
+        assert!(lacks(Verb::Thaw, &writer, &freeze).is_empty());
     }
 
     #[test]
     fn of_several_lists_each_has_to_name_whoever_asks() {
         let both = rights(Verb::Apply, &[&["role:write"], &["team:sre"]]);
-        assert!(authorize(Verb::Apply, &actor(Role::Write, &[]), &both).is_err());
-        assert!(authorize(Verb::Apply, &actor(Role::Read, &["sre"]), &both).is_err());
-        assert!(authorize(Verb::Apply, &actor(Role::Write, &["sre"]), &both).is_ok());
+        assert!(!lacks(Verb::Apply, &actor(Role::Write, &[]), &both).is_empty());
+        assert!(!lacks(Verb::Apply, &actor(Role::Read, &["sre"]), &both).is_empty());
+        assert!(lacks(Verb::Apply, &actor(Role::Write, &["sre"]), &both).is_empty());
+        assert_eq!(lacks(Verb::Apply, &actor(Role::Read, &[]), &both).len(), 2, "all that is missing is said at once");
         assert_eq!(
-            authorize(Verb::Apply, &actor(Role::Admin, &[]), &rights(Verb::Apply, &[&[]])).unwrap_err(),
-            "a rule lets nobody `apply`"
+            lacks(Verb::Apply, &actor(Role::Admin, &[]), &rights(Verb::Apply, &[&[]])),
+            ["a rule lets nobody `apply`"]
         );
     }
 

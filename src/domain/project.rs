@@ -1,10 +1,14 @@
 //! A project: one Terraform root directory with one workspace, and the rules that hold for it.
 
+mod changes;
+
+pub use changes::{RuleChanges, right_changes, rule_changes};
+
 use super::freeze::Window;
 use super::id::{ProjectKey, ProjectName, Sha, TreeId};
 use super::permission::Rights;
 use super::requirement::Requirement;
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
 /// A project with everything that configuration says of it, as resolved for one pull request at one commit.
@@ -38,6 +42,9 @@ pub struct Project {
     /// How the pull request is merged once everything of it is applied.
     #[serde(default)]
     pub automerge: Option<MergeHow>,
+    /// Also where none of its plans changes anything, once somebody asks for an apply.
+    #[serde(default)]
+    pub automerge_on_no_change: bool,
     /// The default branch does not know it, so that nothing that people or rules call by its name or tags can be told to
     /// leave it out: every rule and every freeze holds for it.
     #[serde(default)]
@@ -106,12 +113,36 @@ pub struct Target {
     pub inputs: String,
 }
 
-/// A glob in which `*` stays within a path segment and `**` crosses them; `None` if it is malformed.
+/// The longest glob that is read, in bytes, and the most alternatives (`{a,b}`) in it. Anybody who may comment can write
+/// one, and what they nest is compiled.
+const LONGEST_GLOB: usize = 500;
+const MOST_BRACES: usize = 10;
+
+/// A glob in which `*` stays within a path segment and `**` crosses them; `None` if it is malformed, or larger than
+/// anybody needs.
 #[must_use]
-pub fn glob(pattern: &str) -> Option<GlobMatcher> {
-    GlobBuilder::new(pattern).literal_separator(true).build().ok().map(|g| g.compile_matcher())
+pub fn glob(pattern: &str) -> Option<GlobSet> {
+    if pattern.len() > LONGEST_GLOB || pattern.matches('{').count() > MOST_BRACES {
+        return None;
+    }
+    let glob = GlobBuilder::new(pattern).literal_separator(true).build().ok()?;
+    // A set says that it can't be compiled; a single matcher panics.
+    GlobSetBuilder::new().add(glob).build().ok()
 }
 
-mod changes;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-pub use changes::rule_changes;
+    #[test]
+    fn a_glob_that_nobody_needs_is_refused() {
+        for (pattern, matches) in [("{a,b}/*", true), ("a/**", true), ("a/b/*", false)] {
+            assert_eq!(glob(pattern).unwrap().is_match("a/c"), matches, "{pattern}");
+        }
+        let nested = |depth: usize| format!("{}a{}", "{".repeat(depth), "}".repeat(depth));
+        assert!(glob(&nested(10)).is_some_and(|glob| glob.is_match("a")));
+        for pattern in [nested(11), nested(251), nested(100_000), "a".repeat(501), "{a".to_owned(), "[".to_owned()] {
+            assert!(glob(&pattern).is_none(), "{}", pattern.len());
+        }
+    }
+}

@@ -85,9 +85,10 @@ pub struct Judgement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReviewsAsked {
-    /// It asks for none.
+    /// It asks for none of code owners, and no other is missing.
     #[default]
     None,
+    /// Code owners have to approve, and did. The forge may count an approval of an older commit.
     Given,
     Missing,
     /// Somebody asked for changes.

@@ -1,5 +1,5 @@
-//! Conditions that must hold before a plan or an apply. [`allow_apply`] is the only place where a [`MayApply`] is made, so
-//! that no code path can start an apply without having passed here.
+//! The one door, and the conditions that must hold before a plan or an apply. [`authorize`] is the only place where a
+//! [`MayApply`] is made, so that no code path can start an apply without having passed here.
 
 mod kind;
 
@@ -7,9 +7,9 @@ pub use kind::{Approvals, Requirement};
 
 use super::command::Verb;
 use super::id::{Login, Timestamp};
-use super::permission::{MayApply, Rights, authorize};
+use super::permission::{self, MayApply, Rights};
 use super::project::{Project, StateKind};
-use super::pull::{Actor, Approval, Check, CheckState, Pull, Review, ReviewsAsked};
+use super::pull::{Actor, Approval, Check, CheckState, Pull, Review, ReviewsAsked, Role};
 
 /// What configuration says of a pull request beyond its projects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Rules {
     pub unknown: Option<String>,
     /// Who may do what is about the whole repository: `freeze` and `thaw`.
     pub rights: Rights,
+    /// Every project of the default branch; read only for what is about the whole repository.
+    pub repository: Vec<Project>,
     /// What this server calls itself, in statuses (`NAME/plan`): they never count among those that are asked for.
     pub server: String,
 }
@@ -28,7 +30,7 @@ impl Rules {
     #[must_use]
     pub fn unknown(why: impl Into<String>) -> Self {
         let (rights, server) = (Rights::default(), "terraplane".to_owned());
-        Self { base_may_apply: false, unknown: Some(why.into()), rights, server }
+        Self { base_may_apply: false, unknown: Some(why.into()), rights, repository: Vec::new(), server }
     }
 }
 
@@ -46,37 +48,107 @@ pub struct Asked<'a> {
 /// What is known of the plan that would be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Applying {
-    /// Since when a plan that does the same was shown; `None`: there is none, and whatever is planned will be shown first.
-    pub shown_since: Option<Timestamp>,
+    pub shown: ShownPlan,
     /// It imports something.
     pub imports: bool,
 }
 
+/// Whether approvals can have meant the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShownPlan {
+    /// There is none: whatever is planned will be shown before it is applied.
+    #[default]
+    None,
+    /// It is not what is shown: no approval means it.
+    Hidden,
+    /// Since then, plans that do the same have been what is shown.
+    Since(Timestamp),
+}
+
+/// What a command is about.
+#[derive(Debug, Clone, Copy)]
+pub enum On<'a> {
+    /// The repository, and none of its projects.
+    Repository,
+    /// A project of which only its rights matter: a lock of one's own, a plan that is stopped.
+    Project(&'a Rights),
+    /// A lock that another pull request holds, or one that is not theirs.
+    LockOfOthers(&'a Rights),
+    /// An apply that is stopped.
+    Apply(&'a Rights),
+    ToPlan(&'a Project),
+    /// By `apply`, `approve` or a merge.
+    ToApply(&'a Project, Applying),
+}
+
+/// What was allowed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Granted {
+    ToApply(MayApply),
+    Other,
+}
+
+/// The one door: every command passes here, for each thing that it is about and whatever its surface.
+///
 /// # Errors
-/// Everything that is missing, as sentences for a person.
-pub fn allow_plan(project: &Project, asked: Asked<'_>) -> Result<(), Vec<String>> {
-    let mut missing = Vec::new();
-    missing.extend(authorize(Verb::Plan, asked.actor, &project.can).err());
-    missing
-        .extend(project.require_plan.iter().filter_map(|requirement| lacks(requirement, asked, Applying::default())));
-    if missing.is_empty() { Ok(()) } else { Err(missing) }
+/// Everything that is missing and who has it, as sentences for a person.
+pub fn authorize(asked: Asked<'_>, on: On<'_>) -> Result<Granted, Vec<String>> {
+    let (verb, actor) = (asked.verb, asked.actor);
+    let missing = match on {
+        On::Repository => {
+            let of_rules = matches!(verb, Verb::Freeze | Verb::Thaw).then(|| asked.rules.unknown.clone()).flatten();
+            permission::lacks(verb, actor, &asked.rules.rights).into_iter().chain(of_rules).collect()
+        }
+        On::Project(can) => permission::lacks(verb, actor, can),
+        On::LockOfOthers(can) => permission::lacks_to_unlock_others(actor, can),
+        On::Apply(can) => lacks_to_stop_apply(asked, can),
+        On::ToPlan(project) => {
+            let mut missing = permission::lacks(verb, actor, &project.can);
+            let required = project.require_plan.iter();
+            missing.extend(required.filter_map(|requirement| lacks(requirement, asked, Applying::default())));
+            missing
+        }
+        On::ToApply(project, applying) => lacks_to_apply(project, asked, applying),
+    };
+    match on {
+        _ if !missing.is_empty() => Err(missing),
+        On::ToApply(..) => Ok(Granted::ToApply(MayApply(()))),
+        _ => Ok(Granted::Other),
+    }
+}
+
+/// An apply, with the proof that it was allowed.
+///
+/// # Errors
+/// See [`authorize`].
+pub fn allow_apply(project: &Project, asked: Asked<'_>, applying: Applying) -> Result<MayApply, Vec<String>> {
+    match authorize(asked, On::ToApply(project, applying))? {
+        Granted::ToApply(proof) => Ok(proof),
+        Granted::Other => Err(Vec::new()),
+    }
+}
+
+/// What is half applied is worse than what is not: where no rule is about `cancel`, an apply is stopped by those only who
+/// may apply.
+fn lacks_to_stop_apply(asked: Asked<'_>, can: &Rights) -> Vec<String> {
+    let own = permission::lacks(asked.verb, asked.actor, can);
+    if !own.is_empty() || can.0.contains_key(&Verb::Cancel) {
+        return own;
+    }
+    let of_apply = permission::lacks(Verb::Apply, asked.actor, can);
+    of_apply.into_iter().map(|why| format!("its apply is stopped by those who may apply: {why}")).collect()
 }
 
 /// What a plan that nobody has asked for still lacks.
 #[must_use]
 pub fn lacks_to_plan(project: &Project, pull: &Pull, review: &Review, rules: &Rules) -> Vec<String> {
-    let nobody = Actor::new(pull.author.clone(), super::pull::Role::None);
+    let nobody = Actor::new(pull.author.clone(), Role::None);
     let asked = Asked { pull, review, verb: Verb::Plan, actor: &nobody, rules };
     project.require_plan.iter().filter_map(|requirement| lacks(requirement, asked, Applying::default())).collect()
 }
 
-/// # Errors
-/// Everything that is missing, as sentences for a person.
-pub fn allow_apply(project: &Project, asked: Asked<'_>, applying: Applying) -> Result<MayApply, Vec<String>> {
-    let mut missing = Vec::new();
-    if let Err(lacking) = authorize(asked.verb, asked.actor, &project.can) {
-        missing.push(lacking);
-    }
+fn lacks_to_apply(project: &Project, asked: Asked<'_>, applying: Applying) -> Vec<String> {
+    let mut missing = permission::lacks(asked.verb, asked.actor, &project.can);
     if asked.verb == Verb::Approve && asked.actor.login.same_as(&asked.pull.author) {
         missing.push("`approve` needs somebody other than the author of the pull request".to_owned());
     }
@@ -100,7 +172,7 @@ pub fn allow_apply(project: &Project, asked: Asked<'_>, applying: Applying) -> R
             missing.push(lacking);
         }
     }
-    if missing.is_empty() { Ok(MayApply(())) } else { Err(missing) }
+    missing
 }
 
 /// Approvals of the present head by people with write permission who are not the author.
@@ -114,8 +186,12 @@ pub fn counting<'a>(pull: &'a Pull, review: &'a Review) -> impl Iterator<Item = 
 fn lacks(requirement: &Requirement, asked: Asked<'_>, applying: Applying) -> Option<String> {
     let merged = asked.pull.merge_commit().is_some();
     match requirement {
-        // Whoever writes `approve` and is not the author approves by it; that was checked above.
-        Requirement::Approved(Approvals::Count(1)) if asked.verb == Verb::Approve => None,
+        // Whoever writes `approve` approves by it; that it is not the author was checked above.
+        Requirement::Approved(Approvals::Count(1))
+            if asked.verb == Verb::Approve && asked.actor.role >= Role::Write =>
+        {
+            None
+        }
         Requirement::Approved(approvals) => lacks_approvals(approvals, asked, applying),
         // What is merged was mergeable, and is in the base branch.
         Requirement::Mergeable | Requirement::Undiverged | Requirement::Checks if merged => None,
@@ -177,7 +253,8 @@ fn lacks_approvals(wanted: &Approvals, asked: Asked<'_>, applying: Applying) -> 
     let (pull, review) = (asked.pull, asked.review);
     if *wanted == Approvals::CodeOwners {
         return match review.judgement.reviews {
-            ReviewsAsked::Given => None,
+            // The forge may count approvals of older commits, and knows of no plans.
+            ReviewsAsked::Given => lacks_approvals(&Approvals::Count(1), asked, applying),
             _ if review.judgement.unknown.is_some() => review.judgement.unknown.clone(),
             ReviewsAsked::None => Some(
                 "it needs an approval of its code owners, and the forge's branch rules do not ask for one".to_owned(),
@@ -197,9 +274,10 @@ fn lacks_approvals(wanted: &Approvals, asked: Asked<'_>, applying: Applying) -> 
     };
     let counts = |approval: &&Approval| of_team(&approval.by);
     let (fresh, early): (Vec<&Approval>, Vec<&Approval>) =
-        counting(pull, review).filter(counts).partition(|approval| since(applying.shown_since, approval.at));
+        counting(pull, review).filter(counts).partition(|approval| applying.shown.was_meant_at(approval.at));
     // Whoever writes `approve` is one of them.
     let own = asked.verb == Verb::Approve
+        && asked.actor.role >= Role::Write
         && !asked.actor.login.same_as(&pull.author)
         && team.is_none_or(|team| asked.actor.teams.contains(team))
         && !fresh.iter().any(|approval| approval.by.same_as(&asked.actor.login));
@@ -233,9 +311,15 @@ fn lacks_approvals(wanted: &Approvals, asked: Asked<'_>, applying: Applying) -> 
     Some(said)
 }
 
-/// Whether somebody acted when this had been shown. The forge's clock counts whole seconds.
-fn since(shown: Option<Timestamp>, at: Timestamp) -> bool {
-    shown.is_none_or(|shown| shown.0 / 1000 <= at.0 / 1000)
+impl ShownPlan {
+    /// Whether who approved then can have meant it.
+    pub fn was_meant_at(self, at: Timestamp) -> bool {
+        match self {
+            Self::None => true,
+            Self::Hidden => false,
+            Self::Since(shown) => shown.was_there_at(at),
+        }
+    }
 }
 
 fn names(approvals: &[&Approval]) -> String {

@@ -7,7 +7,7 @@
 //!    └─ waiting ─▶ queued             (apply: another pull request holds the project)
 //! ```
 
-use super::command::Verb;
+use super::command::{Verb, plans_everything};
 use super::egress::Refusal;
 use super::id::{CommentId, Fingerprint, Login, PullId, RunId, Sha, Timestamp, TreeId};
 use super::plan::PlanSummary;
@@ -329,6 +329,28 @@ impl Run {
         match &self.work {
             Work::Plan => None,
             Work::Apply(order) => Some(order),
+        }
+    }
+
+    /// It was of everything that the code says, and not of a part, or of something else.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        plans_everything(&self.extra)
+    }
+
+    /// It is a finished plan, and applying it would change nothing.
+    #[must_use]
+    pub fn plans_nothing(&self) -> bool {
+        let writes_state = self.extra.iter().any(|argument| argument == "-refresh-only");
+        !writes_state && self.planned().is_some_and(|planned| planned.summary.is_empty())
+    }
+
+    /// What it applied, if it is an apply that succeeded.
+    #[must_use]
+    pub const fn applied(&self) -> Option<&Applied> {
+        match &self.outcome {
+            Some(Outcome::Applied(applied)) => Some(applied),
+            _ => None,
         }
     }
 

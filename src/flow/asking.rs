@@ -160,7 +160,13 @@ impl Flow {
         let record = self.store.pull_state(pull).await?.map(|state| state.record);
         let held_back = record.as_ref().and_then(|record| record.affected.as_ref()?.held_back.clone());
         let server = self.config.name.clone();
-        let rules = Rules { base_may_apply: true, unknown: held_back, rights: Rights::default(), server };
+        let rules = Rules {
+            base_may_apply: true,
+            unknown: held_back,
+            rights: Rights::default(),
+            repository: Vec::new(),
+            server,
+        };
         Ok((record, rules))
     }
 }

@@ -3,11 +3,14 @@
 
 use super::survey::{LARGEST, Survey};
 use super::{Flow, FlowError};
-use crate::config::{ConfigErrors, FoundProject, Layers, REPO_FILE, RepoConfig, ResolvedProject, resolve};
+use crate::config::{
+    ConfigErrors, FoundProject, Layers, REPO_FILE, RepoConfig, ResolvedProject, merged_rule_changes,
+    projects_of_default_branch, resolve,
+};
 use crate::domain::decide::{Affected, AffectedProject, Found, Problem, Rules, admit};
-use crate::domain::id::{Branch, Sha, TreeId};
+use crate::domain::id::{Branch, RepoName, Sha, TreeId};
 use crate::domain::impact::Extent;
-use crate::domain::project::rule_changes;
+use crate::domain::project::{Project, RuleChanges};
 use crate::domain::pull::Pull;
 use crate::git::{Folder, GitError, Merge, Mirror, Reader, Want};
 use std::sync::Arc;
@@ -22,13 +25,15 @@ pub(super) struct Finding {
     pub(super) rules: Rules,
     /// Where it was found, and what head is merged into; `None` if it could not be fetched.
     place: Option<(Mirror, Sha)>,
+    /// What the default branch configures, and its code.
+    trusted: Option<(RepoConfig, Arc<Survey>)>,
 }
 
 impl Finding {
     /// Whoever can't be told what to plan can't be told the rules either.
     fn problem(problem: Problem) -> Self {
         let rules = Rules::unknown(problem.sentence());
-        Self { found: Found::Problem(problem), rules, place: None }
+        Self { found: Found::Problem(problem), rules, place: None, trusted: None }
     }
 
     /// No project is concerned.
@@ -62,6 +67,13 @@ struct Fetched {
 struct Trusted {
     config: RepoConfig,
     broken: Option<String>,
+}
+
+/// What the configuration makes of a pull request.
+struct Resolved {
+    affected: Affected,
+    rules: Rules,
+    trusted: (RepoConfig, Arc<Survey>),
 }
 
 impl Flow {
@@ -137,17 +149,15 @@ impl Flow {
         };
         let mut fetched = Fetched { reader, base, base_tree, tree, trusted, default, default_tip };
         Ok(match self.resolve(pull, &mut fetched).await? {
-            Ok((affected, rules)) => Finding { found: Found::Affected(affected), rules, place },
+            Ok(Resolved { affected, rules, trusted }) => {
+                Finding { found: Found::Affected(affected), rules, place, trusted: Some(trusted) }
+            }
             Err(errors) => Finding { place, ..Finding::problem(Problem::Configuration { errors: errors.to_string() }) },
         })
     }
 
     /// The outer error is ours, the inner one the repository's configuration.
-    async fn resolve(
-        &self,
-        pull: &Pull,
-        fetched: &mut Fetched,
-    ) -> Result<Result<(Affected, Rules), ConfigErrors>, FlowError> {
+    async fn resolve(&self, pull: &Pull, fetched: &mut Fetched) -> Result<Result<Resolved, ConfigErrors>, FlowError> {
         let survey = self.survey(&mut fetched.reader, &fetched.tree, Some(&fetched.trusted)).await?;
         let changed = fetched.base_tree.changes(&survey.root);
         let pull_config = match repo_config(&survey, REPO_FILE) {
@@ -170,7 +180,12 @@ impl Flow {
             Ok(resolved) => resolved,
             Err(errors) => return Ok(Err(errors)),
         };
-        let config_changes = self.config_changes(&layers, &resolved, &survey, trusted);
+        let there = found_projects(trusted, trusted);
+        let changes = if survey.config == trusted.config {
+            RuleChanges::default()
+        } else {
+            merged_rule_changes(&layers, &found_projects(&survey, trusted), &there)
+        };
         let projects = resolved.into_iter().filter_map(|project| concerned(project, &changed, &survey)).collect();
         let base_may_apply = layers.may_apply_from(&pull.base_branch, default);
         let held_back = broken.clone().or_else(|| {
@@ -182,37 +197,23 @@ impl Flow {
             tree: tree.clone(),
             projects,
             held_back,
-            config_changes,
+            grants: changes.grants,
+            config_changes: changes.others,
         };
         let (rights, server) = (layers.rights(), self.config.name.clone());
-        Ok(Ok((affected, Rules { base_may_apply, unknown: broken, rights, server })))
+        let rules = Rules { base_may_apply, unknown: broken, rights, repository: Vec::new(), server };
+        let trusted = (default_config, fetched.trusted.clone());
+        Ok(Ok(Resolved { affected, rules, trusted }))
     }
 
-    /// What the rules would be with the pull request's own file on the default branch.
-    fn config_changes(
-        &self,
-        layers: &Layers<'_>,
-        now: &[ResolvedProject],
-        survey: &Survey,
-        trusted: &Survey,
-    ) -> Vec<String> {
-        if survey.config == trusted.config {
+    /// Every project of the default branch, as far as it was found.
+    pub(super) fn projects_of_repository(&self, repo: &RepoName, finding: &Finding) -> Vec<Project> {
+        let (Some((config, trusted)), Some(policy)) = (&finding.trusted, self.config.policy(repo)) else {
             return Vec::new();
-        }
-        let after = Layers { default_branch: layers.pull, ..*layers };
-        let mut found = found_projects(survey, trusted);
-        // Merged, the default branch has all of it.
-        found.iter_mut().for_each(|found| found.on_default_branch = found.root_module);
-        let Ok(merged) = resolve(&after, &found) else { return Vec::new() };
-        // What the default branch lists and the pull request does not is gone; without its code it is no project anyway.
-        let before = Layers { pull: layers.default_branch, ..*layers };
-        let before = resolve(&before, &found_projects(trusted, trusted)).unwrap_or_else(|_| now.to_vec());
-        let projects = |all: Vec<ResolvedProject>| all.into_iter().map(|one| one.project).collect::<Vec<_>>();
-        let mut changes = rule_changes(&projects(before), &projects(merged));
-        if layers.rights() != after.rights() {
-            changes.push("who may `freeze` and `thaw`, or what else is for the whole repository, changes".to_owned());
-        }
-        changes
+        };
+        let (defaults, enforce) = (&policy.defaults, &policy.enforce);
+        let layers = Layers { defaults, default_branch: config, pull: config, enforce };
+        projects_of_default_branch(&layers, &found_projects(trusted, trusted)).unwrap_or_default()
     }
 
     /// What the default branch says. If its file is broken, no pull request would be planned any more, the one that mends

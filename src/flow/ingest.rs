@@ -280,12 +280,18 @@ impl Flow {
         let id = pull.id.clone();
         let command = match &parsed {
             Parsed::Command(command) => Some(command),
-            Parsed::UnknownVerb { .. } | Parsed::BadArgument { .. } => None,
+            Parsed::UnknownVerb { .. } | Parsed::BadArgument { .. } | Parsed::OneTooMany(_) => None,
         };
         let (kept, kept_rules) = self.kept(&id).await?;
         let finding = match command {
             Some(command) if must_look(command.verb, &pull, role, &origin, kept.as_ref()) => {
-                Some(self.find(&pull, default, command.sha.as_ref(), lease.attempts).await?)
+                // Only who may write can vouch for what others wrote, whatever else a rule gives them.
+                let vouched_for = command.sha.as_ref().filter(|_| role >= Role::Write);
+                let mut finding = self.find(&pull, default, vouched_for, lease.attempts).await?;
+                if command.verb == Verb::Freeze {
+                    finding.rules.repository = self.projects_of_repository(&id.repo, &finding);
+                }
+                Some(finding)
             }
             _ => None,
         };
@@ -357,11 +363,13 @@ impl Flow {
     }
 }
 
-/// Nobody makes the server fetch who could not command it. What is only looked at is looked at as it is kept.
+/// Nobody makes the server fetch who could not command it.
 fn must_look(verb: Verb, pull: &Pull, role: Role, origin: &Origin, kept: Option<&PullRecord>) -> bool {
     let about_rules = matches!(verb, Verb::Freeze | Verb::Thaw);
     let about_locks = matches!(verb, Verb::Unlock | Verb::Lock | Verb::Cancel) && pull.phase != Phase::Closed;
-    if !(verb.is_about_code() || about_rules || about_locks) {
+    // What stands in the way stands there now, under the rules of now.
+    let about_now = matches!(verb, Verb::Why | Verb::Help) && pull.phase != Phase::Closed;
+    if !(verb.is_about_code() || about_rules || about_locks || about_now) {
         return false;
     }
     let somebody = Actor::new(origin.author.clone(), role);

@@ -1122,7 +1122,8 @@ fn what_people_should_know_before_they_act_stands_above_the_plans() {
     let (network, views) = network();
     let mut state = state(vec![network]);
     let affected = state.record.affected.as_mut().unwrap();
-    affected.config_changes = vec!["`prod`: who may `apply`: `team:sre` → `user:sam`".into()];
+    affected.config_changes = (0..12).map(|n| format!("`a{n}` becomes a project")).collect();
+    affected.grants = vec!["`prod`: who may `apply`: `team:sre` → `user:sam`".into()];
     affected.held_back = Some("the base branch `release` is not among `branches`".into());
     state.projects[0].plan.as_mut().unwrap().extra = vec!["-target=module.a".into()];
     state.around.freezes = vec![Freeze {
@@ -1161,6 +1162,17 @@ fn what_people_should_know_before_they_act_stands_above_the_plans() {
     > [!WARNING]
     > Merging this changes the rules:
     > - `prod`: who may `apply`: `team:sre` → `user:sam`
+    > - `a0` becomes a project
+    > - `a1` becomes a project
+    > - `a2` becomes a project
+    > - `a3` becomes a project
+    > - `a4` becomes a project
+    > - `a5` becomes a project
+    > - `a6` becomes a project
+    > - `a7` becomes a project
+    > - `a8` becomes a project
+    > - `a9` becomes a project
+    > - and 2 more
     ");
 }
 

@@ -147,7 +147,7 @@ fn understood(calls: &Calls, text: &str) -> Result<(), Refused> {
         Some((_, Parsed::Command(_))) => Ok(()),
         Some((_, Parsed::BadArgument { argument, why, .. })) => malformed(format!("the argument `{argument}` {why}")),
         Some((_, Parsed::UnknownVerb { word, .. })) => malformed(format!("`{word}` is not a verb")),
-        None => malformed("it is no command".to_owned()),
+        Some((_, Parsed::OneTooMany(_))) | None => malformed("it is no command".to_owned()),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::yaml::{Node, Value};
 use crate::domain::grant::refusal;
 use crate::domain::id::RepoName;
 use crate::domain::project::{Project, glob};
-use globset::GlobMatcher;
+use globset::GlobSet;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use url::{Position, Url};
@@ -23,7 +23,7 @@ const PATTERN: [char; 4] = ['*', '?', '[', '{'];
 #[derive(Debug, Clone)]
 pub struct RepoPolicy {
     /// Host, owner and name, lower case: forges do not tell case apart.
-    matches: GlobMatcher,
+    matches: GlobSet,
     /// The one repository that `match` names, if it is no pattern.
     exactly: Option<RepoName>,
     /// Weaker than the repository's file.
@@ -165,7 +165,7 @@ fn module_host(node: &Node, faults: &mut Faults) -> Option<String> {
     })
 }
 
-fn repo_glob(node: &Node, hosts: &[String], faults: &mut Faults) -> Option<(GlobMatcher, Option<RepoName>)> {
+fn repo_glob(node: &Node, hosts: &[String], faults: &mut Faults) -> Option<(GlobSet, Option<RepoName>)> {
     let wanted = "a glob over host/owner/name, such as `github.com/acme/infra-*`";
     let text = crate::config::decode::text(node, faults)?;
     let named = text.split('/').next().unwrap_or_default();

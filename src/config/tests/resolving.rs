@@ -1,7 +1,7 @@
 //! Whose word counts: the server's, the default branch's, the pull request's.
 
 use super::*;
-use crate::config::{FoundProject, Layers, ResolvedProject, resolve};
+use crate::config::{FoundProject, Layers, ResolvedProject, merged_rule_changes, resolve};
 use crate::domain::command::Verb;
 use crate::domain::project::{ApplyMode, StateKind};
 use crate::domain::pull::Role;
@@ -284,4 +284,44 @@ fn only_named_branches_may_apply_and_a_pull_request_cannot_name_its_own() {
 fn requirements_and_roles_have_an_order_from_lax_to_strict() {
     assert!(Role::Write < Role::Maintain && Role::Maintain < Role::Admin);
     assert_eq!(Requirement::PLAIN.map(|one| one.to_string()), ["approved", "mergeable", "undiverged", "checks"]);
+}
+
+#[test]
+fn who_may_freeze_is_said_for_the_whole_repository() {
+    let of = |matched: &str| {
+        let text = format!("version: 1\nrules:\n  - match: \"{matched}\"\n    can_freeze: [role:admin]\n");
+        RepoConfig::parse("terraplane.yaml", &text)
+    };
+    assert!(of("*").is_ok());
+    let refused = of("tag:prod").unwrap_err().to_string();
+    assert!(refused.contains("`can_freeze` is not for some projects only"), "{refused}");
+}
+
+#[test]
+fn what_merging_a_file_would_change_is_told_with_what_people_gain_first() {
+    let before = "rules: [{match: z, require: [approved]}]\nbranches: [main]\n";
+    let after = "branches: [main, 'release/*']\nrules: [{match: '*', can_freeze: [role:read]}]\n";
+    let mut case = Case::of(before).pull(after).root("z");
+    let there = case.found.clone();
+    for number in 0..12 {
+        case = case.new_root(&format!("a{number}"));
+    }
+    let changes = merged_rule_changes(&case.layers(), &case.found, &there);
+    assert_eq!(
+        changes.grants,
+        [
+            "the whole repository: who may `freeze`: the default → `role:read`",
+            "pull requests into these branches may apply: `main` → `main`, `release/*`",
+            "`z`: an apply requires: `approved` → nothing",
+            "`z`: who may `freeze`: the default → `role:read`",
+        ]
+    );
+    assert_eq!(changes.others.len(), 12);
+}
+
+#[test]
+fn a_file_that_would_be_of_no_use_once_merged_is_told() {
+    let case = Case::of("").pull("projects: [{dir: gone}]").root("z");
+    let changes = merged_rule_changes(&case.layers(), &case.found, &case.found);
+    assert_eq!(changes.grants, ["once merged, the file could not be used: nothing would be planned or applied"]);
 }

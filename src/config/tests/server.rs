@@ -27,6 +27,7 @@ fn project(dir: &str, tags: &[&str]) -> Project {
         can: crate::domain::permission::Rights::default(),
         windows: Vec::new(),
         automerge: None,
+        automerge_on_no_change: false,
         unknown: false,
         after: Vec::new(),
         watch: Vec::new(),

@@ -126,5 +126,13 @@ fn judgement(state: &WorldState, repo: &Repo, number: u64) -> Value {
     } else {
         json!({ "contexts": { "pageInfo": { "hasNextPage": false, "endCursor": null }, "nodes": contexts } })
     };
-    json!({ "reviewDecision": decision, "commits": { "nodes": [{ "commit": { "statusCheckRollup": rollup } }] } })
+    let base = json!({
+        "refUpdateRule": {
+            "requiresCodeOwnerReviews": !repo.code_owners.is_empty(),
+            "requiredStatusCheckContexts": repo.required_statuses,
+        },
+        "rules": { "nodes": [] },
+    });
+    let commits = json!({ "nodes": [{ "commit": { "statusCheckRollup": rollup } }] });
+    json!({ "reviewDecision": decision, "baseRef": base, "commits": commits })
 }

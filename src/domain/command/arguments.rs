@@ -1,10 +1,9 @@
 //! What stands after the verb: selectors, flags, a reason, and after `--` arguments for terraform.
 
-use super::selector::{Choice, choice};
+use super::selector::{Choice, choice, dir, workspace};
 use super::words::{Word, words};
 use super::{Command, Verb};
-use crate::domain::id::{ProjectDir, PullNumber};
-use crate::domain::project::glob;
+use crate::domain::id::PullNumber;
 
 /// Verbs whose quoted words are the reason for them.
 const WITH_REASON: [Verb; 5] = [Verb::Lock, Verb::Unlock, Verb::Freeze, Verb::Thaw, Verb::Cancel];
@@ -73,6 +72,7 @@ impl<'a> Reading<'a> {
             return self.until(&time.text);
         }
         if verb == Verb::Unlock
+            && word.quote.is_none()
             && let Some(number) = word.text.strip_prefix('#')
         {
             let number = number.parse().map_err(|_| "is not the number of a pull request".to_owned())?;
@@ -182,7 +182,8 @@ impl<'a> Reading<'a> {
         }
         let chooses = !self.command.selector.is_everything();
         if chooses && matches!(verb, Verb::Version | Verb::Help) {
-            let word = self.words.first().map_or_else(String::new, |word| word.text.clone());
+            let flag = || self.command.selector.to_string();
+            let word = self.words.first().map_or_else(flag, |word| word.text.clone());
             return Err((word, NOT_UNDERSTOOD.into()));
         }
         Ok(self.command)
@@ -194,41 +195,4 @@ fn once<T>(place: &mut Option<T>, value: T) -> Result<(), String> {
         None => Ok(()),
         Some(_) => Err("stands there twice".to_owned()),
     }
-}
-
-/// A directory or a glob of directories, from the root of the repository.
-fn dir(text: &str) -> Result<String, String> {
-    let plain = text.trim_start_matches('/');
-    if plain.is_empty() {
-        return Ok(".".to_owned());
-    }
-    if plain.contains(['*', '?', '[', '{']) {
-        let inside = !plain.split('/').any(|part| part == "..");
-        let plain = plain.strip_prefix("./").unwrap_or(plain);
-        let sound = inside && glob(plain).is_some();
-        return sound
-            .then(|| plain.to_owned())
-            .ok_or_else(|| "needs a glob of directories inside the repository".into());
-    }
-    let dir: Option<ProjectDir> = inside(plain).and_then(|dir| dir.parse().ok());
-    dir.map(|dir| dir.to_string()).ok_or_else(|| "needs a directory inside the repository".into())
-}
-
-/// `a/b/../c` as `a/c`; `None` if it leads out.
-fn inside(path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    Some(if parts.is_empty() { ".".to_owned() } else { parts.join("/") })
-}
-
-/// As Atlantis checks it: no path, nothing that a shell or a home directory would make of it.
-fn workspace(text: &str) -> Result<String, String> {
-    let odd = text.contains("..") || text.contains(['/', '$']) || text.starts_with('~');
-    if odd { Err("needs the name of a workspace".into()) } else { Ok(text.to_owned()) }
 }

@@ -34,6 +34,16 @@ const KNOWN: [(&str, &str); 15] = [
 const BACKEND: &str = "where the state lives is not for a comment to say";
 const STATE: &str = "where the state lives is not for a comment to say";
 
+/// What changes how a plan is made, and not what is left to do once it is applied.
+const OF_THE_WAY: [&str; 4] = ["-replace", "-refresh", "-parallelism", "-compact-warnings"];
+
+/// Whether a plan with these arguments is of everything that the code says: once it is applied, nothing is left.
+#[must_use]
+pub fn plans_everything(extra: &[String]) -> bool {
+    let name = |argument: &String| argument.split('=').next().unwrap_or_default().to_owned();
+    extra.iter().all(|argument| OF_THE_WAY.contains(&name(argument).as_str()))
+}
+
 /// Why an argument is not passed on to terraform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtraRefused {

@@ -10,7 +10,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag};
 use std::ops::Range;
 
 /// More commands than this in one comment are not carried out.
-const MOST_COMMANDS: usize = 20;
+pub const MOST_COMMANDS: usize = 20;
 
 /// A line with more words than this is prose, if its verb is none.
 const MOST_WORDS_OF_A_SLIP: usize = 8;
@@ -71,6 +71,18 @@ pub enum Parsed {
         /// The end of a sentence that begins with the argument.
         why: String,
     },
+    /// A command after as many as are carried out: neither it nor what comes after it is.
+    OneTooMany(Verb),
+}
+
+impl Parsed {
+    /// What was asked for; of a word that is no verb: what we have.
+    fn verb(&self) -> Verb {
+        match self {
+            Self::Command(Command { verb, .. }) | Self::BadArgument { verb, .. } | Self::OneTooMany(verb) => *verb,
+            Self::UnknownVerb { .. } => Verb::Help,
+        }
+    }
 }
 
 /// What a word that is no verb was probably meant to be.
@@ -86,31 +98,39 @@ pub enum Meant {
 pub fn parse_comment(text: &str, names: &Names) -> Vec<(usize, Parsed)> {
     let silent = silent_ranges(text);
     let mut found = Vec::new();
-    let mut start = 0;
+    let (mut start, mut next, mut silent_until) = (0, 0, 0);
     for (index, line) in text.split_inclusive('\n').enumerate() {
-        let spoken = !silent.iter().any(|range| range.contains(&start));
+        // Both in the order of the text: each range is looked at once, however many there are.
+        while let Some(range) = silent.get(next).filter(|range| range.start <= start) {
+            silent_until = silent_until.max(range.end);
+            next += 1;
+        }
+        let spoken = start >= silent_until;
         start += line.len();
         if spoken && let Some(parsed) = parse_line(line, names) {
-            found.push((index + 1, parsed));
             if found.len() == MOST_COMMANDS {
+                found.push((index + 1, Parsed::OneTooMany(parsed.verb())));
                 break;
             }
+            found.push((index + 1, parsed));
         }
     }
     found
 }
 
-/// The parts of a comment that never command. Inline code and inline HTML matter only where they begin a line or span
+/// The parts of a comment that never command, by where they begin. Inline code and inline HTML matter only where they begin a line or span
 /// several: as an argument, code is just a way to write a project's name.
 fn silent_ranges(text: &str) -> Vec<Range<usize>> {
-    Parser::new_ext(text, Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES)
+    let mut ranges: Vec<Range<usize>> = Parser::new_ext(text, Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES)
         .into_offset_iter()
         .filter_map(|(event, range)| match event {
             Event::Start(Tag::CodeBlock(_) | Tag::BlockQuote(_) | Tag::HtmlBlock | Tag::Table(_)) => Some(range),
             Event::Code(_) | Event::Html(_) | Event::InlineHtml(_) => Some(range),
             _ => None,
         })
-        .collect()
+        .collect();
+    ranges.sort_by_key(|range| range.start);
+    ranges
 }
 
 fn parse_line(line: &str, names: &Names) -> Option<Parsed> {

@@ -1,19 +1,16 @@
 //! The words that choose projects: names, directories, globs, `tag:x`, put together with `and`, `or`, `not` and
 //! parentheses.
-//!
-//! ```text
-//! any  = all { [ "or" | "," ] all }        words beside each other: any of them
-//! all  = one { "and" one }
-//! one  = "not" one | "(" any ")" | word
-//! ```
 
-use super::words::Word;
+mod matcher;
+mod read;
+mod write;
+
+pub use matcher::Matcher;
+pub(super) use read::choice;
+
+use crate::domain::id::ProjectDir;
 use crate::domain::project::{Project, glob};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// Parentheses and `not`s within each other; more are not read.
-const DEEPEST: usize = 20;
 
 /// Which projects are meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -49,10 +46,16 @@ impl Selector {
         Self { choice, failed: false }
     }
 
-    /// Whether it names this project, leaving aside what has run.
+    /// Which projects it names, leaving aside what has run.
+    #[must_use]
+    pub fn matcher(&self) -> Matcher {
+        Matcher::of(self.choice.as_ref())
+    }
+
+    /// Whether it names this project, leaving aside what has run. For more than one, see [`Self::matcher`].
     #[must_use]
     pub fn matches(&self, project: &Project) -> bool {
-        self.choice.as_ref().is_none_or(|choice| choice.matches(project))
+        self.matcher().matches(project)
     }
 
     #[must_use]
@@ -60,15 +63,18 @@ impl Selector {
         self.choice.is_none() && !self.failed
     }
 
-    /// Every word that is in it, each as a choice of its own: whoever carries out a command sees to it that each names
-    /// something, for a slip in a `not` would do more than was meant.
-    #[must_use]
-    pub fn words(&self) -> Vec<&Choice> {
+    /// The words in it that name none of these projects, as they are written. A slip in a `not` would do more than was
+    /// meant, so whoever carries out a command refuses it if there are any.
+    pub fn words_without<'p>(&self, projects: impl IntoIterator<Item = &'p Project> + Clone) -> Vec<String> {
         let mut words = Vec::new();
         if let Some(choice) = &self.choice {
             choice.collect(&mut words);
         }
-        words
+        let names_none = |word: &&&Choice| {
+            let matcher = Matcher::of(Some(word));
+            !projects.clone().into_iter().any(|project| matcher.matches(project))
+        };
+        words.iter().filter(names_none).map(ToString::to_string).collect()
     }
 
     /// What it leaves, and only of that which `other` chooses too.
@@ -85,19 +91,6 @@ impl Selector {
 }
 
 impl Choice {
-    #[must_use]
-    pub fn matches(&self, project: &Project) -> bool {
-        match self {
-            Self::Word(word) => word_matches(word, project),
-            Self::Name(name) => project.name.as_str() == name,
-            Self::Dir(dir) => path_matches(dir, project.key.dir.as_str()),
-            Self::Workspace(workspace) => project.key.workspace.as_str() == workspace,
-            Self::AnyOf(all) => all.iter().any(|choice| choice.matches(project)),
-            Self::AllOf(all) => all.iter().all(|choice| choice.matches(project)),
-            Self::Not(choice) => !choice.matches(project),
-        }
-    }
-
     fn collect<'a>(&'a self, words: &mut Vec<&'a Self>) {
         match self {
             Self::AnyOf(all) | Self::AllOf(all) => all.iter().for_each(|choice| choice.collect(words)),
@@ -107,223 +100,51 @@ impl Choice {
     }
 }
 
-/// As it can be written in a command.
-impl fmt::Display for Selector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.choice {
-            Some(choice) => choice.write(f, false)?,
-            None if self.failed => {}
-            None => return f.write_str("*"),
-        }
-        match (self.failed, &self.choice) {
-            (true, Some(_)) => f.write_str(" --failed"),
-            (true, None) => f.write_str("--failed"),
-            (false, _) => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Choice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f, false)
-    }
-}
-
-impl Choice {
-    fn write(&self, f: &mut fmt::Formatter<'_>, within: bool) -> fmt::Result {
-        let joined = |all: &[Self], between: &str, f: &mut fmt::Formatter<'_>| {
-            f.write_str(if within { "(" } else { "" })?;
-            for (index, choice) in all.iter().enumerate() {
-                f.write_str(if index > 0 { between } else { "" })?;
-                choice.write(f, true)?;
-            }
-            f.write_str(if within { ")" } else { "" })
-        };
-        match self {
-            Self::Word(text) | Self::Name(text) | Self::Dir(text) => {
-                let plain = !text.contains(|c: char| c.is_whitespace() || "(),\"'`".contains(c)) && !is_operator(text);
-                if plain { f.write_str(text) } else { write!(f, "'{text}'") }
-            }
-            Self::Workspace(text) => write!(f, "-w {text}"),
-            Self::AnyOf(all) => joined(all, " or ", f),
-            Self::AllOf(all) => joined(all, " and ", f),
-            Self::Not(choice) => {
-                f.write_str("not ")?;
-                choice.write(f, true)
-            }
-        }
-    }
-}
-
 /// Whether a word names this project: by name, by directory, by a glob over either, or by `tag:x`.
 #[must_use]
 pub fn word_matches(word: &str, project: &Project) -> bool {
-    if let Some(tag) = word.strip_prefix("tag:") {
-        return project.tags.iter().any(|t| t == tag);
-    }
-    let plain = word.strip_suffix('/').unwrap_or(word);
-    plain == project.name.as_str()
-        || path_matches(plain, project.key.dir.as_str())
-        || glob(plain).is_some_and(|glob| glob.is_match(project.name.as_str()))
+    Matcher::of_word(word).matches(project)
 }
 
-fn path_matches(wanted: &str, dir: &str) -> bool {
-    wanted == dir || glob(wanted).is_some_and(|glob| glob.is_match(dir))
-}
-
-fn is_operator(text: &str) -> bool {
-    matches!(text, "and" | "or" | "not")
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
-    Word(String),
-    And,
-    Or,
-    Not,
-    Comma,
-    Open,
-    Close,
-}
-
-/// Words to a choice; `None` if there are none.
+/// A directory or a glob of directories, from the root of the repository.
 ///
 /// # Errors
-/// What is wrong, as the end of a sentence that begins with the word.
-pub(super) fn choice(words: &[Word]) -> Result<Option<Choice>, (String, &'static str)> {
-    let tokens: Vec<Token> = words.iter().flat_map(tokens).collect();
-    if tokens.iter().all(|token| *token == Token::Comma) {
-        return Ok(None);
+/// Why it is none, as the end of a sentence.
+pub(super) fn dir(text: &str) -> Result<String, &'static str> {
+    let plain = text.trim_start_matches('/');
+    if plain.is_empty() {
+        return Ok(".".to_owned());
     }
-    let mut reader = Reader { tokens: &tokens, at: 0 };
-    let choice = reader.any(0)?;
-    match reader.peek() {
-        None => Ok(Some(choice)),
-        Some(token) => Err((token.text(), "closes nothing")),
+    if plain.contains(['*', '?', '[', '{']) {
+        let inside = !plain.split('/').any(|part| part == "..");
+        let plain = plain.trim_start_matches("./");
+        let sound = inside && glob(plain).is_some();
+        return sound.then(|| plain.to_owned()).ok_or("needs a glob of directories inside the repository");
     }
+    let dir: Option<ProjectDir> = inside(plain).and_then(|dir| dir.parse().ok());
+    dir.map(|dir| dir.to_string()).ok_or("needs a directory inside the repository")
 }
 
-/// Parentheses and commas stand for themselves, also without white space around them.
-fn tokens(word: &Word) -> Vec<Token> {
-    if word.quote.is_some() && word.text != "," {
-        return vec![Token::Word(word.text.clone())];
-    }
-    let mut found = Vec::new();
-    let mut text = String::new();
-    let end = |text: &mut String, found: &mut Vec<Token>| {
-        let word = std::mem::take(text);
-        match word.as_str() {
-            "" => {}
-            "and" => found.push(Token::And),
-            "or" => found.push(Token::Or),
-            "not" => found.push(Token::Not),
-            _ => found.push(Token::Word(word)),
+/// `a/b/../c` as `a/c`; `None` if it leads out.
+fn inside(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
         }
-    };
-    let mut braces = 0_usize;
-    for c in word.text.chars() {
-        match c {
-            '{' => braces += 1,
-            '}' => braces = braces.saturating_sub(1),
-            _ => {}
-        }
-        let token = match c {
-            '(' => Token::Open,
-            ')' => Token::Close,
-            // Within braces it is a glob's: `{a,b}/*`.
-            ',' if braces == 0 => Token::Comma,
-            c => {
-                text.push(c);
-                continue;
-            }
-        };
-        end(&mut text, &mut found);
-        found.push(token);
     }
-    end(&mut text, &mut found);
-    found
+    Some(if parts.is_empty() { ".".to_owned() } else { parts.join("/") })
 }
 
-impl Token {
-    fn text(&self) -> String {
-        match self {
-            Self::Word(text) => text.clone(),
-            Self::And => "and".into(),
-            Self::Or => "or".into(),
-            Self::Not => "not".into(),
-            Self::Comma => ",".into(),
-            Self::Open => "(".into(),
-            Self::Close => ")".into(),
-        }
-    }
-}
-
-struct Reader<'a> {
-    tokens: &'a [Token],
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.at)
-    }
-
-    fn take(&mut self, token: &Token) -> bool {
-        let found = self.peek() == Some(token);
-        self.at += usize::from(found);
-        found
-    }
-
-    fn any(&mut self, depth: usize) -> Result<Choice, (String, &'static str)> {
-        while self.take(&Token::Comma) {}
-        let mut all = vec![self.all(depth)?];
-        loop {
-            let mut separated = false;
-            while self.take(&Token::Comma) {
-                separated = true;
-            }
-            match self.peek() {
-                None | Some(Token::Close) => break,
-                Some(Token::Not) if !separated => {
-                    return Err(("not".into(), "can't stand here: write `and not`, or `or not`"));
-                }
-                Some(Token::Or) => {
-                    self.at += 1;
-                    all.push(self.all(depth)?);
-                }
-                Some(_) => all.push(self.all(depth)?),
-            }
-        }
-        Ok(if all.len() == 1 { all.remove(0) } else { Choice::AnyOf(all) })
-    }
-
-    fn all(&mut self, depth: usize) -> Result<Choice, (String, &'static str)> {
-        let mut all = vec![self.one(depth)?];
-        while self.take(&Token::And) {
-            all.push(self.one(depth)?);
-        }
-        Ok(if all.len() == 1 { all.remove(0) } else { Choice::AllOf(all) })
-    }
-
-    fn one(&mut self, depth: usize) -> Result<Choice, (String, &'static str)> {
-        if depth == DEEPEST {
-            return Err(("(".into(), "goes deeper than anybody can read"));
-        }
-        let Some(token) = self.peek().cloned() else {
-            let last = self.tokens.last().map(Token::text).unwrap_or_default();
-            return Err((last, "has nothing after it"));
-        };
-        self.at += 1;
-        match token {
-            Token::Word(text) => Ok(Choice::Word(text)),
-            Token::Not => Ok(Choice::Not(Box::new(self.one(depth + 1)?))),
-            Token::Open => {
-                let choice = self.any(depth + 1)?;
-                if self.take(&Token::Close) { Ok(choice) } else { Err(("(".into(), "is not closed")) }
-            }
-            Token::And | Token::Or | Token::Close | Token::Comma => Err((token.text(), "has nothing before it")),
-        }
-    }
+/// As Atlantis checks it: no path, nothing that a shell or a home directory would make of it.
+///
+/// # Errors
+/// Why it is none, as the end of a sentence.
+pub(super) fn workspace(text: &str) -> Result<String, &'static str> {
+    let odd = text.contains("..") || text.contains(['/', '$']) || text.starts_with('~');
+    if odd { Err("needs the name of a workspace") } else { Ok(text.to_owned()) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::command::{Asking, ask, refuse};
 use super::hold::hold;
-use super::merge::{Ordering, applying, begin, in_order, is_applying, per_project, reviewed};
+use super::merge::{Ordering, applying, begin, in_order, is_applying, is_used_up, per_project, reviewed};
 use super::{Effect, Missing, Present, ProjectState, PullState, Say};
 use crate::domain::command::{Origin, Verb};
 use crate::domain::id::Timestamp;
@@ -37,7 +37,16 @@ pub(super) fn apply(state: &PullState, chosen: Vec<Present<'_>>, asking: Asking<
         let new = chosen.iter().filter(|project| !project.known.is_some_and(ProjectState::is_settled));
         missing.extend(circle(state, new, asking.now));
     }
-    if settled == chosen.len() {
+    if settled == chosen.len() && missing.is_empty() {
+        // What the rules ask for before an apply, they ask for before this too.
+        let refused = |project: &Present<'_>| {
+            let refused = allow_apply(project.project, asked, applying(project.known, reviewed(state, project))).err();
+            per_project(project.project, refused.unwrap_or_default()).collect::<Vec<_>>()
+        };
+        if let Some(how) = super::over::automerge(state) {
+            missing.extend(chosen.iter().flat_map(refused));
+            return if missing.is_empty() { vec![Effect::Merge { how }] } else { refuse(asking, Verb::Apply, missing) };
+        }
         missing.push(Missing { project: None, what: "there is nothing left to apply".to_owned() });
     }
     if !missing.is_empty() {
@@ -76,7 +85,7 @@ fn may_apply(
         reasons.push("it is applied by the merge (`apply: on_merge`)".to_owned());
     }
     if !merged {
-        reasons.extend(unseen(project, asking.origin));
+        reasons.extend(seen(project, asking.origin).err());
     }
     match allow_apply(project.project, asked, applying(project.known, plan)) {
         Ok(proof) if reasons.is_empty() => Ok(proof),
@@ -115,20 +124,23 @@ fn circle<'a>(state: &PullState, new: impl Iterator<Item = &'a Present<'a>>, now
 }
 
 /// Before the merge, only a plan that stood in the live comment when the command was written is applied.
-fn unseen(project: &Present<'_>, origin: &Origin) -> Option<String> {
-    let known = project.known?;
-    let plan = known.plan.as_ref().filter(|plan| plan.target == project.target);
-    match plan {
-        Some(plan) if plan.state == RunState::Failed => Some("its plan failed".to_owned()),
-        Some(plan) if plan.state == RunState::Succeeded => not_shown(known, plan, origin),
-        _ => Some("it is still being planned: comment again when its plan is shown".to_owned()),
+///
+/// # Errors
+/// There was none.
+fn seen(project: &Present<'_>, origin: &Origin) -> Result<(), String> {
+    let planned = project.known.and_then(|known| Some((known, known.plan.as_ref()?)));
+    match planned.filter(|(_, plan)| plan.target == project.target) {
+        Some((_, plan)) if plan.state == RunState::Failed => Err("its plan failed".to_owned()),
+        Some((known, plan)) if plan.state == RunState::Succeeded => was_shown(known, plan, origin),
+        _ => Err("it is still being planned: comment again when its plan is shown".to_owned()),
     }
 }
 
-/// Why whoever wrote the comment can't have seen the plan that the run made.
-fn not_shown(known: &ProjectState, run: &Run, origin: &Origin) -> Option<String> {
+/// # Errors
+/// Whoever wrote the comment can't have seen the plan that the run made.
+fn was_shown(known: &ProjectState, run: &Run, origin: &Origin) -> Result<(), String> {
     let seen = known.shown_run(run.id).is_some_and(|shown| shown.was_there_for(origin));
-    (!seen).then(|| "its plan was shown after your comment: look at it, and comment again".to_owned())
+    if seen { Ok(()) } else { Err("its plan was shown after your comment: look at it, and comment again".to_owned()) }
 }
 
 /// Accepts what an apply stopped at: a new plan that is not the reviewed one, or a merge without the approval it needs.
@@ -139,7 +151,8 @@ pub(super) fn approve(state: &PullState, chosen: &[Present<'_>], asking: Asking<
     let mut begun = Vec::new();
     for project in chosen {
         let Some(run) = waits_for_approval(state, project) else { continue };
-        if let Some(reason) = run.zip(project.known).and_then(|(run, known)| not_shown(known, run, asking.origin)) {
+        let shown = run.zip(project.known).map_or(Ok(()), |(run, known)| was_shown(known, run, asking.origin));
+        if let Err(reason) = shown {
             missing.extend(per_project(project.project, vec![reason]));
             continue;
         }
@@ -173,7 +186,8 @@ pub(super) fn waits_for_approval<'a>(state: &PullState, project: &Present<'a>) -
     }
     // A merge that was not approved, or whose approved apply failed. What only a comment applies waits for that.
     let left = merged && !project.known.is_some_and(|known| known.is_settled() || is_applying(known));
-    let plan = project.known.and_then(ProjectState::current_plan).filter(|plan| plan.target == project.target);
+    let asks = |known: &&'a ProjectState, plan: &&Run| plan.target == project.target && !is_used_up(state, known, plan);
+    let plan = project.known.and_then(|known| known.current_plan().filter(|plan| asks(&known, plan)));
     (left && (apply.is_some() || project.project.apply.on_merge())).then_some(plan)
 }
 

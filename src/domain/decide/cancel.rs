@@ -2,34 +2,36 @@
 //! far it came.
 
 use super::change::free_untouched;
-use super::command::{Asking, refuse, rights};
+use super::command::{Asking, ask, refuse, rights};
 use super::merge::per_project;
 use super::over::{end_of_batches, waiting_in_vain};
 use super::{Effect, Missing, ProjectState, PullState, Say};
-use crate::domain::command::{Choice, Selector, Verb};
+use crate::domain::command::{Selector, Verb};
 use crate::domain::id::ProjectName;
-use crate::domain::permission::authorize;
+use crate::domain::requirement::{On, authorize};
 use crate::domain::run::{Run, RunState};
 
 /// All or nothing, as every command.
 pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>) -> Vec<Effect> {
     let at_work: Vec<&Run> = state.unfinished.iter().filter(|run| run.cancelled_by.is_none()).collect();
-    let words = selector.words();
-    let names_none = |word: &&&Choice| !at_work.iter().any(|run| word.matches(&run.project));
-    let unmatched: Vec<String> = words.iter().filter(names_none).map(ToString::to_string).collect();
+    let unmatched = selector.words_without(at_work.iter().map(|run| &run.project));
     if !unmatched.is_empty() {
         let to = asking.actor.login.clone();
         let projects = names(&at_work);
         return vec![Effect::Say(Say::NothingMatched { to, verb: Verb::Cancel, selector: unmatched, projects })];
     }
-    let chosen: Vec<&Run> = at_work.into_iter().filter(|run| selector.matches(&run.project)).collect();
+    let matcher = selector.matcher();
+    let chosen: Vec<&Run> = at_work.into_iter().filter(|run| matcher.matches(&run.project)).collect();
     if chosen.is_empty() {
         let what = "nothing of this pull request is planned or applied now".to_owned();
         return refuse(asking, Verb::Cancel, vec![Missing { project: None, what }]);
     }
     let mut missing: Vec<Missing> = Vec::new();
     for run in &chosen {
-        missing.extend(per_project(&run.project, lacks_the_right(run, asking).into_iter().collect()));
+        let can = rights(asking, &run.project);
+        let on = if run.is_plan() { On::Project(can) } else { On::Apply(can) };
+        let lacking = authorize(ask(state, asking, Verb::Cancel), on).err().unwrap_or_default();
+        missing.extend(per_project(&run.project, lacking));
     }
     if !missing.is_empty() {
         return refuse(asking, Verb::Cancel, missing);
@@ -48,18 +50,6 @@ pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>)
     effects.extend(untouched(state, &ending));
     effects.push(Effect::Say(Say::Cancelling { by: by.clone(), projects: names(&chosen) }));
     effects
-}
-
-/// What is half applied is worse than what is not: where no rule is about `cancel`, an apply is stopped by those only who
-/// may apply.
-fn lacks_the_right(run: &Run, asking: Asking<'_>) -> Option<String> {
-    let can = rights(asking, &run.project);
-    let applies = || {
-        let needed = !run.is_plan() && !can.0.contains_key(&Verb::Cancel);
-        let refused = needed.then(|| authorize(Verb::Apply, asking.actor, can).err()).flatten();
-        refused.map(|why| format!("its apply is stopped by those who may apply: {why}"))
-    };
-    authorize(Verb::Cancel, asking.actor, can).err().or_else(applies)
 }
 
 /// Before the merge, a project whose apply never began is free again, unless somebody took it by a command.

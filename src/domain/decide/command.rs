@@ -3,13 +3,13 @@
 use super::merge::{affected_by_merge, per_project, remember};
 use super::{Affected, Effect, Found, Missing, Present, Problem, PullState, Rules, Say, change, present};
 use super::{apply, help, keep};
-use crate::domain::command::{Call, Command, Origin, Parsed, Selector, Surface, Verb, permitted_extra};
+use crate::domain::command::{Call, Command, MOST_COMMANDS, Origin, Parsed, Selector, Surface, Verb, permitted_extra};
 use crate::domain::event::Reaction;
 use crate::domain::id::{ProjectName, Timestamp};
-use crate::domain::permission::{Rights, authorize};
+use crate::domain::permission::Rights;
 use crate::domain::pull::{Actor, Phase, Review};
 use crate::domain::report::mark;
-use crate::domain::requirement::{Asked, allow_plan};
+use crate::domain::requirement::{Asked, On, authorize};
 use crate::domain::run::{Run, RunState};
 
 #[derive(Clone, Copy)]
@@ -31,6 +31,12 @@ pub(super) fn commanded(state: &PullState, parsed: &Parsed, asking: Asking<'_>) 
         Parsed::BadArgument { verb, argument, why } => {
             let shown: String = argument.chars().filter(|c| *c != '`' && !c.is_control()).take(100).collect();
             refuse(asking, *verb, vec![Missing { project: None, what: format!("the argument `{shown}` {why}") }])
+        }
+        Parsed::OneTooMany(verb) => {
+            let what = format!(
+                "more than {MOST_COMMANDS} commands in one comment are not carried out: this one and those after it were not"
+            );
+            refuse(asking, *verb, vec![Missing { project: None, what }])
         }
         Parsed::Command(command) => carry_out(state, command, asking),
     };
@@ -71,9 +77,9 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<Ef
     let whole = |what: String| refuse(asking, command.verb, vec![Missing { project: None, what }]);
     // Nothing was looked for on behalf of those who may do nothing anywhere. Everybody else is told all that is missing.
     if asking.found.is_none()
-        && let Err(lacking) = for_nobody(state, command.verb, asking)
+        && let Err(lacking) = for_somebody(state, command.verb, asking)
     {
-        return whole(lacking);
+        return refuse(asking, command.verb, of_command(lacking));
     }
     if matches!(command.verb, Verb::Apply | Verb::Approve) && asking.origin.is_stale() {
         return whole(
@@ -96,14 +102,13 @@ fn carry_out(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<Ef
         Verb::Lock => return keep::lock(state, command, asking),
         Verb::Cancel => return super::cancel::cancel(state, &command.selector, asking),
         // Of the whole repository: no project's rules count.
-        Verb::Freeze | Verb::Thaw if authorize(command.verb, asking.actor, &asking.rules.rights).is_err() => {
-            return whole(authorize(command.verb, asking.actor, &asking.rules.rights).err().unwrap_or_default());
+        Verb::Freeze | Verb::Thaw => {
+            return match authorize(ask(state, asking, command.verb), On::Repository) {
+                Err(missing) => refuse(asking, command.verb, of_command(missing)),
+                Ok(_) if command.verb == Verb::Freeze => keep::freeze(command, asking),
+                Ok(_) => keep::thaw(state, &command.selector, asking),
+            };
         }
-        Verb::Freeze | Verb::Thaw if asking.rules.unknown.is_some() => {
-            return whole(asking.rules.unknown.clone().unwrap_or_default());
-        }
-        Verb::Freeze => return keep::freeze(command, asking),
-        Verb::Thaw => return keep::thaw(state, &command.selector, asking),
         Verb::Plan | Verb::Apply | Verb::Approve => {}
     }
     let head = &state.pull().head;
@@ -170,8 +175,12 @@ fn one_plan_each(effects: &mut Vec<Effect>) {
 
 /// Refuses those to whom no rule of any project gives the verb. What one project gives and another does not is said
 /// project by project.
-fn for_nobody(state: &PullState, verb: Verb, asking: Asking<'_>) -> Result<(), String> {
-    let general = authorize(verb, asking.actor, &asking.rules.rights);
+///
+/// # Errors
+/// What is missing for the last of them.
+fn for_somebody(state: &PullState, verb: Verb, asking: Asking<'_>) -> Result<(), Vec<String>> {
+    let asked = ask(state, asking, verb);
+    let general = authorize(asked, On::Project(&asking.rules.rights)).map(drop);
     let found = match asking.found {
         Some(Found::Affected(affected)) => Some(affected),
         _ => None,
@@ -183,7 +192,7 @@ fn for_nobody(state: &PullState, verb: Verb, asking: Asking<'_>) -> Result<(), S
     }
     let mut refused = general;
     for entry in all {
-        refused = authorize(verb, asking.actor, &entry.project.can);
+        refused = authorize(asked, On::Project(&entry.project.can)).map(drop);
         if refused.is_ok() {
             break;
         }
@@ -250,16 +259,12 @@ pub(super) fn choose<'a>(
     verb: Verb,
 ) -> Result<Vec<Present<'a>>, Box<Say>> {
     let all = affected.map(|affected| present(state, affected)).unwrap_or_default();
-    let unmatched: Vec<String> = selector
-        .words()
-        .into_iter()
-        .filter(|word| !all.iter().any(|project| word.matches(project.project)))
-        .map(ToString::to_string)
-        .collect();
+    let unmatched = selector.words_without(all.iter().map(|project| project.project));
+    let matcher = selector.matcher();
     let names: Vec<ProjectName> = all.iter().map(|project| project.project.name.clone()).collect();
     let chosen: Vec<Present<'a>> = all
         .into_iter()
-        .filter(|project| selector.matches(project.project) && (!selector.failed || has_failed(project)))
+        .filter(|project| matcher.matches(project.project) && (!selector.failed || has_failed(project)))
         .collect();
     if chosen.is_empty() || !unmatched.is_empty() {
         let to = asking.actor.login.clone();
@@ -284,7 +289,7 @@ fn plan(state: &PullState, chosen: &[Present<'_>], extra: &[String], asking: Ask
     let asked = ask(state, asking, Verb::Plan);
     let mut missing: Vec<Missing> = Vec::new();
     for project in chosen {
-        let refused = allow_plan(project.project, asked).err().unwrap_or_default();
+        let refused = authorize(asked, On::ToPlan(project.project)).err().unwrap_or_default();
         missing.extend(per_project(project.project, refused));
     }
     if !missing.is_empty() {
@@ -299,6 +304,11 @@ fn plan(state: &PullState, chosen: &[Present<'_>], extra: &[String], asking: Ask
 
 pub(super) fn ask<'a>(state: &'a PullState, asking: Asking<'a>, verb: Verb) -> Asked<'a> {
     Asked { pull: state.pull(), review: asking.review, verb, actor: asking.actor, rules: asking.rules }
+}
+
+/// What is missing for the command as a whole.
+fn of_command(missing: Vec<String>) -> Vec<Missing> {
+    missing.into_iter().map(|what| Missing { project: None, what }).collect()
 }
 
 pub(super) fn refuse(asking: Asking<'_>, verb: Verb, missing: Vec<Missing>) -> Vec<Effect> {

@@ -78,6 +78,7 @@ pub(crate) fn project(dir: &str) -> Project {
         can: Rights::default(),
         windows: vec![],
         automerge: None,
+        automerge_on_no_change: false,
         unknown: false,
         after: vec![],
         reason: "`main.tf` changed".into(),
@@ -93,7 +94,15 @@ pub(crate) fn affected(head: char, projects: &[Project]) -> Affected {
         .iter()
         .map(|project| AffectedProject { project: project.clone(), inputs: format!("inputs-{head}") })
         .collect();
-    Affected { head: sha(head), base: sha('0'), tree: tree(head), projects, held_back: None, config_changes: vec![] }
+    Affected {
+        head: sha(head),
+        base: sha('0'),
+        tree: tree(head),
+        projects,
+        held_back: None,
+        grants: vec![],
+        config_changes: vec![],
+    }
 }
 
 pub(crate) fn planned(letter: char, change: usize) -> Planned {
@@ -230,5 +239,6 @@ pub(crate) fn says(verb: Verb, words: &[&str]) -> Parsed {
 }
 
 pub(crate) fn rules() -> Rules {
-    Rules { base_may_apply: true, unknown: None, rights: Rights::default(), server: "terraplane".into() }
+    let (rights, repository) = (Rights::default(), vec![project("a"), project("prod/net")]);
+    Rules { base_may_apply: true, unknown: None, rights, repository, server: "terraplane".into() }
 }

@@ -1,14 +1,13 @@
 //! Answers that change nothing: what this person may do, who holds what, and why a project is concerned.
 
 use super::apply::waits_for_approval;
-use super::command::{Asking, choose};
+use super::command::{Asking, ask, choose};
 use super::hold::hold;
 use super::merge::{applying, reviewed};
 use super::{Because, Effect, Held, Helped, Hold, Present, ProjectState, PullState, Say, present};
 use crate::domain::command::{Selector, Verb};
-use crate::domain::permission::{authorize, authorize_unlock_of_others};
 use crate::domain::project::{ApplyMode, Project};
-use crate::domain::requirement::{Asked, allow_apply};
+use crate::domain::requirement::{On, allow_apply, authorize};
 use crate::domain::run::RunState;
 
 pub(super) fn help(state: &PullState, asking: Asking<'_>) -> Vec<Effect> {
@@ -28,33 +27,30 @@ fn now<'a>(state: &'a PullState, asking: Asking<'a>) -> Vec<Present<'a>> {
 fn lacks(state: &PullState, verb: Verb, asking: Asking<'_>) -> Option<String> {
     let all = now(state, asking);
     let rights = all.iter().map(|project| &project.project.can);
-    let refused = |verb| {
+    let door = |on| authorize(ask(state, asking, verb), on).err().and_then(|missing| missing.into_iter().next());
+    let refused = || {
         let mut answers = rights.clone().chain(all.is_empty().then_some(&asking.rules.rights));
         let mut last = None;
-        let allowed = answers.any(|can| match authorize(verb, asking.actor, can) {
-            Ok(()) => true,
-            Err(why) => {
-                last = Some(why);
+        let allowed = answers.any(|can| match door(On::Project(can)) {
+            None => true,
+            why => {
+                last = why;
                 false
             }
         });
         if allowed { None } else { last }
     };
     match verb {
-        Verb::Help | Verb::Version | Verb::Locks | Verb::Why => {
-            authorize(verb, asking.actor, &asking.rules.rights).err()
-        }
+        Verb::Help | Verb::Version | Verb::Locks | Verb::Why => door(On::Repository),
         Verb::Freeze | Verb::Thaw => {
             let frozen = state.around.freezes.iter().any(|freeze| !freeze.is_over(asking.now));
-            let allowed = authorize(verb, asking.actor, &asking.rules.rights).err();
+            let allowed = door(On::Repository);
             allowed.or_else(|| (verb == Verb::Thaw && !frozen).then(|| "nothing is frozen".to_owned()))
         }
-        Verb::Plan => refused(verb).or_else(|| (!state.pull().is_open()).then(|| "it is not open".to_owned())),
-        Verb::Lock => refused(verb).or_else(|| (!state.pull().is_open()).then(|| "it is not open".to_owned())),
-        Verb::Cancel => {
-            refused(verb).or_else(|| state.unfinished.is_empty().then(|| "nothing is under way".to_owned()))
-        }
-        Verb::Apply => refused(verb).or_else(|| {
+        Verb::Plan => refused().or_else(|| (!state.pull().is_open()).then(|| "it is not open".to_owned())),
+        Verb::Lock => refused().or_else(|| (!state.pull().is_open()).then(|| "it is not open".to_owned())),
+        Verb::Cancel => refused().or_else(|| state.unfinished.is_empty().then(|| "nothing is under way".to_owned())),
+        Verb::Apply => refused().or_else(|| {
             let open: Vec<&Present<'_>> =
                 all.iter().filter(|project| !project.known.is_some_and(ProjectState::is_settled)).collect();
             let missing = open.iter().filter_map(|project| not_now(state, project, asking));
@@ -66,7 +62,7 @@ fn lacks(state: &PullState, verb: Verb, asking: Asking<'_>) -> Option<String> {
                 _ => Some(missing.remove(0)),
             }
         }),
-        Verb::Approve => refused(verb).or_else(|| {
+        Verb::Approve => refused().or_else(|| {
             let waits = all.iter().any(|project| waits_for_approval(state, project).is_some());
             let author = asking.actor.login.same_as(&state.pull().author);
             match (waits, author) {
@@ -78,17 +74,12 @@ fn lacks(state: &PullState, verb: Verb, asking: Asking<'_>) -> Option<String> {
         Verb::Unlock => {
             let held: Vec<_> = state.projects.iter().filter(|project| state.holds_lock(project)).collect();
             if held.is_empty() {
-                return refused(verb).or_else(|| Some("it holds nothing".to_owned()));
+                return refused().or_else(|| Some("it holds nothing".to_owned()));
             }
-            let mine = asking.actor.login.same_as(&state.pull().author);
+            let mine = super::keep::is_theirs(state, asking);
             held.iter().find_map(|project| {
                 let can = &project.project.can;
-                let allowed = if mine {
-                    authorize(verb, asking.actor, can)
-                } else {
-                    authorize_unlock_of_others(asking.actor, can)
-                };
-                allowed.err()
+                door(if mine { On::Project(can) } else { On::LockOfOthers(can) })
             })
         }
     }
@@ -112,8 +103,7 @@ fn missing(state: &PullState, project: &Present<'_>, asking: Asking<'_>) -> Vec<
         _ if merged => {}
         _ => missing.push("it is being planned".to_owned()),
     }
-    let (review, actor, rules) = (asking.review, asking.actor, asking.rules);
-    let asked = Asked { pull: state.pull(), review, verb: Verb::Apply, actor, rules };
+    let asked = ask(state, asking, Verb::Apply);
     missing.extend(
         allow_apply(project.project, asked, applying(project.known, reviewed(state, project)))
             .err()

@@ -1,6 +1,6 @@
 //! Locks and freezes by hand: taken, given back, and what waits for them.
 
-use super::command::{Asking, choose, refuse, rights};
+use super::command::{Asking, ask, choose, refuse, rights};
 use super::merge::per_project;
 use super::over::waiting_in_vain;
 use super::{Effect, Holding, Missing, ProjectState, PullState, Say, change};
@@ -8,7 +8,7 @@ use crate::domain::command::{Command, Selector, Verb};
 use crate::domain::freeze::Freeze;
 use crate::domain::id::{ProjectKey, ProjectName, PullId};
 use crate::domain::lock::AtWork;
-use crate::domain::permission::{authorize, authorize_unlock_of_others};
+use crate::domain::requirement::{On, authorize};
 use crate::domain::run::{Run, RunState};
 
 pub(super) fn unlock(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<Effect> {
@@ -22,7 +22,7 @@ pub(super) fn unlock(state: &PullState, command: &Command, asking: Asking<'_>) -
 }
 
 /// Whoever wrote the pull request, or ordered what it applied, is at home in it.
-fn is_theirs(state: &PullState, asking: Asking<'_>) -> bool {
+pub(super) fn is_theirs(state: &PullState, asking: Asking<'_>) -> bool {
     let login = &asking.actor.login;
     let ordered = |project: &ProjectState| {
         project.apply.as_ref().and_then(Run::apply_order).is_some_and(|order| order.ordered_by.same_as(login))
@@ -46,12 +46,8 @@ fn unlock_own(state: &PullState, command: &Command, asking: Asking<'_>) -> Vec<E
             reasons.push("an apply of it is under way".to_owned());
         }
         let can = rights(asking, &project.project);
-        let allowed = if theirs {
-            authorize(Verb::Unlock, asking.actor, can)
-        } else {
-            authorize_unlock_of_others(asking.actor, can)
-        };
-        reasons.extend(allowed.err());
+        let on = if theirs { On::Project(can) } else { On::LockOfOthers(can) };
+        reasons.extend(authorize(ask(state, asking, Verb::Unlock), on).err().unwrap_or_default());
         per_project(&project.project, reasons).collect::<Vec<_>>()
     };
     let missing: Vec<Missing> = held.iter().flat_map(stands_in_the_way).collect();
@@ -100,8 +96,8 @@ fn unlock_of_other(state: &PullState, other: &PullId, command: &Command, asking:
     }
     let mut missing: Vec<Missing> = Vec::new();
     for project in &chosen {
-        let mut reasons: Vec<String> =
-            authorize_unlock_of_others(asking.actor, rights(asking, &project.project)).err().into_iter().collect();
+        let on = On::LockOfOthers(rights(asking, &project.project));
+        let mut reasons = authorize(ask(state, asking, Verb::Unlock), on).err().unwrap_or_default();
         // Two applies of one project at once would be the end of its state.
         let applied = |at_work: &AtWork| at_work.project == project.project.key && at_work.pull == *other;
         if state.around.at_work.iter().any(applied) {
@@ -142,8 +138,8 @@ pub(super) fn lock(state: &PullState, command: &Command, asking: Asking<'_>) -> 
     };
     let mut missing = Vec::new();
     for project in &chosen {
-        let mut reasons: Vec<String> =
-            authorize(Verb::Lock, asking.actor, rights(asking, project.project)).err().into_iter().collect();
+        let on = On::Project(rights(asking, project.project));
+        let mut reasons = authorize(ask(state, asking, Verb::Lock), on).err().unwrap_or_default();
         let lock = project.known.and_then(|known| known.lock.as_ref());
         if let Some(lock) = lock.filter(|lock| lock.held_by != state.pull().id) {
             reasons.push(format!("#{} holds it", lock.held_by.number));
@@ -174,11 +170,21 @@ pub(super) fn lock(state: &PullState, command: &Command, asking: Asking<'_>) -> 
     effects
 }
 
-/// Of the whole repository, so that the projects need not be known here. Who may is checked before.
+/// Of the whole repository, whether this pull request concerns it or not. Who may is checked before.
 pub(super) fn freeze(command: &Command, asking: Asking<'_>) -> Vec<Effect> {
     if command.until.is_some_and(|until| until <= asking.now) {
         let what = "that time is over already".to_owned();
         return refuse(asking, Verb::Freeze, vec![Missing { project: None, what }]);
+    }
+    // A slip would freeze nothing, and say that it does.
+    let all = &asking.rules.repository;
+    let unmatched = command.selector.words_without(all);
+    if !unmatched.is_empty() {
+        let no_project = |word: &String| {
+            let shown: String = word.chars().filter(|c| *c != '`' && !c.is_control()).take(100).collect();
+            Missing { project: None, what: format!("`{shown}` names no project of the default branch") }
+        };
+        return refuse(asking, Verb::Freeze, unmatched.iter().map(no_project).collect());
     }
     let freeze = Freeze {
         selector: command.selector.clone(),
@@ -195,7 +201,9 @@ pub(super) fn thaw(state: &PullState, selector: &Selector, asking: Asking<'_>) -
     let all = selector.is_everything();
     let now = asking.now;
     let running = state.around.freezes.iter().filter(|freeze| !freeze.is_over(now));
-    let ended: Vec<Freeze> = running.filter(|freeze| all || freeze.selector == *selector).cloned().collect();
+    // What is shown is what people write.
+    let shown = selector.to_string();
+    let ended: Vec<Freeze> = running.filter(|freeze| all || freeze.selector.to_string() == shown).cloned().collect();
     if ended.is_empty() {
         let what = if all {
             "nothing is frozen".to_owned()
@@ -205,6 +213,15 @@ pub(super) fn thaw(state: &PullState, selector: &Selector, asking: Asking<'_>) -
         return refuse(asking, Verb::Thaw, vec![Missing { project: None, what }]);
     }
     let by = asking.actor.login.clone();
-    let selector = (!all).then(|| selector.clone());
-    vec![Effect::Thaw { selector, by: by.clone() }, Effect::Say(Say::Thawed { by, freezes: ended })]
+    let mut selectors: Vec<Option<Selector>> = Vec::new();
+    for freeze in &ended {
+        let selector = (!all).then(|| freeze.selector.clone());
+        if !selectors.contains(&selector) {
+            selectors.push(selector);
+        }
+    }
+    let thaw = |selector| Effect::Thaw { selector, by: by.clone() };
+    let mut effects: Vec<Effect> = selectors.into_iter().map(thaw).collect();
+    effects.push(Effect::Say(Say::Thawed { by, freezes: ended }));
+    effects
 }

@@ -7,7 +7,7 @@ use crate::domain::id::{CommentId, Fingerprint, Login, ProjectName, RunId, Times
 use crate::domain::permission::MayApply;
 use crate::domain::project::{Project, StateKind, Target};
 use crate::domain::pull::{Actor, Phase, Review};
-use crate::domain::requirement::{Applying, Asked, allow_apply, counting};
+use crate::domain::requirement::{Applying, Asked, ShownPlan, allow_apply, counting};
 use crate::domain::run::{ApplyOrder, Run, RunState};
 
 pub(super) fn merged(
@@ -114,7 +114,7 @@ fn begun_by_merge(known: &ProjectState) -> bool {
 /// The plan that people saw, if it is of exactly what was merged, and stood in the live comment before the merge.
 pub(super) fn reviewed<'a>(state: &PullState, project: &Present<'a>) -> Option<&'a Run> {
     let known = project.known?;
-    let plan = known.current_plan().filter(|plan| plan.target == project.target)?;
+    let plan = known.current_plan().filter(|plan| plan.target == project.target && !is_used_up(state, known, plan))?;
     if let Phase::Merged { at, .. } = &state.pull().phase
         && !known.shown_run(plan.id).is_some_and(|shown| shown.was_there_at(*at))
     {
@@ -123,11 +123,24 @@ pub(super) fn reviewed<'a>(state: &PullState, project: &Present<'a>) -> Option<&
     Some(plan)
 }
 
+/// A merge applies all of it in the end: a plan of a part that has been applied by it, or that changes nothing, is not asked
+/// about again.
+pub(super) fn is_used_up(state: &PullState, known: &ProjectState, plan: &Run) -> bool {
+    let by_merge = |apply: &Run| {
+        apply.applied().is_some() && apply.apply_order().is_some_and(|order| order.merge_commit.is_some())
+    };
+    let over = plan.plans_nothing() || known.apply.as_ref().is_some_and(by_merge);
+    state.pull().merge_commit().is_some() && !plan.is_whole() && over
+}
+
 /// What the requirements want to know of the plan that would be applied.
 pub(super) fn applying(known: Option<&ProjectState>, plan: Option<&Run>) -> Applying {
     let planned = plan.and_then(Run::made_plan);
     Applying {
-        shown_since: planned.and_then(|planned| known?.shown_since(&planned.fingerprint)),
+        shown: planned.map_or(ShownPlan::None, |planned| {
+            let since = known.and_then(|known| known.shown_since(&planned.fingerprint));
+            since.map_or(ShownPlan::Hidden, ShownPlan::Since)
+        }),
         imports: planned.is_some_and(|planned| planned.summary.import > 0),
     }
 }
@@ -172,14 +185,14 @@ pub(super) fn begin(
     Ordering { by, verb, comment, review, now }: Ordering<'_>,
     proof: MayApply,
 ) -> Vec<Effect> {
-    let last = present.known.and_then(ProjectState::apply_state);
+    let last = present.known.and_then(|known| known.apply.as_ref());
     let extra = plan.map(|plan| plan.extra.clone()).unwrap_or_default();
-    let shown_since = applying(present.known, plan).shown_since;
+    let shown_plan = applying(present.known, plan).shown;
     let (plan, reviewed) = plan.and_then(shown).unzip();
-    let (approved_by, approved_at) = approvals(state, by, verb, review, (shown_since, now)).into_iter().unzip();
+    let (approved_by, approved_at) = approvals(state, by, verb, review, (shown_plan, now)).into_iter().unzip();
     let order = ApplyOrder {
         plan,
-        plan_anew: last == Some(RunState::Interrupted),
+        plan_anew: last.is_some_and(must_plan_anew),
         reviewed,
         merge_commit: state.pull().merge_commit().cloned(),
         ordered_by: by.clone(),
@@ -199,19 +212,24 @@ pub(super) fn begin(
     }
 }
 
+/// An apply was interrupted, and none has succeeded since: nobody knows what it did, whatever came of those after it.
+fn must_plan_anew(last: &Run) -> bool {
+    let earlier = last.apply_order().is_some_and(|order| order.plan_anew);
+    last.state == RunState::Interrupted || earlier && last.applied().is_none()
+}
+
 /// Who approved what is applied, and when: not those who did so before it was shown.
 fn approvals(
     state: &PullState,
     by: &Login,
     verb: Verb,
     review: &Review,
-    (shown_since, now): (Option<Timestamp>, Timestamp),
+    (shown, now): (ShownPlan, Timestamp),
 ) -> Vec<(Login, Timestamp)> {
     if verb == Verb::Approve {
         return vec![(by.clone(), now)];
     }
-    let saw_it = |at: Timestamp| shown_since.is_none_or(|shown| shown.0.div_euclid(1000) <= at.0.div_euclid(1000));
-    let counting = counting(state.pull(), review).filter(|approval| saw_it(approval.at));
+    let counting = counting(state.pull(), review).filter(|approval| shown.was_meant_at(approval.at));
     counting.map(|approval| (approval.by.clone(), approval.at)).collect()
 }
 

@@ -86,13 +86,14 @@ fn outcome(state: &PullState, apply: &Run) -> Option<Effect> {
     Some(Effect::React { comment, with: if all { Reaction::Done } else { Reaction::Failed } })
 }
 
-/// Everything of an open pull request is applied, and its rules want it merged then. Something must have been applied:
-/// that a plan changes nothing does not say that anybody wants it merged.
-fn automerge(state: &PullState) -> Option<MergeHow> {
+/// Everything of an open pull request is applied, and its rules want it merged then. Something must have been applied,
+/// unless the rules say otherwise: that a plan changes nothing does not say that anybody wants it merged.
+pub(super) fn automerge(state: &PullState) -> Option<MergeHow> {
     let mine: Vec<&ProjectState> = state.projects.iter().filter(|project| project.target.is_some()).collect();
     let settled = mine.iter().all(|project| project.is_settled() || project.project.state == StateKind::Nowhere);
-    let applied = mine.iter().any(|project| project.is_applied());
-    if !state.pull().is_open() || !settled || !applied {
+    let applied = mine.iter().any(|project| project.is_applied() && project.has_changed_something());
+    let wanted = applied || !mine.is_empty() && mine.iter().all(|project| project.project.automerge_on_no_change);
+    if !state.pull().is_open() || !settled || !wanted {
         return None;
     }
     mine.iter().find_map(|project| project.project.automerge)
@@ -109,7 +110,8 @@ fn lets_go(state: &PullState, project: &ProjectState, apply: &Run) -> bool {
             not_begun && lock.is_some_and(|lock| !lock.applied && lock.taken_by.is_none())
         }
         Phase::Closed => project.lock.as_ref().is_some_and(|lock| !lock.applied),
-        Phase::Merged { .. } => matches!(apply.outcome, Some(Outcome::Applied(_))),
+        // A part of it is not what was merged.
+        Phase::Merged { .. } => apply.applied().is_some() && apply.is_whole(),
     };
     over && state.holds_lock(project)
 }

@@ -6,7 +6,7 @@ use crate::domain::id::{Fingerprint, ProjectKey, PullId, RunId, Sha, Timestamp, 
 use crate::domain::lock::{AtWork, Lock, Wait};
 use crate::domain::project::{Project, StateKind, Target};
 use crate::domain::pull::{Phase, Pull};
-use crate::domain::run::{Outcome, Run, RunState};
+use crate::domain::run::{Run, RunState};
 use crate::domain::sandbox::Level;
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,10 @@ pub struct Affected {
     /// Why nothing of it would be applied as the rules are now, as a sentence for people; `None`: they allow it.
     #[serde(default)]
     pub held_back: Option<String>,
-    /// What merging its configuration would change, a sentence each.
+    /// What merging its configuration would change of who may do what and of what must hold, a sentence each.
+    #[serde(default)]
+    pub grants: Vec<String>,
+    /// What it would change besides, a sentence each.
     #[serde(default)]
     pub config_changes: Vec<String>,
 }
@@ -51,6 +54,7 @@ impl Affected {
                 project.can.clone_from(&now.can);
                 project.windows.clone_from(&now.windows);
                 project.automerge = now.automerge;
+                project.automerge_on_no_change = now.automerge_on_no_change;
                 project.unknown = now.unknown;
                 project.apply = now.apply;
             }
@@ -152,10 +156,10 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Whether whoever did something at this time of the forge's clock, which counts whole seconds, can have seen it.
+    /// Whether whoever did something at this time of the forge's clock can have seen it.
     #[must_use]
     pub const fn was_there_at(&self, at: Timestamp) -> bool {
-        self.at.0.div_euclid(1000) <= at.0.div_euclid(1000)
+        self.at.was_there_at(at)
     }
 
     /// Whether whoever wrote the comment can have seen it.
@@ -254,23 +258,34 @@ impl ProjectState {
         self.apply.as_ref().map(|run| run.state)
     }
 
-    /// The plan succeeded and would change nothing.
-    #[must_use]
-    pub fn nothing_to_apply(&self) -> bool {
-        self.plan.as_ref().and_then(Run::planned).is_some_and(|planned| planned.summary.is_empty())
-    }
-
     /// Nothing is left to do: what the present head has is applied, or changes nothing.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.is_applied() || self.apply.is_none() && self.current_plan().is_some() && self.nothing_to_apply()
+        let plans_nothing = || self.current_plan().is_some_and(|plan| plan.plans_nothing() && plan.is_whole());
+        self.is_applied() || self.apply.is_none() && plans_nothing()
     }
 
-    /// The code that the present head has was applied.
+    /// The code that the present head has was applied, all of it. What was planned since has the last word: it may show
+    /// that something is left, or that nothing is.
     #[must_use]
     pub fn is_applied(&self) -> bool {
         let (Some(apply), Some(target)) = (&self.apply, &self.target) else { return false };
-        matches!(apply.outcome, Some(Outcome::Applied(_))) && apply.target.inputs == target.inputs
+        if apply.applied().is_none() || apply.target.inputs != target.inputs {
+            return false;
+        }
+        let since = |plan: &&Run| apply.finished_at.is_some_and(|end| end <= plan.created_at);
+        match self.current_plan().filter(since) {
+            Some(plan) => plan.plans_nothing() && (plan.is_whole() || apply.is_whole()),
+            None => apply.is_whole(),
+        }
+    }
+
+    /// The newest apply did what there was to do, and not only found that there was nothing.
+    #[must_use]
+    pub fn has_changed_something(&self) -> bool {
+        let applied = self.apply.as_ref().and_then(Run::applied);
+        let planned_nothing = self.plan.as_ref().is_some_and(Run::plans_nothing);
+        applied.is_some_and(|applied| !(applied.nothing_left || applied.done.is_empty() && planned_nothing))
     }
 
     /// The finished plan of exactly what the present head is.

@@ -577,8 +577,17 @@ fn freeze_and_thaw_are_for_those_who_may() {
         on(known, &commanded(known, says(verb, words), actor("kim", role), 10))
     };
     assert_eq!(by(&known, Verb::Freeze, &["prod/*"], Role::Maintain), ["freeze prod/*", "say Frozen(Freeze"]);
+    assert_eq!(
+        by(&known, Verb::Freeze, &["prod/*", "pord"], Role::Maintain),
+        ["refuse: `pord` names no project of the default branch"]
+    );
     assert!(by(&known, Verb::Freeze, &[], Role::Write)[0].contains("needs the role `maintain`"));
     assert_eq!(by(&known, Verb::Thaw, &[], Role::Maintain), ["refuse: nothing is frozen"]);
+    let as_dir = crate::domain::command::Choice::Dir("prod".into());
+    let mut of_dir = freeze(&[], None);
+    of_dir.selector.choice = Some(as_dir);
+    known.around.freezes = vec![of_dir];
+    assert_eq!(by(&known, Verb::Thaw, &["dir:prod"], Role::Maintain), ["thaw", "say Thawed"], "as it is shown");
     known.around.freezes = vec![freeze(&["prod/*"], None)];
     assert_eq!(
         by(&known, Verb::Thaw, &["dev"], Role::Maintain),
@@ -853,6 +862,7 @@ fn a_word_that_names_no_project_stops_the_whole_command() {
 }
 
 mod model;
+mod safety;
 mod turns;
 
 mod properties {

@@ -6,23 +6,47 @@ use crate::domain::id::ProjectKey;
 use crate::domain::permission::{Rights, one_of};
 use std::collections::BTreeSet;
 
-/// What is different for a reader of the rules, a sentence each; projects in the order of their directories.
+/// What a change does, a sentence each.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RuleChanges {
+    /// Who may do what, what must hold, and what rules and grants go by: nobody may miss these.
+    pub grants: Vec<String>,
+    pub others: Vec<String>,
+}
+
+/// What is different for a reader of the rules; projects in the order of their directories. What is the same for several
+/// is said once, with the names of all.
 #[must_use]
-pub fn rule_changes(before: &[Project], after: &[Project]) -> Vec<String> {
+pub fn rule_changes(before: &[Project], after: &[Project]) -> RuleChanges {
     let keys: BTreeSet<_> = before.iter().chain(after).map(|project| &project.key).collect();
     let find = |all: &[Project], key: &ProjectKey| all.iter().position(|project| project.key == *key);
-    let mut said = Vec::new();
+    let mut others = Vec::new();
+    let mut grants: Vec<(String, Vec<String>)> = Vec::new();
     for key in keys {
         match (find(before, key).map(|at| &before[at]), find(after, key).map(|at| &after[at])) {
-            (None, Some(new)) => said.push(format!("`{}` becomes a project", new.name)),
-            (Some(old), None) => said.push(format!("`{}` is no project any more", old.name)),
+            (None, Some(new)) => others.push(format!("`{}` becomes a project", new.name)),
+            (Some(old), None) => others.push(format!("`{}` is no project any more", old.name)),
             (Some(old), Some(new)) => {
-                said.extend(differences(old, new).into_iter().map(|what| format!("`{}`: {what}", new.name)));
+                let name = format!("`{}`", new.name);
+                others.extend(order(old, new).map(|what| format!("{name}: {what}")));
+                for what in differences(old, new) {
+                    match grants.iter_mut().find(|(known, _)| *known == what) {
+                        Some((_, names)) => names.push(name.clone()),
+                        None => grants.push((what, vec![name.clone()])),
+                    }
+                }
             }
             (None, None) => {}
         }
     }
-    said
+    let grants = grants.into_iter().map(|(what, names)| format!("{}: {what}", names.join(", "))).collect();
+    RuleChanges { grants, others }
+}
+
+fn order(old: &Project, new: &Project) -> Option<String> {
+    let mut said = Vec::new();
+    changed(&mut said, "it comes after", &joined(&old.after), &joined(&new.after));
+    said.pop()
 }
 
 fn differences(old: &Project, new: &Project) -> Vec<String> {
@@ -35,13 +59,22 @@ fn differences(old: &Project, new: &Project) -> Vec<String> {
     changed(&mut said, "an apply requires", &joined(&old.require), &joined(&new.require));
     changed(&mut said, "a plan requires", &joined(&old.require_plan), &joined(&new.require_plan));
     changed(&mut said, "an import requires", &joined(&old.require_import), &joined(&new.require_import));
-    for verb in Verb::ALL {
-        changed(&mut said, &format!("who may `{}`", verb.as_str()), &who(&old.can, verb), &who(&new.can, verb));
-    }
+    said.extend(right_changes(&old.can, &new.can));
     let windows = |project: &Project| joined(&project.windows.iter().cloned().map(String::from).collect::<Vec<_>>());
     changed(&mut said, "windows", &windows(old), &windows(new));
     changed(&mut said, "`automerge`", automerge(old.automerge), automerge(new.automerge));
-    changed(&mut said, "it comes after", &joined(&old.after), &joined(&new.after));
+    let unchanged = |project: &Project| if project.automerge_on_no_change { "on" } else { "off" };
+    changed(&mut said, "`automerge_on_no_change`", unchanged(old), unchanged(new));
+    said
+}
+
+/// Whose rights change, a sentence for each verb.
+#[must_use]
+pub fn right_changes(old: &Rights, new: &Rights) -> Vec<String> {
+    let mut said = Vec::new();
+    for verb in Verb::ALL {
+        changed(&mut said, &format!("who may `{}`", verb.as_str()), &who(old, verb), &who(new, verb));
+    }
     said
 }
 
@@ -109,11 +142,11 @@ mod tests {
             vec![vec!["team:sre".parse().unwrap(), "user:sam".parse().unwrap()]],
         )]));
         new.windows = vec!["deny 22:00 - 06:00".parse().unwrap()];
+        let changes = rule_changes(&[old, project("gone"), project("same")], &[new, project("more"), project("same")]);
+        assert_eq!(changes.others, ["`gone` is no project any more", "`more` becomes a project"]);
         assert_eq!(
-            rule_changes(&[old, project("gone"), project("same")], &[new, project("more"), project("same")]),
+            changes.grants,
             [
-                "`gone` is no project any more",
-                "`more` becomes a project",
                 "`prod`: tags: nothing → `eu`",
                 "`prod`: `apply`: `on_merge` → `both`",
                 "`prod`: an apply requires: `approved` → nothing",
@@ -121,5 +154,12 @@ mod tests {
                 "`prod`: windows: nothing → `deny 22:00 - 06:00`",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_the_same_for_several_is_said_once() {
+        let (old, mut new) = ([project("a"), project("z")], [project("a"), project("z")]);
+        new.iter_mut().for_each(|project| project.apply = ApplyMode::Both);
+        assert_eq!(rule_changes(&old, &new).grants, ["`a`, `z`: `apply`: `on_merge` → `both`"]);
     }
 }

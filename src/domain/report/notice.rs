@@ -39,7 +39,7 @@ pub enum Notice {
     },
 }
 
-/// Addresses and changes of rules that are named.
+/// Addresses, projects and lesser changes of rules that are named.
 const NOTICED: usize = 10;
 
 pub(super) fn notices(input: &LiveInput<'_>) -> Vec<Notice> {
@@ -80,9 +80,14 @@ pub(super) fn notices(input: &LiveInput<'_>) -> Vec<Notice> {
         addresses: overlap.addresses.iter().take(NOTICED).cloned().collect(),
         more: overlap.addresses.len().saturating_sub(NOTICED),
     }));
-    if let Some(changes) = affected.map(|affected| &affected.config_changes).filter(|changes| !changes.is_empty()) {
-        let more = changes.len().saturating_sub(NOTICED);
-        notices.push(Notice::Rules { changes: changes.iter().take(NOTICED).cloned().collect(), more });
+    if let Some(affected) = affected {
+        // Nothing may push what people gain out of sight.
+        let shown = affected.grants.iter().chain(affected.config_changes.iter().take(NOTICED));
+        let changes: Vec<String> = shown.cloned().collect();
+        let more = affected.config_changes.len().saturating_sub(NOTICED);
+        if !changes.is_empty() {
+            notices.push(Notice::Rules { changes, more });
+        }
     }
     notices
 }

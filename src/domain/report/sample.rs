@@ -66,6 +66,7 @@ pub(crate) fn project(name: &str) -> Project {
         require_import: Vec::new(),
         windows: Vec::new(),
         automerge: None,
+        automerge_on_no_change: false,
         unknown: false,
         after: Vec::new(),
         reason: format!("`{name}/main.tf` changed"),
@@ -194,6 +195,7 @@ pub(crate) fn state(projects: Vec<ProjectState>) -> PullState {
         tree: target().tree,
         projects: projects.iter().map(of).collect(),
         held_back: None,
+        grants: Vec::new(),
         config_changes: Vec::new(),
     };
     PullState {

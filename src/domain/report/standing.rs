@@ -36,7 +36,9 @@ pub enum Standing {
 impl Standing {
     #[must_use]
     pub fn of(state: &PullState, project: &ProjectState) -> Self {
-        match current_apply(state, project) {
+        // A part that was applied leaves the rest to be applied.
+        let whole = |apply: &&Run| apply.applied().is_none() || apply.is_whole();
+        match current_apply(state, project).filter(whole) {
             Some(apply) => Self::of_apply(apply).unwrap_or_else(|| Self::of_plan(project)),
             None => match Self::of_plan(project) {
                 Self::PlanQueued if !state.pull().is_open() || project.target.is_none() => Self::NotPlanned,

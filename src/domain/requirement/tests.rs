@@ -130,14 +130,16 @@ fn approvals_are_counted_by_number_team_and_the_forges_judgement() {
     let two = || vec![approval("lee", 'a', true), approval("kim", 'a', true)];
     let sre = |who: &str| vec![(team("sre"), fixture::login(who))];
     type Case<'a> = (&'a str, Vec<Approval>, Vec<(crate::domain::id::TeamName, Login)>, ReviewsAsked, bool);
-    let cases: [Case<'_>; 10] = [
+    let cases: [Case<'_>; 12] = [
         ("approved by 2", vec![approval("lee", 'a', true)], vec![], ReviewsAsked::None, false),
         ("approved by 2", two(), vec![], ReviewsAsked::None, true),
         ("approved by team:sre", two(), vec![], ReviewsAsked::None, false),
         ("approved by team:sre", two(), sre("LEE"), ReviewsAsked::None, true),
         ("approved by 2 of team:sre", two(), sre("lee"), ReviewsAsked::None, false),
         ("approved by team:dba", two(), sre("lee"), ReviewsAsked::None, false),
-        ("approved by codeowners", vec![], vec![], ReviewsAsked::Given, true),
+        ("approved by codeowners", vec![approval("lee", 'a', true)], vec![], ReviewsAsked::Given, true),
+        ("approved by codeowners", vec![approval("lee", 'b', true)], vec![], ReviewsAsked::Given, false),
+        ("approved by codeowners", vec![], vec![], ReviewsAsked::Given, false),
         ("approved by codeowners", two(), vec![], ReviewsAsked::Missing, false),
         ("approved by codeowners", two(), vec![], ReviewsAsked::None, false),
         ("approved by codeowners", two(), vec![], ReviewsAsked::ChangesRequested, false),
@@ -165,12 +167,13 @@ fn an_approval_is_for_the_plan_that_was_shown_by_then() {
         [(10, Some(9), true), (10, Some(10), true), (10, Some(11), false), (10, None, true)]
     {
         let review = Review { approvals: vec![at(approved)], ..Review::default() };
-        let applying = Applying { shown_since: shown.map(fixture::at), imports: false };
+        let applying =
+            Applying { shown: shown.map_or(ShownPlan::None, |at| ShownPlan::Since(fixture::at(at))), imports: false };
         let answer = super::allow_apply(&project, asked(&pull, &review, Verb::Apply, &ana), applying);
         assert_eq!(answer.is_ok(), enough, "{shown:?}: {answer:?}");
     }
     let review = Review { approvals: vec![at(10)], ..Review::default() };
-    let applying = Applying { shown_since: Some(fixture::at(11)), imports: false };
+    let applying = Applying { shown: ShownPlan::Since(fixture::at(11)), imports: false };
     assert_eq!(
         super::allow_apply(&project, asked(&pull, &review, Verb::Apply, &ana), applying).unwrap_err(),
         [
@@ -213,7 +216,7 @@ fn an_import_can_be_asked_more() {
     let mut project = fixture::project("prod");
     project.require_import = vec![Requirement::APPROVED];
     let allowed = |imports| {
-        let applying = Applying { imports, shown_since: None };
+        let applying = Applying { imports, ..Applying::default() };
         super::allow_apply(&project, asked(&pull, &review, Verb::Apply, &ana), applying).is_ok()
     };
     assert!(allowed(false) && !allowed(true));
@@ -226,7 +229,7 @@ fn a_plan_can_be_asked_for_too() {
     let (pull, ana) = (fixture::pull('a'), fixture::actor("ana", Role::Write));
     for diverged in [false, true] {
         let review = Review { diverged, ..Review::default() };
-        let allowed = allow_plan(&project, asked(&pull, &review, Verb::Plan, &ana));
+        let allowed = authorize(asked(&pull, &review, Verb::Plan, &ana), On::ToPlan(&project));
         assert_eq!(allowed.is_err(), diverged);
         assert_eq!(lacks_to_plan(&project, &pull, &review, &MAY_APPLY).len(), usize::from(diverged));
     }

@@ -16,6 +16,17 @@ const JUDGEMENT: &str = "query PullRequestJudgement($owner: String!, $name: Stri
   repository(owner: $owner, name: $name) {
     pullRequest(number: $number) {
       reviewDecision
+      baseRef {
+        refUpdateRule { requiresCodeOwnerReviews requiredStatusCheckContexts }
+        rules(first: 100) {
+          nodes {
+            parameters {
+              ... on PullRequestParameters { requireCodeOwnerReview }
+              ... on RequiredStatusChecksParameters { requiredStatusChecks { context } }
+            }
+          }
+        }
+      }
       commits(last: 1) {
         nodes {
           commit {
@@ -81,6 +92,43 @@ struct Context {
     is_required: bool,
 }
 
+/// What the base branch asks for: its protection, and the rule sets that are about it.
+#[derive(Default)]
+struct BaseRules {
+    code_owners: bool,
+    contexts: Vec<String>,
+}
+
+impl BaseRules {
+    fn read(base: &Value) -> Self {
+        let texts = |list: &Value| -> Vec<String> {
+            list.as_array().into_iter().flatten().filter_map(|text| Some(text.as_str()?.to_owned())).collect()
+        };
+        let protection = &base["refUpdateRule"];
+        let mut rules = Self {
+            code_owners: protection["requiresCodeOwnerReviews"] == true,
+            contexts: texts(&protection["requiredStatusCheckContexts"]),
+        };
+        for rule in base["rules"]["nodes"].as_array().into_iter().flatten() {
+            let parameters = &rule["parameters"];
+            rules.code_owners |= parameters["requireCodeOwnerReview"] == true;
+            let checks = parameters["requiredStatusChecks"].as_array().into_iter().flatten();
+            rules.contexts.extend(checks.filter_map(|check| Some(check["context"].as_str()?.to_owned())));
+        }
+        rules
+    }
+
+    /// What has to report and has not yet is in no list of what reported.
+    fn expect(self, checks: &mut Vec<Check>) {
+        for name in self.contexts {
+            match checks.iter_mut().find(|check| check.name == name) {
+                Some(check) => check.required = true,
+                None => checks.push(Check { name, state: CheckState::Pending, required: true }),
+            }
+        }
+    }
+}
+
 impl Github {
     pub(in crate::forge) async fn judgement(&self, pull: &PullId) -> Result<Judgement, ForgeError> {
         let doing = format!("asking what {} needs to be merged", short(pull));
@@ -97,14 +145,17 @@ impl Github {
                     Some(format!("GitHub does not tell which checks it requires (`{}`)", said.replace('`', "'")));
             }
             let found = &answer.data.as_ref().unwrap_or(&Value::Null)["repository"]["pullRequest"];
+            let rules = BaseRules::read(&found["baseRef"]);
             judgement.reviews = match found["reviewDecision"].as_str() {
-                None => ReviewsAsked::None,
-                Some("APPROVED") => ReviewsAsked::Given,
+                // Approved may also mean: by somebody, where no rule asks for code owners.
+                Some("APPROVED") if rules.code_owners => ReviewsAsked::Given,
+                None | Some("APPROVED") => ReviewsAsked::None,
                 Some("CHANGES_REQUESTED") => ReviewsAsked::ChangesRequested,
                 Some(_) => ReviewsAsked::Missing,
             };
             let contexts = &found["commits"]["nodes"][0]["commit"]["statusCheckRollup"]["contexts"];
             if contexts.is_null() {
+                rules.expect(&mut judgement.checks);
                 return Ok(judgement);
             }
             let request = Request::get(&doing, String::new());
@@ -113,7 +164,10 @@ impl Github {
             judgement.checks.extend(contexts.nodes.into_iter().filter_map(Context::check));
             match contexts.page_info.end_cursor.filter(|_| contexts.page_info.has_next_page) {
                 Some(cursor) => after = Some(cursor),
-                None => break,
+                None => {
+                    rules.expect(&mut judgement.checks);
+                    break;
+                }
             }
         }
         Ok(judgement)

@@ -1,6 +1,7 @@
 //! The client against a small, strict GitHub.
 
 mod hub;
+mod judgement;
 
 use super::*;
 use crate::domain::id::{PullNumber, Timestamp};

@@ -498,7 +498,8 @@ async fn closing_frees_what_was_not_applied_and_keeps_what_was() {
     let free = stage.world.open_pull("Free").changing("prod/main.tf", &resource("web", "free")).await;
     free.live_comment().await_containing("plan ready").await;
     free.comment("sam", "terraplane apply");
-    assert!(free.next_comment().await.contains("Applied `prod`"));
+    let applied = free.next_comment().await;
+    assert!(applied.contains("Applied `prod`"), "{applied}");
     stage.hear_everything_again().await;
     stage.finish().await;
 }

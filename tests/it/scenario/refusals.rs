@@ -4,6 +4,7 @@ use super::{MANAGED, resource, shown};
 use crate::stage::{Setup, Stage};
 use crate::world::REPO;
 use insta::assert_snapshot;
+use terraplane::demo::state::How;
 use terraplane::sandbox::Level;
 use terraplane::store::DeliveryEnd;
 
@@ -150,6 +151,29 @@ async fn a_fork_is_planned_when_somebody_vouches_for_that_very_commit() {
     let merged = pull.merge("ana").await;
     assert!(pull.next_comment().await.contains("the reviewed plan"));
     stage.world.await_status(&merged, "terraplane/apply", "success").await;
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_may_plan_and_not_write_does_not_vouch_for_a_fork() {
+    let rules = format!("{MANAGED}rules:\n  - match: \"*\"\n    can_plan: [role:write, user:otto]\n");
+    let files = [("terraplane.yaml", rules.as_str()), ("prod/main.tf", &resource("web", "one"))];
+    let stage = Stage::set(&files, Setup::default()).await;
+    let fork = stage.world.forge.fork(REPO, "otto").await.unwrap();
+    let code = resource("web", "two");
+    let pull = stage.world.open_pull("From outside").in_fork(&fork).by("otto").changing("prod/main.tf", &code).await;
+    pull.await_status("terraplane/plan", "pending").await;
+    pull.comment("ana", &format!("terraplane plan --sha {}", pull.head()));
+    pull.await_status("terraplane/plan", "success").await;
+
+    // The comment is heard before the push is.
+    stage.world.trouble("POST", "pull_request", How::LoseWebhook, 1);
+    pull.push(&[("prod/main.tf", &resource("web", "three"))]).await;
+    pull.comment("otto", &format!("terraplane plan --sha {}", pull.head()));
+    let reply = pull.next_comment().await;
+    assert!(reply.contains("was not carried out") && reply.contains("its head is in a fork"), "{reply}");
+    stage.settled().await;
+    assert_eq!(stage.runs(), 1, "nothing of the new head was run");
     stage.finish().await;
 }
 

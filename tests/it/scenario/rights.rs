@@ -107,12 +107,23 @@ async fn teams_may_and_approve_as_the_rules_say() {
 }
 
 #[tokio::test]
+async fn why_looks_at_how_things_are_now() {
+    let stage = stage("apply: on_comment, require: [undiverged]").await;
+    let pull = planned(&stage, "behind", "prod/a.tf").await;
+    stage.world.push("main", &[("notes.md", "Notes\n")]).await;
+    pull.comment("kim", "terraplane why");
+    let said = pull.next_comment().await;
+    assert!(said.contains("has commits that this branch does not contain"), "{said}");
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn mergeable_is_the_forges_word_without_our_own_statuses() {
     let stage = stage("apply: on_comment, require: [mergeable, approved by codeowners]").await;
     stage.world.forge.change(|state| {
         let repo = state.repo_mut(REPO).unwrap();
         repo.required_statuses = vec!["terraplane/apply".into(), "ci".into()];
-        repo.required_reviews = 1;
+        repo.code_owners = vec!["ana".into()];
     });
     let pull = planned(&stage, "mergeable", "prod/a.tf").await;
     let ci = |state: &str| {

@@ -72,6 +72,7 @@ pub(crate) fn project(dir: &str) -> Project {
         can: Rights::default(),
         windows: Vec::new(),
         automerge: None,
+        automerge_on_no_change: false,
         unknown: false,
         after: Vec::new(),
         reason: format!("`{dir}/main.tf` changed"),
@@ -102,6 +103,7 @@ pub(crate) fn record(number: u64, head: char, base: char, dirs: &[&str]) -> Pull
             .map(|dir| AffectedProject { project: project(dir), inputs: format!("{dir}@{head}") })
             .collect(),
         held_back: None,
+        grants: Vec::new(),
         config_changes: Vec::new(),
     };
     PullRecord { pull, affected: Some(affected), problem: None }

@@ -14,6 +14,8 @@ use url::Url;
 use crate::forge::github::{Github, GithubAuth, GithubSettings};
 use crate::forge::retry::Patience;
 
+const GRAPHQL: &str = "POST /api/graphql";
+
 pub(super) const APP_ID: u64 = 4711;
 pub(super) const INSTALLATION: u64 = 99;
 pub(super) const PERSONAL_TOKEN: &str = "personal-token";
@@ -140,6 +142,11 @@ impl Hub {
         self
     }
 
+    /// Answers every question in GraphQL, which is beside the REST API.
+    pub(super) fn on_graphql(&self, answer: Value) -> &Self {
+        self.on(GRAPHQL, says(200, answer))
+    }
+
     pub(super) fn instead(&self, line: &str, reply: Reply) -> &Self {
         self.inside().replies.remove(line);
         self.on(line, reply)
@@ -194,7 +201,7 @@ async fn answer(State(inside): State<Arc<Mutex<Inside>>>, request: Request) -> R
     let line = format!("{} {}", request.method, path.strip_prefix("/api/v3").unwrap_or(path));
     let header = |name: &str| request.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
     let (authorization, agent, accept) = (header("authorization"), header("user-agent"), header("accept"));
-    let below_base = path.starts_with("/api/v3/");
+    let below_base = path.starts_with("/api/v3/") || line == GRAPHQL;
     let body = to_bytes(body, 1 << 20).await.unwrap();
     let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
 
