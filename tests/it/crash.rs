@@ -15,7 +15,7 @@ use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tempfile::TempDir;
 use terraplane::demo::state::{Answer, State};
@@ -239,10 +239,12 @@ impl Dice {
 /// One part of the points, in an order of its own.
 #[allow(clippy::print_stdout, reason = "by the seed a failure is repeated; it is shown only then")]
 async fn dies_at_points_of_part(part: usize) {
-    let seed = match std::env::var("SEED") {
+    // One order for all parts: each takes others of it, and together they take all.
+    static SEED: OnceLock<u64> = OnceLock::new();
+    let seed = *SEED.get_or_init(|| match std::env::var("SEED") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => RandomState::new().build_hasher().finish() | 1,
-    };
+    });
     static TRAIL: tokio::sync::OnceCell<Vec<String>> = tokio::sync::OnceCell::const_new();
     let all = TRAIL.get_or_init(trail).await.clone();
     assert!(all.len() > SAMPLED, "the trail is short: {all:?}");
