@@ -155,12 +155,16 @@ async fn work(flow: &Flow, lease: Lease, signals: Signals) {
     let done = {
         // A panic is an error as any other: otherwise the work would come back when the lease runs out, for ever.
         let working = AssertUnwindSafe(carry_out(flow, &lease, &signals)).catch_unwind();
-        tokio::pin!(working);
-        loop {
-            tokio::select! {
-                done = &mut working => break done.unwrap_or_else(|_| Err(FlowError::Broken("it panicked".to_owned()))),
-                () = tokio::time::sleep(HEARTBEAT) => heartbeat(flow, &lease, &signals).await,
+        // Beside it: the work goes on while the database keeps a heartbeat waiting.
+        let beating = async {
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+                heartbeat(flow, &lease, &signals).await;
             }
+        };
+        tokio::select! {
+            done = working => done.unwrap_or_else(|_| Err(FlowError::Broken("it panicked".to_owned()))),
+            () = beating => unreachable!("a heart beats for ever"),
         }
     };
     match done {
