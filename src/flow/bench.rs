@@ -45,6 +45,9 @@ pub(super) enum Stop {
     Failed(Failure),
     /// Ours or the forge's: tried again.
     Ours(FlowError),
+    /// An apply has begun, and what became of it can't be read or kept at the moment: looked up again later, and never
+    /// begun anew.
+    Unread(FlowError),
     /// Nothing was changed, and it has to begin anew, for this reason.
     Again(String),
     /// It goes on without us: whoever claims the run next takes it up.

@@ -71,6 +71,7 @@ impl Flow {
                 self.store.give_back(lease, now(), "it goes on without its server").await?;
                 return Ok(());
             }
+            Err(Stop::Unread(error)) => return Err(error),
             Err(Stop::Again(because)) => return self.put_back_and_give(lease, &run, &because).await,
             Err(Stop::Interrupted) => return self.interrupted(lease, run, signals).await,
             Err(Stop::Failed(failure)) => End::failed(failure),
