@@ -7,11 +7,10 @@
 
 use crate::scenario::stand_in::StandIn;
 use crate::scenario::{MANAGED, resource};
-use crate::stage::{Setup, server_yaml};
+use crate::stage::{Setup, own_address, server_yaml};
 use crate::world::{PATIENCE, PullRequest, World};
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -86,7 +85,7 @@ impl Start {
 
 impl Mortal {
     async fn start(points: Vec<String>, trail: Option<PathBuf>) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = own_address();
         let world = World::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "zero"))]).await;
         world.connect(&format!("http://{address}/").parse().unwrap());
         let terraform = StandIn::terraform();
