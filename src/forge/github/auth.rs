@@ -4,9 +4,10 @@
 //! reading contents only, concurrent requests share one, and a refusal while minting is never mistaken for the answer
 //! to the request that needed it.
 
-use super::client::{Repeat, Request, endpoint, now, repeat_if_harmless};
+use super::client::{Request, endpoint, repeat_if_harmless};
 use super::{failure, payload};
 use crate::domain::id::{ForgeKind, RepoName, Timestamp};
+use crate::forge::failure::{Repeat, causes, now};
 use crate::forge::retry::Patience;
 use crate::forge::{ForgeError, ForgeErrorKind, SetupError, address};
 use http::Method;
@@ -100,7 +101,7 @@ impl Auth {
             .set_connect_timeout(Some(CONNECT_TIMEOUT))
             .base_uri(base.as_str())
             .map_err(|_| SetupError::Address { url: base.to_string(), why: "it is not an address".to_owned() })?;
-        let https = |error: octocrab::Error| SetupError::Https(failure::causes(&error));
+        let https = |error: octocrab::Error| SetupError::Https(causes(&error));
         match auth {
             GithubAuth::Token(token) => {
                 address::check_token(ForgeKind::Github, token)?;
@@ -110,7 +111,7 @@ impl Auth {
             GithubAuth::App { app_id, private_key } => {
                 let crab = builder
                     .app_from_rsa_pem(AppId(*app_id), private_key.expose_secret())
-                    .map_err(|error| SetupError::PrivateKey(failure::causes(&error)))?
+                    .map_err(|error| SetupError::PrivateKey(causes(&error)))?
                     .build()
                     .map_err(https)?;
                 let app = Arc::new(Session { crab, token: None, expires_at: None });
