@@ -255,6 +255,11 @@ async fn with_much_in_its_queue_and_much_behind_it_a_server_is_ready_at_once() {
     let mut serving = Serving::of(&[("terraplane.yaml", MANAGED)], Setup::default()).await;
     serving.signal(Signal::TERM);
     serving.ended().await;
+    let started = std::time::Instant::now();
+    serving.start().await;
+    let alone = started.elapsed();
+    serving.signal(Signal::TERM);
+    serving.ended().await;
     let url = format!("sqlite:{}", serving.data.path().join("data/terraplane.db").display());
     let store = Store::open(&url).await.unwrap();
     let mut tx = store.write(&sample::repo()).await.unwrap();
@@ -278,10 +283,11 @@ async fn with_much_in_its_queue_and_much_behind_it_a_server_is_ready_at_once() {
 
     let started = std::time::Instant::now();
     serving.start().await;
-    let took = started.elapsed();
-    // With a second or so for the sandbox's probe, and far more than needed for machines that do much else.
-    assert!(took < Duration::from_secs(10), "it was ready only after {took:?}");
-    println!("ready after {took:?}");
+    let loaded = started.elapsed();
+    println!("ready after {alone:?} with nothing behind it, after {loaded:?} with all this");
+    // `make bench` has the figure for a build that is used. Here the rest is the same, mostly the probe of the sandbox;
+    // a look at each run for each other one would take minutes.
+    assert!(loaded < alone + Duration::from_secs(2), "it was ready only after {loaded:?}, and with nothing after {alone:?}");
     serving.signal(Signal::TERM);
     assert_eq!(serving.ended().await.code(), Some(0), "{}", serving.log());
 }
