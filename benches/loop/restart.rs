@@ -18,7 +18,9 @@ pub(crate) async fn report(effort: Effort) -> anyhow::Result<()> {
     let (queued, old) = effort.left_behind;
     title("A start: from the process to `/readyz`, the probe of the sandbox included");
     let mut medians = Vec::new();
-    for (what, queued, old) in [("nothing behind it".to_owned(), 0, 0), (format!("{queued} queued, {old} old runs"), queued, old)] {
+    for (what, queued, old) in
+        [("nothing behind it".to_owned(), 0, 0), (format!("{queued} queued, {old} old runs"), queued, old)]
+    {
         let mut samples = Samples::default();
         for _ in 0..effort.rounds.min(7) {
             samples.add(once(queued, old).await?);

@@ -27,11 +27,7 @@ const TABLE: &[Row] = &[
             ("an_unknown_event_or_action", "its webhooks have another shape; `forge::gitlab::event` has its own table"),
         ],
     },
-    Row {
-        face: Face::Gitea,
-        scenarios: &["scenario::"],
-        not: &[ONLY_GITHUBS_APPS, WRITERS_ARE_HEARD],
-    },
+    Row { face: Face::Gitea, scenarios: &["scenario::"], not: &[ONLY_GITHUBS_APPS, WRITERS_ARE_HEARD] },
 ];
 
 const ONLY_GITHUBS_APPS: (&str, &str) =

@@ -287,7 +287,10 @@ async fn with_much_in_its_queue_and_much_behind_it_a_server_is_ready_at_once() {
     println!("ready after {alone:?} with nothing behind it, after {loaded:?} with all this");
     // `make bench` has the figure for a build that is used. Here the rest is the same, mostly the probe of the sandbox;
     // a look at each run for each other one would take minutes.
-    assert!(loaded < alone + Duration::from_secs(2), "it was ready only after {loaded:?}, and with nothing after {alone:?}");
+    assert!(
+        loaded < alone + Duration::from_secs(2),
+        "it was ready only after {loaded:?}, and with nothing after {alone:?}"
+    );
     serving.signal(Signal::TERM);
     assert_eq!(serving.ended().await.code(), Some(0), "{}", serving.log());
 }
