@@ -31,6 +31,9 @@ pub fn init(format: LogFormat) {
         LogFormat::Json => true,
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // What can't be written (the log is on a full disk, say) would be complained about on standard error as well, by a
+    // macro that panics if that can't be written.
+    let builder = builder.log_internal_errors(false);
     // An error means that logging was started before: by a test, or by a program that we are a part of.
     let _ = if json {
         builder.json().flatten_event(true).with_span_list(false).try_init()

@@ -3,8 +3,9 @@
 //! 1. From the webhook to the live comment, beside the bare commands that have to run for it ([`comment`]).
 //! 2. Webhooks that are acknowledged per second, and how long that takes ([`webhooks`]).
 //! 3. The memory of a server that does nothing ([`server`]).
-//! 4. What the sandbox costs ([`cage`]).
-//! 5. The live comment of five hundred projects ([`render`]).
+//! 4. A start with much in the queue ([`restart`]).
+//! 5. What the sandbox costs ([`cage`]).
+//! 6. The live comment of five hundred projects ([`render`]).
 //!
 //! It reports and judges nothing: the exit code is 0 whatever the numbers are. Without `--bench` (as `cargo test
 //! --all-targets` starts it) it is a rehearsal with the fewest possible rounds, so that it can't rot unnoticed.
@@ -14,6 +15,7 @@
 mod cage;
 mod comment;
 mod render;
+mod restart;
 mod server;
 mod spans;
 mod table;
@@ -40,6 +42,8 @@ struct Effort {
     flooded_for: Duration,
     /// How long a server is left alone before its memory is read.
     idle: Duration,
+    /// What a server has behind it that starts: queued and old runs.
+    left_behind: (u64, u64),
 }
 
 const FULL: Effort = Effort {
@@ -48,6 +52,7 @@ const FULL: Effort = Effort {
     offered_for: Duration::from_secs(10),
     flooded_for: Duration::from_secs(4),
     idle: Duration::from_secs(2),
+    left_behind: (1_000, 10_000),
 };
 
 const REHEARSAL: Effort = Effort {
@@ -56,6 +61,7 @@ const REHEARSAL: Effort = Effort {
     offered_for: Duration::from_millis(500),
     flooded_for: Duration::from_millis(200),
     idle: Duration::from_millis(200),
+    left_behind: (10, 100),
 };
 
 fn main() -> anyhow::Result<()> {
@@ -66,6 +72,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         webhooks::report(effort).await?;
+        restart::report(effort).await?;
         comment::report(effort, &recorder).await?;
         cage::report(effort).await?;
         render::report(effort)

@@ -43,7 +43,10 @@ pub(crate) fn yaml(data: &Path, listen: &str, api_url: &str, token: &str, repo: 
 impl Server {
     /// Nothing answers at its forge's address: what it is sent must not need one.
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let data = on_disk()?;
+        Self::start_in(on_disk()?).await
+    }
+
+    pub(crate) async fn start_in(data: TempDir) -> anyhow::Result<Self> {
         let config = data.path().join("server.yaml");
         let text = yaml(data.path(), "127.0.0.1:0", "http://127.0.0.1:9/api/v3", "no-token", "127.0.0.1:9/acme/*")?;
         std::fs::write(&config, text)?;

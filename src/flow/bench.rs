@@ -45,6 +45,9 @@ pub(super) enum Stop {
     Failed(Failure),
     /// Ours or the forge's: tried again.
     Ours(FlowError),
+    /// An apply has begun, and what became of it can't be read or kept at the moment: looked up again later, and never
+    /// begun anew.
+    Unread(FlowError),
     /// Nothing was changed, and it has to begin anew, for this reason.
     Again(String),
     /// An apply that had to wait, and has to wait on: of its project as the rules are now, nothing is applied at present.

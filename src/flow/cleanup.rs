@@ -7,7 +7,6 @@ use super::{Flow, FlowError, now};
 use crate::archive::Kept;
 use crate::domain::decide::PullState;
 use crate::domain::id::{PullId, RunId, Timestamp};
-use crate::terraform::providers::forget_unused;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -111,14 +110,12 @@ impl Flow {
     }
 
     async fn clean_providers(&self, now: Timestamp) -> Result<(), FlowError> {
-        // A run that is under way may use any of them.
-        let Some(age) = self.config.cleanup.providers.filter(|_| self.running.is_empty()) else { return Ok(()) };
-        let ([mirror], before) = (self.providers.paths(), system_time(before(now, age)));
-        let done = {
-            let mirror = mirror.clone();
-            tokio::task::spawn_blocking(move || forget_unused(&mirror, before)).await
-        };
-        let done = done.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)));
+        let Some(age) = self.config.cleanup.providers else { return Ok(()) };
+        // A run that is under way asked for its own at its beginning.
+        let terraform = &self.config.terraform;
+        let longest = 2 * (terraform.init_timeout + terraform.plan_timeout + terraform.apply_timeout);
+        let done = self.providers.forget_unused(system_time(before(now, age.max(longest)))).await;
+        let [mirror] = self.providers.paths();
         done.map_err(|error| FlowError::disk(&mirror, error))
     }
 }

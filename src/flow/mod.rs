@@ -18,6 +18,7 @@ mod find;
 mod ingest;
 pub mod links;
 mod lost;
+pub mod outbox;
 mod pace;
 mod perform;
 mod plan;

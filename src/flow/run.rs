@@ -71,13 +71,8 @@ impl Flow {
                 self.store.give_back(lease, now(), "it goes on without its server").await?;
                 return Ok(());
             }
-            Err(Stop::Again(because)) => {
-                patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
-                forget(&self.applies.place(id));
-                let give_back = || async { Ok(self.store.give_back(lease, now(), &because).await?) };
-                patiently(&self.ends.soon, give_back).await?;
-                return Ok(());
-            }
+            Err(Stop::Unread(error)) => return Err(error),
+            Err(Stop::Again(because)) => return self.put_back_and_give(lease, &run, &because).await,
             Err(Stop::Frozen(project)) => {
                 run.project = *project;
                 patiently(&self.ends.soon, || self.freeze(lease, &run)).await?;

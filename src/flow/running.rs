@@ -23,12 +23,6 @@ impl Running {
         }
     }
 
-    /// Nothing is under way.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, CancellationToken>> {
         // A panic elsewhere can't leave the map half changed: each use is one call.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -76,7 +76,7 @@ impl Flow {
             FlowError::disk(&about.work, error)
         })?;
         let ending = self.attend(attempt, &supervised).await;
-        if !matches!(ending, Err(Stop::Left)) {
+        if !matches!(ending, Err(Stop::Left | Stop::Unread(_))) {
             bench.leave_work(false);
         }
         self.told(attempt, supervised.place(), ending?)
@@ -103,7 +103,7 @@ impl Flow {
         let supervised = Supervised::again(place);
         let ending = self.attend(attempt, &supervised).await?;
         // Nobody works there any more: what is left goes with this.
-        drop(WorkDir::adopt(&about.work).map_err(|error| FlowError::disk(&about.work, error))?);
+        drop(WorkDir::adopt(&about.work).map_err(|error| self.unread(error))?);
         match self.told(attempt, supervised.place(), ending)? {
             Ok(report) => {
                 let outcome = outcome(report, &about.fingerprint, about.used_saved_plan);
@@ -122,7 +122,11 @@ impl Flow {
             () = signals.lost.cancelled() => return Err(Stop::Left),
             () = signals.leave.cancelled() => return Err(Stop::Left),
         };
-        ending.map_err(|error| FlowError::disk(&self.config.data_dir, error))?.ok_or(Stop::Interrupted)
+        ending.map_err(|error| self.unread(error))?.ok_or(Stop::Interrupted)
+    }
+
+    fn unread(&self, error: io::Error) -> Stop {
+        Stop::Unread(FlowError::disk(&self.config.data_dir, error))
     }
 
     /// What an ending means for the run; inside, why the plan could not be used.
@@ -134,7 +138,7 @@ impl Flow {
                 if errored_state && let Some(failure) = &mut report.failure {
                     failure.message = match self.keep_errored_state(attempt.run, place) {
                         Ok(name) => format!("{} {}", failure.message, errored(&name)),
-                        Err(error) => return Err(FlowError::disk(&self.config.data_dir, error).into()),
+                        Err(error) => return Err(self.unread(error)),
                     };
                 }
                 Ok(Ok(report))

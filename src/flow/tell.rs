@@ -1,21 +1,18 @@
 //! Brings the forge to what the store says of a pull request: statuses, the live comment, comments of their own.
 //!
 //! One job per pull request does all of it, so that edits are coalesced and one pull request can't flood the forge. It
-//! compares with what the forge was told last and tells only what differs; what failed is tried again by the queue.
-//! Creating is never repeated blindly: a comment whose creation may have happened is looked for by its marker first.
+//! compares with what the forge was told last and tells only what differs; what failed is tried again by the queue. How
+//! each thing is told once is the [`outbox`](super::outbox)'s.
 
+use super::outbox::{LIVE, Outbox, is_shown, not_shown};
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{PullState, Say};
-use crate::domain::id::{CommentId, PullId, RepoName, Timestamp};
+use crate::domain::id::{PullId, RepoName, Timestamp};
 use crate::domain::report;
 use crate::domain::run::Run;
-use crate::forge::{Forge, ForgeErrorKind};
+use crate::forge::Forge;
 use crate::render::SayInput;
 use crate::store::{Job, Lease, MergeWish, OutComment, Tx};
-use sha2::{Digest as _, Sha256};
-
-/// The key of the live comment in the outbox.
-const LIVE: &str = "live";
 
 /// A refusal that an operator may mend (a permission that is missing, a conversation that is locked) is tried again for
 /// some two hours, and then given up with its reason. The next change is another try.
@@ -32,19 +29,20 @@ impl Flow {
         };
         let forge = self.forge(&id.repo)?;
         let comments = self.store.comments(id).await?;
+        let outbox = Outbox { store: &self.store, board: forge, lease, pull: id };
         let mut turn = Turn { flow: self, repo: &id.repo, left: MOST_AT_ONCE };
         // What one of them is refused (a conversation that is locked, a permission that is missing) must not keep the
         // others from being told.
         let mut refused = Refused::default();
         refused.unless(Thing::Reaction, self.send_reactions(lease, forge, id).await)?;
         // The comment first: it is what people wait for.
-        let told = self.tell_live(lease, forge, &state, &comments, &mut turn).await;
+        let told = self.tell_live(&outbox, &state, &comments, &mut turn).await;
         let mut again = refused.unless(Thing::Comment(LIVE), told)?.flatten();
         // A status that is green may merge by itself, so that it waits until the plans can be seen.
-        let told = self.tell_statuses(lease, forge, &state, again.is_some(), &mut turn).await;
+        let told = self.tell_statuses(&outbox, &state, again.is_some(), &mut turn).await;
         again = sooner(again, refused.unless(Thing::Status, told)?.flatten());
         for comment in comments.iter().filter(|comment| comment.key != LIVE) {
-            let told = self.tell_own(lease, forge, &state, comment, &mut turn).await;
+            let told = self.tell_own(&outbox, &state, comment, &mut turn).await;
             again = sooner(again, refused.unless(Thing::Comment(&comment.key), told)?.flatten());
         }
         // Not before the statuses are told that a merge may need.
@@ -83,41 +81,31 @@ impl Flow {
     /// Returns when to look again, if the comment is not yet due.
     async fn tell_live(
         &self,
-        lease: &Lease,
-        forge: &Forge,
+        outbox: &Outbox<'_, Forge>,
         state: &PullState,
         comments: &[OutComment],
         turn: &mut Turn<'_>,
     ) -> Result<Option<Timestamp>, FlowError> {
         let known = comments.iter().find(|comment| comment.key == LIVE);
         // One that was given up, or deleted, is not there.
-        let posted = known.filter(|comment| comment.comment.is_some());
-        let Some(due) = report::live_due(state, posted.is_some()) else { return Ok(None) };
+        let posted = known.is_some_and(|comment| comment.comment.is_some());
+        let Some(due) = report::live_due(state, posted) else { return Ok(None) };
         if due > now() {
             return Ok(Some(due));
         }
         let body = self.live_text(state).await;
-        let hash = hash(&body);
-        if posted.is_some_and(|comment| comment.sent_hash.as_deref() == Some(&hash)) {
-            self.note_shown(lease, state).await?;
+        if known.is_some_and(|comment| is_shown(comment, &body)) {
+            self.note_shown(outbox.lease, state).await?;
             return Ok(None);
         }
-        if let Some(later) = self.pace.next_edit(&state.pull().id, now()).or_else(|| turn.take()) {
+        if let Some(later) = self.pace.next_edit(outbox.pull, now()).or_else(|| turn.take()) {
             return Ok(Some(later));
         }
-        let number = match self.show(forge, &state.pull().id, posted.and_then(|comment| comment.comment), &body).await {
-            Ok(number) => number,
-            // The next change is another try; nothing else is held up by it.
-            Err(error) if error.is_final() => {
-                tracing::error!(pull = %state.pull().id, error = %error.chain(), "the live comment can't be shown");
-                self.store.comment_given_up(lease, LIVE, &error.chain()).await?;
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        self.pace.edited(&state.pull().id, now());
-        self.store.comment_sent(lease, LIVE, number, &hash).await?;
-        self.note_shown(lease, state).await?;
+        let shown = outbox.show_live(known, &body).await?;
+        self.pace.edited(outbox.pull, now());
+        if shown {
+            self.note_shown(outbox.lease, state).await?;
+        }
         Ok(None)
     }
 
@@ -185,27 +173,19 @@ impl Flow {
 
     async fn tell_own(
         &self,
-        lease: &Lease,
-        forge: &Forge,
+        outbox: &Outbox<'_, Forge>,
         state: &PullState,
         comment: &OutComment,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Timestamp>, FlowError> {
-        let id = &state.pull().id;
-        let (None, None, Some(body)) = (comment.comment, &comment.given_up, &comment.body) else { return Ok(None) };
+        if not_shown(comment).is_none() {
+            return Ok(None);
+        }
         if let Some(later) = turn.take() {
             return Ok(Some(later));
         }
-        match self.show(forge, id, None, body).await {
-            Ok(number) => {
-                self.store.comment_sent(lease, &comment.key, number, &hash(body)).await?;
-                self.note_result_shown(lease, state, &comment.key).await?;
-            }
-            Err(error) if error.is_final() => {
-                tracing::error!(pull = %id, key = %comment.key, error = %error.chain(), "a comment is given up");
-                self.store.comment_given_up(lease, &comment.key, &error.chain()).await?;
-            }
-            Err(error) => return Err(error),
+        if outbox.show_own(comment).await? {
+            self.note_result_shown(outbox.lease, state, &comment.key).await?;
         }
         Ok(None)
     }
@@ -224,31 +204,6 @@ impl Flow {
             self.store.plans_shown(lease, &affected.head, &shown, now()).await?;
         }
         Ok(())
-    }
-
-    /// Edits the comment, or creates it if there is none (any more). Before it creates, it looks for one with the same
-    /// marker: an earlier try may have succeeded without our hearing of it.
-    async fn show(
-        &self,
-        forge: &Forge,
-        pull: &PullId,
-        known: Option<CommentId>,
-        body: &str,
-    ) -> Result<CommentId, FlowError> {
-        let marker = body.lines().next().unwrap_or_default();
-        let existing = match known {
-            Some(number) => Some(number),
-            None => forge.find_comment(pull, marker).await?,
-        };
-        if let Some(number) = existing {
-            match forge.edit_comment(pull, number, body).await {
-                Ok(()) => return Ok(number),
-                // Somebody deleted it: it is posted again.
-                Err(error) if error.kind == ForgeErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(forge.create_comment(pull, body).await?)
     }
 }
 
@@ -301,8 +256,4 @@ impl<'a> Refused<'a> {
             Err(error) => Err(error),
         }
     }
-}
-
-pub(super) fn hash(body: &str) -> String {
-    hex::encode(Sha256::digest(body.as_bytes()))
 }

@@ -3,13 +3,14 @@
 //! What was told last is kept, so that only what differs is told. A commit that has a status keeps it: a check of the same
 //! name beside it would be another one to the forge.
 
-use super::tell::{Turn, hash};
+use super::outbox::{Outbox, hash, sent_status};
+use super::tell::Turn;
 use super::{Flow, FlowError};
 use crate::domain::decide::PullState;
 use crate::domain::id::{PullId, Timestamp};
 use crate::domain::report::{self, StatusState};
 use crate::forge::{Check, Checks, Forge, ForgeError, ForgeErrorKind, Status};
-use crate::store::{Lease, SentCheck, SentStatus};
+use crate::store::{SentCheck, SentStatus};
 
 /// What a check says besides its title while there is nothing more to read, or where the other one has it.
 const ELSEWHERE: &str = "What is planned, and what to do next, stands in the live comment on the pull request.";
@@ -19,13 +20,12 @@ impl Flow {
     /// itself, so that it waits.
     pub(super) async fn tell_statuses(
         &self,
-        lease: &Lease,
-        forge: &Forge,
+        outbox: &Outbox<'_, Forge>,
         state: &PullState,
         unseen: bool,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Timestamp>, FlowError> {
-        let id = &state.pull().id;
+        let (id, forge) = (outbox.pull, outbox.board);
         let told = self.store.statuses(id).await?;
         let mut wanted = report::checks(state, &self.server.name);
         wanted.extend(outdated(&told, &wanted, state));
@@ -41,20 +41,21 @@ impl Flow {
             if let Some(later) = turn.take() {
                 return Ok(Some(later));
             }
-            let shown = match checks {
-                Some(checks) => self.show_verdict(forge, checks, id, &check, known, &mut sent).await,
-                None => forge.set_status(id, &check.sha, &check.status).await,
+            let Some(checks) = checks else {
+                outbox.show_status(&check.sha, &check.status).await?;
+                continue;
             };
+            let shown = self.show_verdict(forge, checks, id, &check, known, &mut sent).await;
             let given_up = match shown.map_err(FlowError::from) {
                 Ok(()) => None,
                 // A head that was force-pushed away: there is nothing left to show it on.
                 Err(error) if error.is_final() => {
-                    tracing::warn!(pull = %id, sha = %sent.sha, error = %error.chain(), "a status can't be set");
+                    tracing::warn!(pull = %id, sha = %sent.sha, error = %error.chain(), "a check can't be shown");
                     Some(error.chain())
                 }
                 Err(error) => return Err(error),
             };
-            self.store.status_sent(lease, id, &sent, given_up.as_deref()).await?;
+            self.store.status_sent(outbox.lease, id, &sent, given_up.as_deref()).await?;
         }
         Ok(None)
     }
@@ -62,18 +63,12 @@ impl Flow {
     /// What is to be shown, and what is kept of it once it is.
     async fn verdict(&self, state: &PullState, check: report::Check, as_check: bool) -> (Check, SentStatus) {
         let report::Check { status, buttons, annotations } = check;
-        let mut sent = SentStatus {
-            sha: status.sha.clone(),
-            context: status.context.clone(),
-            state: status.state.as_str().to_owned(),
-            description: status.description.clone(),
-            check: None,
-        };
         let reads = as_check && status.state != StatusState::Pending && status.context.ends_with("/plan");
         let text = if reads { self.live_text(state).await } else { String::new() };
         // Without the marker, by which the live comment is found.
         let summary = text.split_once('\n').map_or(ELSEWHERE, |(_, text)| text).to_owned();
         let shown = Status { context: status.context, state: status.state, description: status.description, url: None };
+        let mut sent = sent_status(&status.sha, &shown);
         let check = Check { sha: status.sha, status: shown, summary, buttons, annotations };
         if as_check {
             // While something is under way the live comment changes all the time; the summary follows at the end.

@@ -154,12 +154,16 @@ async fn until_due(flow: &Flow, kinds: &[JobKind]) -> Duration {
 async fn work(flow: &Flow, lease: Lease, signals: Signals) {
     let done = {
         let working = caught(carry_out(flow, &lease, &signals));
-        tokio::pin!(working);
-        loop {
-            tokio::select! {
-                done = &mut working => break done,
-                () = tokio::time::sleep(HEARTBEAT) => heartbeat(flow, &lease, &signals).await,
+        // Beside it: the work goes on while the database keeps a heartbeat waiting.
+        let beating = async {
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+                heartbeat(flow, &lease, &signals).await;
             }
+        };
+        tokio::select! {
+            done = working => done,
+            () = beating => unreachable!("a heart beats for ever"),
         }
     };
     match done {

@@ -9,15 +9,12 @@ use url::{Host, Url};
 /// When the token would travel readable, or the address is none to which a path can be added.
 pub(super) fn check(url: &Url, credentials_belong: &str) -> Result<(), SetupError> {
     let wrong = |why: String| SetupError::Address { url: without_credentials(url), why };
-    let host = url.host().ok_or_else(|| wrong("it has no host".into()))?;
-    let loopback = match &host {
-        Host::Domain(name) => *name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    };
+    if url.host().is_none() {
+        return Err(wrong("it has no host".into()));
+    }
     match url.scheme() {
         "https" => {}
-        "http" if loopback => {}
+        "http" if is_loopback(url) => {}
         "http" => return Err(wrong("plain http is for loopback only: the token would travel readable".into())),
         _ => return Err(wrong("it must begin with https://".into())),
     }
@@ -28,6 +25,16 @@ pub(super) fn check(url: &Url, credentials_belong: &str) -> Result<(), SetupErro
         return Err(wrong("it must end with its path".into()));
     }
     Ok(())
+}
+
+/// Whether it is on this very host.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// The host as it stands in the names of repositories: with its port if that is not the usual one.

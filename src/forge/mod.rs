@@ -6,9 +6,11 @@
 
 mod address;
 mod error;
+mod failure;
 mod gitea;
 mod github;
 mod gitlab;
+mod rest;
 mod retry;
 pub mod webhook;
 

@@ -57,6 +57,9 @@ const POSTGRES_WRITERS: u32 = 8;
 const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
                                PRAGMA busy_timeout = 5000";
 
+/// What SQLite can't open for writing it opens for reading, without a word, and never again otherwise.
+const TRIAL: &str = "BEGIN IMMEDIATE; ROLLBACK";
+
 /// Nobody waits for ever, neither for a lock nor for a transaction whose owner is gone.
 const POSTGRES_SETTINGS: &str = "SET lock_timeout = '15s'; SET idle_in_transaction_session_timeout = '60s'";
 
@@ -83,7 +86,13 @@ async fn sqlite(path: &Path) -> Result<Pools, StoreError> {
         .acquire_timeout(PATIENCE)
         // A connection to a file doesn't go away: asking it before each use would only cost time.
         .test_before_acquire(false)
-        .after_connect(|connection, _| Box::pin(async move { connection.execute(SQLITE_SETTINGS).await.map(drop) }))
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute(SQLITE_SETTINGS).await?;
+                connection.execute(TRIAL).await.map(drop)
+            })
+        })
+        .after_release(|connection, _| Box::pin(is_sound(connection)))
         .connect(&url)
         .await
         .map_err(StoreError::connect)?;
@@ -100,6 +109,14 @@ async fn sqlite(path: &Path) -> Result<Pools, StoreError> {
         .map_err(StoreError::connect)?;
     let turns = Arc::new(Semaphore::new(1));
     Ok(Pools { dialect: Dialect::Sqlite, reads, intake: writes.clone(), writes, turns })
+}
+
+/// When the disk refuses a commit, SQLite takes all back by itself. The driver then can't take it back once more, and holds
+/// for ever that a transaction is open: such a connection is closed, and another one takes its place.
+async fn is_sound(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    // Until the answer comes the driver has done all that it was asked before.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 async fn postgres(url: &str) -> Result<Pools, StoreError> {

@@ -4,12 +4,18 @@ use super::{Shared, Web};
 use crate::domain::id::ForgeKind;
 use crate::flow::now;
 use crate::forge::webhook::{self, Delivery, WebhookRefused};
-use crate::store::{NewDelivery, Recorded};
+use crate::store::{NewDelivery, Recorded, StoreError};
 use crate::telemetry;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Forges wait ten seconds for an answer, Gitea five, and show only what they were answered. A delivery that is recorded
+/// after this time was none the less, and comes once more.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// `POST /webhooks/github`
 pub(super) async fn github(State(web): Shared, headers: HeaderMap, body: Body) -> Response {
@@ -71,7 +77,8 @@ async fn record(web: &Web, forge: Option<ForgeKind>, headers: &HeaderMap, body: 
         body: delivery.body,
         received_at: now(),
     };
-    match web.given.store.record_delivery(new).await {
+    let recorded = timeout(PATIENCE, web.given.store.record_delivery(new)).await;
+    match recorded.unwrap_or(Err(StoreError::Busy)) {
         Ok(Recorded::New) => {
             // All of them: one alone may be the worker of runs, which has no use for a delivery.
             web.given.wake.notify_waiters();

@@ -7,15 +7,14 @@
 
 use crate::scenario::stand_in::StandIn;
 use crate::scenario::{MANAGED, resource};
-use crate::stage::{Setup, server_yaml};
+use crate::stage::{Setup, own_address, server_yaml};
 use crate::world::{PATIENCE, PullRequest, World};
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tempfile::TempDir;
 use terraplane::demo::state::{Answer, State};
@@ -86,7 +85,7 @@ impl Start {
 
 impl Mortal {
     async fn start(points: Vec<String>, trail: Option<PathBuf>) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = own_address();
         let world = World::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "zero"))]).await;
         world.connect(&format!("http://{address}/").parse().unwrap());
         let terraform = StandIn::terraform();
@@ -239,10 +238,12 @@ impl Dice {
 /// One part of the points, in an order of its own.
 #[allow(clippy::print_stdout, reason = "by the seed a failure is repeated; it is shown only then")]
 async fn dies_at_points_of_part(part: usize) {
-    let seed = match std::env::var("SEED") {
+    // One order for all parts: each takes others of it, and together they take all.
+    static SEED: OnceLock<u64> = OnceLock::new();
+    let seed = *SEED.get_or_init(|| match std::env::var("SEED") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => RandomState::new().build_hasher().finish() | 1,
-    };
+    });
     static TRAIL: tokio::sync::OnceCell<Vec<String>> = tokio::sync::OnceCell::const_new();
     let all = TRAIL.get_or_init(trail).await.clone();
     assert!(all.len() > SAMPLED, "the trail is short: {all:?}");

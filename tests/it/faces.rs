@@ -21,25 +21,17 @@ const TABLE: &[Row] = &[
         scenarios: &["scenario::"],
         not: &[
             ONLY_GITHUBS_APPS,
-            ONLY_GITHUBS_PAUSE,
             WRITERS_ARE_HEARD,
             ("a_live_comment_that_somebody_deleted", "its webhooks tell nothing of comments that are deleted"),
             ("a_project_is_held_from_its_apply_on", "a status that is pending takes no new text there"),
             ("an_unknown_event_or_action", "its webhooks have another shape; `forge::gitlab::event` has its own table"),
         ],
     },
-    Row {
-        face: Face::Gitea,
-        scenarios: &["scenario::"],
-        not: &[ONLY_GITHUBS_APPS, ONLY_GITHUBS_PAUSE, WRITERS_ARE_HEARD],
-    },
+    Row { face: Face::Gitea, scenarios: &["scenario::"], not: &[ONLY_GITHUBS_APPS, WRITERS_ARE_HEARD] },
 ];
 
 const ONLY_GITHUBS_APPS: (&str, &str) =
     ("an_app_has_webhooks_sent_again", "it has no Apps, and keeps no list of webhooks that a program may read");
-
-const ONLY_GITHUBS_PAUSE: (&str, &str) =
-    ("a_token_that_met_a_limit", "its limits are of single requests, each of which waits by itself");
 
 const WRITERS_ARE_HEARD: (&str, &str) =
     ("a_conversation_that_is_locked", "whoever may write, as the server may, also comments where it is locked");

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret as _;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use terraplane::cli::Server;
@@ -155,6 +156,20 @@ pub(crate) async fn sandbox(at_most: Option<Level>) -> Sandbox {
         Sandbox::probe(setup).await
     };
     found.get_or_init(probe).await.clone()
+}
+
+/// An address on loopback that stays free while nobody listens there: below those that the kernel gives to whoever does
+/// not ask for one, such as the other servers of these tests.
+pub(crate) fn own_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Another process of the tests begins elsewhere.
+    let first = u16::try_from(std::process::id() % 1_000).unwrap() * 10;
+    loop {
+        let port = 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return format!("127.0.0.1:{port}");
+        }
+    }
 }
 
 /// A directory that everybody may write, whoever runs are.

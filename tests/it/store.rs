@@ -10,6 +10,7 @@ mod pulls;
 mod queue;
 mod records;
 pub(crate) mod sample;
+mod telling;
 
 use crate::postgres;
 use terraplane::store::Store;

@@ -3,10 +3,10 @@
 //! Lists: `GET /repos/{owner}/{repo}/pulls` and `GET /repos/{owner}/{repo}/issues/comments` of the API's own description,
 //! `swagger.v1.json`. There are no conditional requests, and times are whole seconds.
 
-use super::client::Request;
-use super::{Gitea, failure, payload};
+use super::{Gitea, payload};
 use crate::domain::id::{PullId, RepoName, Timestamp};
 use crate::domain::missed::{Glimpse, Mark, Remark, Seen};
+use crate::forge::rest::Request;
 use crate::forge::{Changes, ForgeError};
 use std::ops::ControlFlow;
 
@@ -36,9 +36,9 @@ impl Gitea {
                 ControlFlow::Break(())
             }
         };
-        self.0.client.pages(&doing, &url, keep).await?;
+        self.0.client.pages(&doing, url.clone(), keep).await?;
         match odd {
-            Some(odd) => Err(failure::unreadable(&Request::get(&doing, url), &odd)),
+            Some(odd) => Err(Request::get(&doing, url).unreadable(&odd)),
             None => Ok((pulls, until)),
         }
     }
@@ -62,9 +62,9 @@ impl Gitea {
                 ControlFlow::Break(())
             }
         };
-        self.0.client.pages(&doing, &url, keep).await?;
+        self.0.client.pages(&doing, url.clone(), keep).await?;
         match odd {
-            Some(odd) => Err(failure::unreadable(&Request::get(&doing, url), &odd)),
+            Some(odd) => Err(Request::get(&doing, url).unreadable(&odd)),
             None => Ok((remarks, until)),
         }
     }

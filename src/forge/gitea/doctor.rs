@@ -1,9 +1,9 @@
 //! What `terraplane doctor` asks Gitea or Forgejo: is it there, does it know us, may we do our work. Every finding that
 //! is not fine says what to change and where.
 
-use super::client::Request;
 use super::{Gitea, payload};
 use crate::domain::id::RepoName;
+use crate::forge::rest::Request;
 use crate::forge::{Finding, ForgeErrorKind};
 use serde::Deserialize;
 

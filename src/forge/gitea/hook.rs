@@ -1,10 +1,10 @@
 //! The webhook of a repository: made, mended, and what the doctor finds of it.
 
 use super::Gitea;
-use super::client::Request;
 use super::doctor::{bad, good};
 use super::payload::Created;
 use crate::domain::id::RepoName;
+use crate::forge::rest::Request;
 use crate::forge::webhook::Proof;
 use crate::forge::{Finding, ForgeError, ForgeErrorKind, Installed};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -88,7 +88,7 @@ impl Gitea {
             }
             ControlFlow::Continue(())
         };
-        self.0.client.pages(&doing, &self.url(repo, &["hooks"])?, look).await?;
+        self.0.client.pages(&doing, self.url(repo, &["hooks"])?, look).await?;
         Ok(found)
     }
 

@@ -2,11 +2,11 @@
 //!
 //! Source: the API's own description, `swagger.v1.json`: `repoGetBranch`, `repoListStatuses`, `repoMergePullRequest`.
 
-use super::client::Request;
 use super::{Gitea, short};
 use crate::domain::id::{PullId, Sha};
 use crate::domain::project::MergeHow;
 use crate::domain::pull::{Check, CheckState, Judgement, ReviewsAsked};
+use crate::forge::rest::Request;
 use crate::forge::{ForgeError, ForgeErrorKind};
 use globset::Glob;
 use serde::Deserialize;
@@ -69,7 +69,7 @@ impl Gitea {
             }
             ControlFlow::Continue(())
         };
-        self.0.client.pages(doing, &url, keep).await?;
+        self.0.client.pages(doing, url, keep).await?;
         Ok(newest.into_values().collect())
     }
 

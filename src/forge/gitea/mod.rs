@@ -1,7 +1,6 @@
 //! Gitea and Forgejo, which share an API.
 
 mod changes;
-mod client;
 mod doctor;
 pub(super) mod event;
 mod failure;
@@ -9,12 +8,13 @@ mod hook;
 mod judgement;
 mod payload;
 
+use super::failure::now;
+use super::rest::{Client, Dialect, Request};
 use super::retry::Patience;
 use super::{CloneAccess, ForgeError, ForgeErrorKind, SetupError, Status, address};
 use crate::domain::event::{Comment, Reaction};
 use crate::domain::id::{Branch, CommentId, ForgeKind, Login, PullId, RepoName, Sha, TeamName};
 use crate::domain::pull::{Approval, Pull, Role};
-use client::{Client, Repeat, Request, now};
 use secrecy::SecretString;
 use serde_json::json;
 use std::fmt;
@@ -25,6 +25,10 @@ use url::Url;
 
 /// Characters in a comment. The forge has no limit of its own; this fits into every database that it is kept in.
 pub(super) const COMMENT_MAX: usize = 65_536;
+
+/// A page has what Gitea gives at most unless it is told otherwise.
+pub(super) static DIALECT: Dialect =
+    Dialect { api: ["api", "v1"], scheme: "token", page: ("limit", "50"), refused: failure::refused };
 
 /// How a Gitea or Forgejo is reached.
 #[derive(Debug, Clone)]
@@ -67,9 +71,7 @@ impl Gitea {
         let web = settings.url.clone();
         address::check(&web, "`token`")?;
         address::check_token(ForgeKind::Gitea, &settings.token)?;
-        let mut base = web.clone();
-        base.path_segments_mut().expect("an http address has a path").pop_if_empty().extend(["api", "v1"]);
-        let client = Client::new(base, &settings.token, patience)?;
+        let client = Client::new(&web, &settings.token, &DIALECT, patience)?;
         let host = address::host(&web);
         Ok(Self(Arc::new(Inner { client, web, host, token: settings.token.clone(), me: OnceCell::new() })))
     }
@@ -82,7 +84,7 @@ impl Gitea {
         let ask = || async {
             let request = Request::get("asking whose token this is", self.0.client.url(&["user"]));
             let user: payload::User = self.0.client.json(&request).await?;
-            user.login.parse().map_err(|error| failure::unreadable(&request, &error))
+            user.login.parse().map_err(|error| request.unreadable(&error))
         };
         self.0.me.get_or_try_init(ask).await.cloned()
     }
@@ -91,7 +93,7 @@ impl Gitea {
         let doing = format!("reading {}", short(pull));
         let request = Request::get(&doing, self.pull_url(pull, &[])?);
         let payload: payload::PullRequest = self.0.client.json(&request).await?;
-        payload.into_pull(pull.clone()).map_err(|odd| failure::unreadable(&request, &odd))
+        payload.into_pull(pull.clone()).map_err(|odd| request.unreadable(&odd))
     }
 
     pub(super) async fn mergeable(&self, pull: &PullId) -> Result<Option<bool>, ForgeError> {
@@ -109,12 +111,12 @@ impl Gitea {
             reviews.push(review);
             ControlFlow::Continue(())
         };
-        self.0.client.pages(&doing, &url, keep).await?;
+        self.0.client.pages(&doing, url.clone(), keep).await?;
 
         let mut verdicts: Vec<payload::Verdict> = Vec::new();
         for review in reviews {
             let request = Request::get(&doing, url.clone());
-            verdicts.extend(review.verdict().map_err(|odd| failure::unreadable(&request, &odd))?);
+            verdicts.extend(review.verdict().map_err(|odd| request.unreadable(&odd))?);
         }
         // The sort is stable, so of two in one second the later counts.
         verdicts.sort_by_key(|verdict| verdict.at);
@@ -138,7 +140,7 @@ impl Gitea {
         let doing = format!("reading {}", repo.path());
         let request = Request::get(&doing, self.url(repo, &[])?);
         let payload: payload::Repository = self.0.client.json(&request).await?;
-        payload.default_branch().map_err(|error| failure::unreadable(&request, &error))
+        payload.default_branch().map_err(|error| request.unreadable(&error))
     }
 
     pub(super) async fn role(&self, repo: &RepoName, who: &Login) -> Result<Role, ForgeError> {
@@ -221,7 +223,7 @@ impl Gitea {
         let doing = format!("reading comment {id} on {}", short(pull));
         let request = Request::get(&doing, self.comment_url(&pull.repo, id, &[])?);
         let comment: Option<payload::IssueComment> = self.0.client.json_if_there(&request).await?;
-        comment.map(|comment| comment.into_comment().map_err(|odd| failure::unreadable(&request, &odd))).transpose()
+        comment.map(|comment| comment.into_comment().map_err(|odd| request.unreadable(&odd))).transpose()
     }
 
     pub(super) async fn react(&self, pull: &PullId, id: CommentId, reaction: Reaction) -> Result<(), ForgeError> {
@@ -233,7 +235,7 @@ impl Gitea {
         };
         let url = self.comment_url(&pull.repo, id, &["reactions"])?;
         // The same reaction again is the one that is there.
-        let request = Request { repeat: Repeat::Harmless, ..Request::post(&doing, url, json!({ "content": content })) };
+        let request = Request::post(&doing, url, json!({ "content": content })).harmless();
         self.0.client.send(&request).await.map(drop)
     }
 

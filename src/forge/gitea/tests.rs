@@ -307,6 +307,19 @@ mod failing {
     }
 
     #[tokio::test]
+    async fn a_token_that_met_a_limit_is_left_alone_until_it_is_over() {
+        let hub = Hub::start().await;
+        hub.on(PULL, says(429, json!({})).with("retry-after", "1")).on(COMMENT, says(201, json!({ "id": 5 })));
+        let (gitea, id) = (hub.gitea(), pull_id(&hub));
+        let first = gitea.pull(&id).await.unwrap_err();
+        let second = gitea.create_comment(&id, "x").await.unwrap_err();
+        assert_eq!((second.kind, second.retry_at), (ForgeErrorKind::RateLimited, first.retry_at));
+        assert_eq!(hub.lines().len(), 1, "it was not even asked");
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        gitea.create_comment(&id, "x").await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_redirect_is_not_followed_so_the_token_goes_nowhere_else() {
         let (hub, elsewhere) = (Hub::start().await, Hub::start().await);
         let there = format!("{}api/v1/repos/acme/infra/pulls/7", elsewhere.url);

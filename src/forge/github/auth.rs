@@ -4,9 +4,10 @@
 //! reading contents only, concurrent requests share one, and a refusal while minting is never mistaken for the answer
 //! to the request that needed it.
 
-use super::client::{Repeat, Request, endpoint, now, repeat_if_harmless};
+use super::client::{Request, endpoint, repeat_if_harmless};
 use super::{failure, payload};
 use crate::domain::id::{ForgeKind, RepoName, Timestamp};
+use crate::forge::failure::{Repeat, causes, now};
 use crate::forge::retry::Patience;
 use crate::forge::{ForgeError, ForgeErrorKind, SetupError, address};
 use http::Method;
@@ -103,7 +104,7 @@ impl Auth {
             // Our paths are whole: GraphQL of GitHub Enterprise Server is beside the API's base path.
             .base_uri(base.origin().ascii_serialization())
             .map_err(|_| SetupError::Address { url: base.to_string(), why: "it is not an address".to_owned() })?;
-        let https = |error: octocrab::Error| SetupError::Https(failure::causes(&error));
+        let https = |error: octocrab::Error| SetupError::Https(causes(&error));
         match auth {
             GithubAuth::Token(token) => {
                 address::check_token(ForgeKind::Github, token)?;
@@ -113,7 +114,7 @@ impl Auth {
             GithubAuth::App { app_id, private_key } => {
                 let crab = builder
                     .app_from_rsa_pem(AppId(*app_id), private_key.expose_secret())
-                    .map_err(|error| SetupError::PrivateKey(failure::causes(&error)))?
+                    .map_err(|error| SetupError::PrivateKey(causes(&error)))?
                     .build()
                     .map_err(https)?;
                 let app = Arc::new(Session { crab, token: None, expires_at: None });

@@ -6,10 +6,11 @@
 //! <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#use-conditional-requests-if-appropriate>.
 
 use super::auth::{Acting, Auth};
-use super::client::{Repeat, Request};
+use super::client::Request;
 use super::{Github, failure, payload};
 use crate::domain::id::{PullId, RepoName, Timestamp};
 use crate::domain::missed::{Glimpse, Mark, Remark, Seen};
+use crate::forge::failure::Repeat;
 use crate::forge::{Changes, ForgeError};
 use http::Method;
 use serde::Deserialize;

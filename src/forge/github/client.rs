@@ -6,24 +6,15 @@
 
 use super::auth::{Acting, Auth};
 use super::failure;
-use crate::domain::id::Timestamp;
 use crate::forge::ForgeError;
 use crate::forge::ForgeErrorKind;
+use crate::forge::failure::{Pauses, Repeat, now};
 use crate::forge::retry::Patience;
 use http::{HeaderMap, Method, StatusCode, header};
 use octocrab::Octocrab;
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
 use url::Url;
-
-/// Whether a request may be sent again when nobody knows what became of the first one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
-    Harmless,
-    Never,
-}
 
 #[derive(Debug, Clone)]
 pub(super) struct Request<'a> {
@@ -112,10 +103,6 @@ pub(super) async fn exchange(
     }
 }
 
-pub(super) fn now() -> Timestamp {
-    Timestamp(jiff::Timestamp::now().as_millisecond())
-}
-
 /// More pages than anything that we list can have.
 const MAX_PAGES: usize = 100;
 
@@ -124,8 +111,8 @@ pub(super) struct Client {
     pub base: Url,
     pub auth: Auth,
     pub patience: Patience,
-    /// Until when a token is to be left alone, by whose it is: whoever goes on asking is limited for longer.
-    pub paused: Mutex<HashMap<String, Timestamp>>,
+    /// By whose token it is.
+    pub pauses: Pauses,
 }
 
 impl Client {
@@ -136,16 +123,7 @@ impl Client {
 
     /// Sends a request: again and again if that does no harm, and once more with a new token if the old one was refused.
     pub(super) async fn send(&self, acting: Acting<'_>, request: &Request<'_>) -> Result<Answer, ForgeError> {
-        let token = self.auth.token_of(acting);
-        let paused = || self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(until) = paused().get(token).copied().filter(|until| *until > now()) {
-            return Err(failure::paused(request, until));
-        }
-        let done = self.send_now(acting, request).await;
-        if let Err(ForgeError { kind: ForgeErrorKind::RateLimited, retry_at: Some(until), .. }) = &done {
-            paused().insert(token.to_owned(), *until);
-        }
-        done
+        self.pauses.heed(self.auth.token_of(acting), request.doing, self.send_now(acting, request)).await
     }
 
     async fn send_now(&self, acting: Acting<'_>, request: &Request<'_>) -> Result<Answer, ForgeError> {

@@ -3,11 +3,12 @@
 //! Only GraphQL tells which checks are required: `isRequired`. A merge without a queue is REST's.
 //! <https://docs.github.com/en/graphql/reference/objects#pullrequest>
 
-use super::client::{Repeat, Request};
+use super::client::Request;
 use super::{Acting, Github, failure, short};
 use crate::domain::id::{PullId, Sha};
 use crate::domain::project::MergeHow;
 use crate::domain::pull::{Check, CheckState, Judgement, ReviewsAsked};
+use crate::forge::failure::Repeat;
 use crate::forge::{ForgeError, ForgeErrorKind};
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -14,18 +14,19 @@ mod payload;
 pub use auth::GithubAuth;
 pub use checks::Checks;
 
+use super::failure::{Pauses, Repeat};
 use super::retry::Patience;
 use super::{CloneAccess, ForgeError, SetupError, Status, address};
 use crate::domain::event::{Comment, Reaction};
 use crate::domain::id::{Branch, CommentId, Login, PullId, RepoName, Sha, TeamName};
 use crate::domain::pull::{Approval, Pull, Role};
 use auth::{Acting, Auth};
-use client::{Client, Repeat, Request};
+use client::{Client, Request};
 use serde::Deserialize;
 use serde_json::json;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tokio::sync::OnceCell;
 use url::{Host, Url};
 
@@ -74,7 +75,7 @@ impl Github {
         let web = web_address(&base)?;
         let auth = Auth::new(&settings.auth, &base)?;
         let host = address::host(&web);
-        let client = Client { base, auth, patience, paused: Mutex::default() };
+        let client = Client { base, auth, patience, pauses: Pauses::default() };
         Ok(Self(Arc::new(Inner { client, web, host, me: OnceCell::new() })))
     }
 

@@ -449,7 +449,7 @@ mod failing {
         let limited = says(403, json!({ "message": "You have exceeded a secondary rate limit." }));
         hub.on(PULL, limited.clone().with("retry-after", "120")).on(COMMENT, limited.with("retry-after", "120"));
         let id = pull_id(&hub);
-        let before = client::now();
+        let before = crate::forge::failure::now();
         let answers = [
             hub.with_token().pull(&id).await.unwrap_err(),
             hub.with_token().create_comment(&id, "x").await.unwrap_err(),

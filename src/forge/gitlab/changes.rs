@@ -8,11 +8,11 @@
 //! GitLab's source). So the notes of whatever changed just before the mark are read as well, until that time has passed
 //! without a change: from then on no note can hide.
 
-use super::client::Request;
 use super::payload::{Note, Odd, State, time};
-use super::{Gitlab, failure, short};
+use super::{Gitlab, short};
 use crate::domain::id::{PullId, PullNumber, RepoName, Timestamp};
 use crate::domain::missed::{Glimpse, Mark, Remark, Seen, Stage};
+use crate::forge::rest::Request;
 use crate::forge::{Changes, ForgeError, ForgeErrorKind};
 use serde::Deserialize;
 use std::ops::ControlFlow;
@@ -124,7 +124,7 @@ impl Gitlab {
         };
         let now = self.0.client.walk(&doing, url, keep).await?;
         match odd {
-            Some(odd) => Err(failure::unreadable(&request, &odd)),
+            Some(odd) => Err(request.unreadable(&odd)),
             None => Ok((all, now)),
         }
     }
@@ -158,7 +158,7 @@ impl Gitlab {
             done => done?,
         };
         match odd {
-            Some(odd) => Err(failure::unreadable(&request, &odd)),
+            Some(odd) => Err(request.unreadable(&odd)),
             None => Ok(remarks),
         }
     }

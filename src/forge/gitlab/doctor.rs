@@ -2,9 +2,9 @@
 //! fine says what to change and where.
 
 use super::Gitlab;
-use super::client::Request;
 use super::payload::{self, Permissions};
 use crate::domain::id::RepoName;
+use crate::forge::rest::Request;
 use crate::forge::{Finding, ForgeError, ForgeErrorKind};
 use serde::Deserialize;
 

@@ -4,18 +4,13 @@
 //! Statuses: <https://docs.gitlab.com/api/rest/troubleshooting/#status-codes>; rate limits:
 //! <https://docs.gitlab.com/security/rate_limits/>.
 
-use super::client::{Repeat, Request};
 use crate::domain::id::Timestamp;
+use crate::forge::failure::{MESSAGE_MAX, RATE_LIMIT_PAUSE_S, Repeat, at_second, in_seconds, number, one_line};
+use crate::forge::rest::{Refused, Request};
 use crate::forge::{ForgeError, ForgeErrorKind};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
-use std::error::Error;
-
-/// What we wait when GitLab names no time: its limits count by the minute.
-const RATE_LIMIT_PAUSE_S: i64 = 60;
-/// Longer texts are a proxy's error page.
-const MESSAGE_MAX: usize = 400;
 
 /// `{"message": …}` from the API itself (a text, a list, or texts by field), `{"error": …}` from the layer before it.
 #[derive(Default, Deserialize)]
@@ -28,13 +23,8 @@ struct Refusal {
 }
 
 /// An answer that is not a success.
-pub(super) fn refused(
-    request: &Request<'_>,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-    now: Timestamp,
-) -> ForgeError {
+pub(super) fn refused(request: &Request<'_>, answer: &Refused<'_>) -> ForgeError {
+    let Refused { status, headers, body, now } = *answer;
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * MESSAGE_MAX)]);
     let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
     let retry_at = rate_limit(status, headers, now);
@@ -83,16 +73,8 @@ fn kind(status: StatusCode, repeat: Repeat) -> ForgeErrorKind {
         300..=399 | 404 | 410 => ForgeErrorKind::NotFound,
         // 406 is what older ones answer to a merge with conflicts.
         405 | 406 | 409 | 412 | 423 => ForgeErrorKind::Conflict,
-        408 | 500.. => unanswered(repeat),
+        408 | 500.. => repeat.unanswered(),
         _ => ForgeErrorKind::Invalid,
-    }
-}
-
-/// A gateway that gives up does not know what the server behind it did.
-const fn unanswered(repeat: Repeat) -> ForgeErrorKind {
-    match repeat {
-        Repeat::Harmless => ForgeErrorKind::Unavailable,
-        Repeat::Never => ForgeErrorKind::Lost,
     }
 }
 
@@ -101,61 +83,16 @@ fn rate_limit(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option
     if status != StatusCode::TOO_MANY_REQUESTS {
         return None;
     }
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok().filter(|n| *n >= 0);
-    if let Some(seconds) = number("retry-after") {
-        return Some(now.plus_ms(seconds.clamp(1, 86_400) * 1000));
+    if let Some(seconds) = number(headers, "retry-after") {
+        return Some(in_seconds(seconds, now));
     }
-    if let Some(reset) = number("ratelimit-reset") {
-        // In whole seconds: one more, and clocks that differ a little do no harm.
-        let at = Timestamp(reset.saturating_mul(1000)).max(now);
-        return Some(at.min(now.plus_ms(86_400_000)).plus_ms(1000));
-    }
-    Some(now.plus_ms(RATE_LIMIT_PAUSE_S * 1000))
-}
-
-/// No answer, or only a part of one.
-pub(super) fn unreachable(request: &Request<'_>, error: &reqwest::Error) -> ForgeError {
-    let kind = if error.is_builder() {
-        ForgeErrorKind::Invalid
-    } else if error.is_connect() {
-        // Nothing was sent.
-        ForgeErrorKind::Unavailable
-    } else {
-        unanswered(request.repeat)
-    };
-    let why = if error.is_timeout() { "no answer from GitLab in time".to_owned() } else { causes(error) };
-    ForgeError::new(kind, format!("{}: {why}", request.doing))
-}
-
-/// A success that can't be read: something between us and GitLab answered, or GitLab changed.
-pub(super) fn unreadable(request: &Request<'_>, why: &dyn std::fmt::Display) -> ForgeError {
-    let message = format!("{}: GitLab's answer is not as documented: {}", request.doing, one_line(&why.to_string()));
-    ForgeError::new(unanswered(request.repeat), message)
+    let reset = number(headers, "ratelimit-reset").map(|second| at_second(second, now));
+    Some(reset.unwrap_or_else(|| in_seconds(RATE_LIMIT_PAUSE_S, now)))
 }
 
 /// Something that GitLab is still working on: nothing is wrong, it is only too early.
 pub(super) fn too_early(doing: &str, what: &str) -> ForgeError {
     ForgeError::new(ForgeErrorKind::Unavailable, format!("{doing}: {what}"))
-}
-
-/// reqwest's errors say little themselves; the causes beneath them do.
-pub(super) fn causes(error: &reqwest::Error) -> String {
-    let mut words: Vec<String> = Vec::new();
-    let mut cause: Option<&dyn Error> = error.source();
-    while let Some(error) = cause {
-        let word = one_line(&error.to_string());
-        if !word.is_empty() && words.last().is_none_or(|last| !last.contains(&word)) {
-            words.push(word);
-        }
-        cause = error.source();
-    }
-    if words.is_empty() { one_line(&error.to_string()) } else { words.join(": ") }
-}
-
-/// What was said, fit for a log: one line, bounded, without control characters.
-fn one_line(text: &str) -> String {
-    let clean: String = text.chars().take(MESSAGE_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

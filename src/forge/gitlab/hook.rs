@@ -1,8 +1,8 @@
 //! The webhook of a project, made and mended (<https://docs.gitlab.com/api/project_webhooks/>). Only a Maintainer may.
 
 use super::Gitlab;
-use super::client::Request;
 use crate::domain::id::RepoName;
+use crate::forge::rest::Request;
 use crate::forge::webhook::Proof;
 use crate::forge::{Finding, ForgeError, ForgeErrorKind, Installed};
 use secrecy::{ExposeSecret as _, SecretString};

@@ -4,11 +4,11 @@
 //! and [`Gitlab::mergeable`] looks at that.
 //! Source: <https://docs.gitlab.com/api/merge_request_approvals/>, <https://docs.gitlab.com/api/commits/>.
 
-use super::client::Request;
 use super::payload::{self, MergeRequest, Pipeline};
 use super::{Gitlab, short};
 use crate::domain::id::{PullId, Sha};
 use crate::domain::pull::{Check, CheckState, Judgement, ReviewsAsked};
+use crate::forge::rest::Request;
 use crate::forge::{ForgeError, ForgeErrorKind};
 use serde::Deserialize;
 use std::ops::ControlFlow;

@@ -3,10 +3,10 @@
 //! Source: <https://docs.gitlab.com/api/merge_requests/#merge-a-merge-request>,
 //! <https://docs.gitlab.com/api/merge_trains/>.
 
-use super::client::Request;
 use super::{Gitlab, failure, short};
 use crate::domain::id::{PullId, Sha};
 use crate::domain::project::MergeHow;
+use crate::forge::rest::Request;
 use crate::forge::{ForgeError, ForgeErrorKind};
 use serde::Deserialize;
 use serde_json::json;

@@ -2,7 +2,6 @@
 //! project, and owners nest: `group/subgroup/project`.
 
 mod changes;
-mod client;
 mod doctor;
 pub(super) mod event;
 mod failure;
@@ -17,11 +16,11 @@ mod statuses;
 pub use merging::Merge;
 pub(super) use notes::COMMENT_MAX;
 
+use super::rest::{Client, Dialect, Request};
 use super::retry::Patience;
 use super::{CloneAccess, ForgeError, ForgeErrorKind, SetupError, address};
 use crate::domain::id::{Branch, ForgeKind, Login, PullId, RepoName, Sha, TeamName};
 use crate::domain::pull::{Pull, Role};
-use client::{Client, Request};
 use payload::{MergeRequest, State};
 use secrecy::SecretString;
 use std::fmt;
@@ -29,6 +28,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 use url::Url;
+
+/// Its token is a bearer token whatever kind it is (<https://docs.gitlab.com/api/rest/authentication/>); pages:
+/// <https://docs.gitlab.com/api/rest/#pagination>.
+pub(super) static DIALECT: Dialect =
+    Dialect { api: ["api", "v4"], scheme: "Bearer", page: ("per_page", "100"), refused: failure::refused };
 
 /// How GitLab is reached.
 #[derive(Debug, Clone)]
@@ -71,7 +75,7 @@ impl Gitlab {
         let web = settings.url.clone();
         address::check(&web, "`token`")?;
         address::check_token(ForgeKind::Gitlab, &settings.token)?;
-        let client = Client::new(&web, &settings.token, patience)?;
+        let client = Client::new(&web, &settings.token, &DIALECT, patience)?;
         let host = address::host(&web);
         Ok(Self(Arc::new(Inner { client, web, host, token: settings.token.clone(), me: OnceCell::new() })))
     }
@@ -84,7 +88,7 @@ impl Gitlab {
         let ask = || async {
             let request = Request::get("asking whose token this is", self.0.client.url(&["user"]));
             let user: payload::User = self.0.client.json(&request).await?;
-            user.login().map_err(|error| failure::unreadable(&request, &error))
+            user.login().map_err(|error| request.unreadable(&error))
         };
         self.0.me.get_or_try_init(ask).await.cloned()
     }
@@ -96,19 +100,19 @@ impl Gitlab {
         if payload.sha.is_none() && payload.state == State::Opened {
             return Err(failure::too_early(&doing, "GitLab has not found its head yet"));
         }
-        let base = match payload.base().map_err(|error| failure::unreadable(&request, &error))? {
+        let base = match payload.base().map_err(|error| request.unreadable(&error))? {
             Some(base) => base,
             // GitLab prepares merge requests in the background.
             None => self.tip(&pull.repo, &payload.target_branch).await?,
         };
-        payload.into_pull(pull.clone(), base).map_err(|odd| failure::unreadable(&request, &odd))
+        payload.into_pull(pull.clone(), base).map_err(|odd| request.unreadable(&odd))
     }
 
     async fn tip(&self, repo: &RepoName, branch: &str) -> Result<Sha, ForgeError> {
         let doing = format!("reading the branch `{branch}` of {}", repo.path());
         let request = Request::get(&doing, self.project_url(repo, &["repository", "branches", branch])?);
         let found: payload::Branch = self.0.client.json(&request).await?;
-        found.commit.id.parse().map_err(|error| failure::unreadable(&request, &error))
+        found.commit.id.parse().map_err(|error| request.unreadable(&error))
     }
 
     pub(super) async fn default_branch(&self, repo: &RepoName) -> Result<Branch, ForgeError> {
@@ -118,7 +122,7 @@ impl Gitlab {
         let Some(branch) = project.default_branch else {
             return Err(ForgeError::invalid(format!("{doing}: the repository is empty, so it has no default branch")));
         };
-        branch.parse().map_err(|error| failure::unreadable(&request, &error))
+        branch.parse().map_err(|error| request.unreadable(&error))
     }
 
     /// Direct members and those of the groups above, and of groups that the project was shared with.

@@ -3,12 +3,11 @@
 //! A line of a note that begins with `/` is a command to GitLab, a "quick action", carried out with the rights of
 //! whoever wrote the note: us. What we write holds text of others, so no line of it may begin like that.
 
-use super::client::Request;
-use super::{Gitlab, failure, payload, short};
+use super::{Gitlab, payload, short};
 use crate::domain::event::{Comment, Reaction};
 use crate::domain::id::{CommentId, Login, PullId};
+use crate::forge::rest::Request;
 use crate::forge::{ForgeError, ForgeErrorKind};
-use http::StatusCode;
 use serde_json::json;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -22,12 +21,9 @@ impl Gitlab {
         let body = without_quick_actions(body);
         fits(&doing, &body)?;
         let request = Request::post(&doing, self.merge_request_url(pull, &["notes"])?, json!({ "body": body }));
-        let answer = self.0.client.send(&request).await?;
-        if answer.status != StatusCode::CREATED {
-            // 202 is the answer to a note that held nothing but quick actions.
-            return Err(failure::unreadable(&request, &format!("{} instead of 201 Created", answer.status)));
-        }
-        Ok(CommentId(answer.json::<payload::Created>(&request)?.id))
+        // 202 would be the answer to a note that held nothing but quick actions.
+        let created: payload::Created = self.0.client.create(&request).await?;
+        Ok(CommentId(created.id))
     }
 
     pub(in crate::forge) async fn edit_comment(
@@ -69,7 +65,7 @@ impl Gitlab {
         let doing = format!("reading comment {id} on {}", short(pull));
         let request = Request::get(&doing, self.merge_request_url(pull, &["notes", &id.to_string()])?);
         match self.0.client.json::<payload::Note>(&request).await {
-            Ok(note) => note.into_comment().map(Some).map_err(|odd| failure::unreadable(&request, &odd)),
+            Ok(note) => note.into_comment().map(Some).map_err(|odd| request.unreadable(&odd)),
             Err(error) if error.kind == ForgeErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

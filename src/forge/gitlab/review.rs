@@ -1,11 +1,11 @@
 //! Whether a merge request could be merged, and who approved which head.
 
-use super::client::Request;
 use super::payload::{self, MergeRequest, Odd, State};
-use super::{Gitlab, failure, short};
+use super::{Gitlab, short};
 use crate::domain::id::{Login, PullId, Sha, Timestamp};
 use crate::domain::pull::{Approval, Role};
 use crate::forge::ForgeError;
+use crate::forge::rest::Request;
 use std::ops::ControlFlow;
 
 /// What stands in the way, as far as it matters to us.
@@ -59,7 +59,7 @@ impl Gitlab {
         if given.approved_by.is_empty() {
             return Ok(Vec::new());
         }
-        let odd = |odd: Odd| failure::unreadable(&request, &odd);
+        let odd = |odd: Odd| request.unreadable(&odd);
         let versions = self.versions(pull).await?;
         let mut approvals = Vec::new();
         for payload::ApprovedBy { user, approved_at } in given.approved_by {
@@ -98,7 +98,7 @@ impl Gitlab {
             ControlFlow::Continue(())
         };
         self.0.client.pages(&doing, url, newest).await?;
-        found.map(|at| payload::time(&at)).transpose().map_err(|odd| failure::unreadable(&request, &odd))
+        found.map(|at| payload::time(&at)).transpose().map_err(|odd| request.unreadable(&odd))
     }
 
     /// The heads that the merge request has had, each with the moment from which on it was the head; newest first.
@@ -117,7 +117,7 @@ impl Gitlab {
             Some(payload::time(&version.created_at).and_then(|since| Ok((since, head.parse()?))))
         };
         let read: Result<Vec<(Timestamp, Sha)>, Odd> = listed.iter().filter_map(read).collect();
-        let mut versions = read.map_err(|odd| failure::unreadable(&request, &odd))?;
+        let mut versions = read.map_err(|odd| request.unreadable(&odd))?;
         versions.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
         Ok(versions)
     }

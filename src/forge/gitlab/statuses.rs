@@ -4,11 +4,11 @@
 //! Source: <https://docs.gitlab.com/api/commits/#set-commit-pipeline-status>,
 //! <https://docs.gitlab.com/ci/ci_cd_for_external_repos/external_commit_statuses/>.
 
-use super::client::Request;
 use super::payload::{MergeRequest, Pipeline, State};
 use super::{Gitlab, payload, short};
 use crate::domain::id::{PullId, Sha};
 use crate::domain::pull::Phase;
+use crate::forge::rest::Request;
 use crate::forge::{ForgeError, ForgeErrorKind, Status, StatusState};
 use serde_json::json;
 use std::ops::ControlFlow;

@@ -416,6 +416,20 @@ mod writing {
     }
 
     #[tokio::test]
+    async fn a_token_that_met_a_limit_is_left_alone_until_it_is_over() {
+        let hub = Hub::start().await;
+        hub.on(&format!("GET {PROJECT}"), says(429, json!({})).with("retry-after", "1"));
+        hub.on(&format!("POST {MR}/notes"), says(201, json!({ "id": 41 })));
+        let (gitlab, id) = (hub.gitlab(), hub.pull_id());
+        let first = gitlab.default_branch(&hub.repo()).await.unwrap_err();
+        let second = gitlab.create_comment(&id, "x").await.unwrap_err();
+        assert_eq!((second.kind, second.retry_at), (ForgeErrorKind::RateLimited, first.retry_at));
+        assert_eq!(hub.seen(&format!("POST {MR}/notes")).len(), 0, "it was not even asked");
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        gitlab.create_comment(&id, "x").await.unwrap();
+    }
+
+    #[tokio::test]
     async fn what_is_too_long_is_not_sent() {
         let hub = Hub::start().await;
         let error = hub.gitlab().create_comment(&hub.pull_id(), &"x".repeat(1_000_001)).await.unwrap_err();

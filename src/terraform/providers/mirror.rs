@@ -12,10 +12,11 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -26,6 +27,8 @@ const ABANDONED: Duration = Duration::from_hours(24);
 pub(super) struct Mirror {
     root: PathBuf,
     incoming: PathBuf,
+    /// Whoever finds a package notes that it is used before anybody looks whether it is.
+    looking: Arc<Mutex<()>>,
 }
 
 /// What stands next to a package.
@@ -42,7 +45,8 @@ impl Mirror {
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let dir = fs::canonicalize(dir)?;
-        let mirror = Self { root: dir.join("mirror"), incoming: dir.join("incoming") };
+        let (root, incoming) = (dir.join("mirror"), dir.join("incoming"));
+        let mirror = Self { root, incoming, looking: Arc::default() };
         fs::create_dir_all(&mirror.root)?;
         fs::create_dir_all(&mirror.incoming)?;
         for entry in fs::read_dir(&mirror.incoming)?.flatten() {
@@ -65,12 +69,65 @@ impl Mirror {
         tempfile::Builder::new().prefix("fetch-").tempdir_in(&self.incoming)
     }
 
-    /// The hashes of a package that is there and as it was published; `None`: it has to be fetched.
+    /// The hashes of a package that is there and as it was published; `None`: it has to be fetched. Counts as its use.
     pub(super) fn find(&self, provider: &Provider, version: &Version) -> Option<Hashes> {
         let dir = self.package(provider, version);
+        let _looking = self.look();
         let record: Record = serde_json::from_slice(&fs::read(record_of(&dir)).ok()?).ok()?;
         let intact = facts(&dir).is_ok_and(|facts| facts == record.files);
+        if intact {
+            // On a disk that takes no notes it is fetched again one day.
+            let _ = File::open(record_of(&dir)).and_then(|file| file.set_modified(SystemTime::now()));
+        }
         intact.then_some(Hashes { h1: record.h1, zh: record.zh })
+    }
+
+    /// Removes the packages that nobody has asked for since a moment. What is asked for later is fetched again. Whoever
+    /// found one must have no use for it after that time.
+    pub(super) fn forget_unused(&self, since: SystemTime) -> io::Result<()> {
+        // host/namespace/type/version/platform, beside each the record of its content.
+        let mut level = vec![self.root.clone()];
+        for _ in 0..5 {
+            let mut below = Vec::new();
+            for dir in level {
+                for entry in fs::read_dir(dir)? {
+                    let entry = entry?;
+                    below.extend(entry.file_type()?.is_dir().then(|| entry.path()));
+                }
+            }
+            level = below;
+        }
+        for package in level {
+            if let Some(aside) = self.take_out(&package, since)? {
+                tracing::info!(package = %package.display(), "a provider that nobody uses is removed");
+                remove(aside.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// At once, for `init`s that look through the mirror meanwhile. `None`: it is used.
+    fn take_out(&self, package: &Path, since: SystemTime) -> io::Result<Option<TempDir>> {
+        let _looking = self.look();
+        let used = files(package)?.iter().filter_map(|file| last_use(&package.join(file)).ok()).max();
+        let found = fs::metadata(record_of(package)).and_then(|record| record.modified()).ok();
+        if used.max(found).is_none_or(|used| used >= since) {
+            return Ok(None);
+        }
+        let aside = self.scratch()?;
+        // First: what has no record counts as not there.
+        match fs::remove_file(record_of(package)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        writable(package)?;
+        fs::rename(package, aside.path().join("package"))?;
+        Ok(Some(aside))
+    }
+
+    fn look(&self) -> MutexGuard<'_, ()> {
+        // There is nothing in it that could be left half done.
+        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts an unpacked package into its place. One that is there already and the same stays: whoever else published it
@@ -84,6 +141,7 @@ impl Mirror {
     ) -> io::Result<()> {
         let dir = self.package(provider, version);
         fs::create_dir_all(dir.parent().unwrap_or(&self.root))?;
+        let _looking = self.look();
         match fs::rename(unpacked, &dir) {
             Ok(()) => {}
             Err(error) if in_the_way(&error) => {
@@ -200,36 +258,7 @@ fn writable(dir: &Path) -> io::Result<()> {
     directories(dir)?.iter().try_for_each(|dir| fs::set_permissions(dir, fs::Permissions::from_mode(0o755)))
 }
 
-/// Removes the packages that nobody has read since a moment, as far as the file system tells. What is asked for later is
-/// fetched again. Nothing may run meanwhile that uses one.
-///
-/// # Errors
-/// When the mirror can't be read.
-pub fn forget_unused(mirror: &Path, since: SystemTime) -> io::Result<()> {
-    // host/namespace/type/version/platform, beside each the record of its content.
-    let mut level = vec![mirror.to_owned()];
-    for _ in 0..5 {
-        let mut below = Vec::new();
-        for dir in level {
-            for entry in fs::read_dir(dir)? {
-                let entry = entry?;
-                below.extend(entry.file_type()?.is_dir().then(|| entry.path()));
-            }
-        }
-        level = below;
-    }
-    for package in level {
-        let used = files(&package)?.iter().filter_map(|file| last_use(&package.join(file)).ok()).max();
-        if used.is_some_and(|used| used < since) {
-            tracing::info!(package = %package.display(), "a provider that nobody uses is removed");
-            // First: what has no record counts as not there.
-            fs::remove_file(record_of(&package))?;
-            remove(&package);
-        }
-    }
-    Ok(())
-}
-
+/// Also what the file system noted of programs that read it.
 fn last_use(file: &Path) -> io::Result<SystemTime> {
     let facts = fs::symlink_metadata(file)?;
     Ok(facts.accessed()?.max(facts.modified()?))

@@ -7,8 +7,8 @@
 //! lock_file ────────────────┴─▶ mirror: is it there? ──no──▶ fetch ──▶ package: unpack, verify ──▶ mirror: publish
 //! ```
 //!
-//! What is fetched is kept for everybody: the mirror grows by one directory for each version of each provider and is
-//! never cleaned. If it is removed while no run is under way, it fills itself again.
+//! What is fetched is kept for everybody: the mirror grows by one directory for each version of each provider. What no run
+//! has asked for in a long time is removed, and fetched again when one does.
 
 mod address;
 mod answers;
@@ -37,7 +37,6 @@ use fetch::{Download, Wanted, fetch};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lock_file::{BadLockFile, LOCK_FILE, LockFile, Locked, with_hashes};
 use mirror::Mirror;
-pub use mirror::forget_unused;
 use modules::Modules;
 use package::{Bounds, Hashes, PackageError, unpack};
 use requirements::{Call, Requirements};
@@ -45,6 +44,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// Fetches of one run at a time.
 const AT_ONCE: usize = 4;
@@ -91,6 +91,17 @@ impl Providers {
     #[must_use]
     pub fn paths(&self) -> [PathBuf; 1] {
         [self.mirror.root().to_owned()]
+    }
+
+    /// Removes the providers that no run has asked for since a moment, which must be earlier than the beginning of every
+    /// run that is under way.
+    ///
+    /// # Errors
+    /// When the mirror can't be read or changed.
+    pub async fn forget_unused(&self, since: SystemTime) -> io::Result<()> {
+        let mirror = self.mirror.clone();
+        let done = tokio::task::spawn_blocking(move || mirror.forget_unused(since)).await;
+        done.unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
     }
 
     /// Makes sure that the mirror has what the project needs, and runs `init` in its cage. `tree` is the root of the work tree;

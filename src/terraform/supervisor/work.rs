@@ -29,7 +29,7 @@ const FILES: usize = 2;
 /// What terraform leaves in its directory when it can't bring the state to its backend.
 const ERRORED_STATE: &str = "errored.tfstate";
 
-/// How often, and for how long, it is tried to write down how it ended: a disk may be full.
+/// How often, and for how long, it is tried to write down how it ended: a disk may be full, or read-only.
 const AGAIN: Duration = Duration::from_secs(1);
 const TRIES: u32 = 24 * 60 * 60;
 
@@ -66,14 +66,19 @@ fn supervise() -> io::Result<()> {
         let cancel = CancellationToken::new();
         tokio::spawn(listen(listener, cancel.clone()));
         let ending = carry_out(order, &slot, &place, cancel).await;
-        for _ in 0..TRIES {
-            if place.write_ending(&ending).is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
-        place.write_ending(&ending)
+        patiently(|| place.write_ending(&ending)).await
     })
+}
+
+/// Writes what must not be lost, however long the disk refuses.
+async fn patiently(write: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    for _ in 0..TRIES {
+        if write().is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    write()
 }
 
 /// Signals that concern the server, and reach its whole service, do not end an apply in the middle.
@@ -168,7 +173,7 @@ async fn keep_errored_state(steps: &Steps, cage: &mut Cage, place: &Place, log: 
     let settings = steps.settings();
     match cage.take(&settings.dir.join(ERRORED_STATE), settings.limits.state).await {
         Ok(None) => false,
-        Ok(Some(state)) => match place.keep_errored_state(&state) {
+        Ok(Some(state)) => match patiently(|| place.keep_errored_state(&state)).await {
             Ok(()) => true,
             Err(error) => {
                 log.line(&format!("`{ERRORED_STATE}` could not be kept: {error}"));
@@ -228,6 +233,13 @@ mod tests {
         let place = Applies::open(project.root().join("applies")).unwrap().place(run);
         place.prepare().unwrap();
         let log = LogWriter::open(&project.root().join("log"), Redactor::default(), 1 << 20).unwrap();
+        // For a moment it can't be written here either.
+        std::fs::create_dir(place.errored_state()).unwrap();
+        let in_the_way = place.errored_state();
+        tokio::spawn(async move {
+            tokio::time::sleep(AGAIN / 2).await;
+            std::fs::remove_dir(in_the_way).unwrap();
+        });
         assert!(keep_errored_state(&steps, &mut cage, &place, &log).await, "{}", project.log());
         let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(place.errored_state()).unwrap()).unwrap();
         assert_eq!(kept["resources"][0]["name"], "a");

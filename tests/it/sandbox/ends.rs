@@ -300,6 +300,26 @@ async fn a_cage_that_is_closed_leaves_no_helper_and_no_cgroup() {
 }
 
 #[tokio::test]
+async fn the_cgroups_of_dead_servers_are_removed_and_no_others() {
+    let yard = Yard::at(Level::Full).await;
+    let foundation = serde_json::to_value(yard.sandbox.foundation()).unwrap();
+    let parents: Vec<std::path::PathBuf> = serde_json::from_value(foundation["cgroups"].clone()).unwrap();
+    let has_some = rustix::process::geteuid().is_root() && std::path::Path::new("/sys/fs/cgroup/memory").exists();
+    assert!(!has_some || !parents.is_empty());
+    let mut dead = std::process::Command::new("true").spawn().unwrap();
+    dead.wait().unwrap();
+    let unique = uuid::Uuid::now_v7().as_simple().to_string();
+    let of =
+        |server: u32| parents.iter().map(|dir| dir.join(format!("terraplane-{server}-{unique}"))).collect::<Vec<_>>();
+    let (left, alive) = (of(dead.id()), of(std::process::id()));
+    left.iter().chain(&alive).for_each(|dir| std::fs::create_dir(dir).unwrap());
+    yard.sandbox.clear_remains();
+    assert!(!left.iter().any(|dir| dir.exists()), "{left:?}");
+    assert!(alive.iter().all(|dir| dir.exists()), "{alive:?}");
+    alive.iter().for_each(|dir| std::fs::remove_dir(dir).unwrap());
+}
+
+#[tokio::test]
 async fn a_cage_that_was_opened_and_never_used_goes_without_a_trace() {
     for level in CAGED {
         let yard = Yard::at(level).await;

@@ -3,6 +3,7 @@
 use super::props::{managed, pull_id};
 use super::resource;
 use crate::stage::{Setup, Stage};
+use crate::store::sample;
 use crate::world::PullRequest;
 use std::path::{Path, PathBuf};
 use terraplane::domain::id::Timestamp;
@@ -112,7 +113,10 @@ async fn a_start_removes_what_a_dead_server_left() {
         Stage::with(&[("terraplane.yaml", &*managed("apply: both")), ("prod/main.tf", &resource("web", "one"))]).await;
     opened(&stage, "two", "prod/main.tf").await;
     stage.settled().await;
-    let left = ["work/abc/tree", "scratch/git/x", "tmp", "mirrors/.new-abc"].map(|path| stage.folder(path));
+    // Of a run that nobody knows: its supervisor was killed, and its server before it could forget it.
+    let supervised = format!("applies/{}", sample::run_id(7));
+    let left = ["work/abc/tree", "scratch/git/x", "tmp", "mirrors/.new-abc", &supervised];
+    let left = left.map(|path| stage.folder(path));
     for dir in &left {
         std::fs::create_dir_all(dir).unwrap();
         std::fs::write(dir.join("left"), "x").unwrap();

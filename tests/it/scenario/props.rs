@@ -9,6 +9,7 @@ use axum::routing::any;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
 use terraplane::demo::state::{Answer, Delivery};
@@ -76,6 +77,7 @@ pub(crate) async fn until(what: &str, mut there: impl FnMut() -> bool) {
 /// A state server of somebody else: what the code's own `http` backend speaks to.
 pub(crate) struct StateServer {
     pub(crate) url: String,
+    read_only: Arc<AtomicBool>,
     state: Arc<Mutex<Option<Bytes>>>,
 }
 
@@ -85,9 +87,12 @@ impl StateServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/state", listener.local_addr().unwrap());
         let kept = Arc::clone(&state);
+        let read_only = Arc::new(AtomicBool::new(false));
+        let refuses = Arc::clone(&read_only);
         let serve = any(async move |method: axum::http::Method, body: Bytes| {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             match method.as_str() {
+                "POST" if refuses.load(Ordering::Relaxed) => (StatusCode::FORBIDDEN, Bytes::new()),
                 "POST" => {
                     *kept = Some(body);
                     (StatusCode::OK, Bytes::new())
@@ -97,12 +102,17 @@ impl StateServer {
             }
         });
         tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/state", serve)).await });
-        Self { url, state }
+        Self { url, read_only, state }
     }
 
     /// A file of the project that makes it its backend.
     pub(crate) fn backend(&self) -> String {
         format!("terraform {{\n  backend \"http\" {{\n    address = \"{}\"\n  }}\n}}\n", self.url)
+    }
+
+    /// From now on nobody can write the state.
+    pub(crate) fn refuse_writes(&self) {
+        self.read_only.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn text(&self) -> String {

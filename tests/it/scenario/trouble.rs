@@ -5,6 +5,7 @@ use super::stand_in::StandIn;
 use super::{MANAGED, resource};
 use crate::stage::Stage;
 use crate::world::{PullRequest, REPO};
+use sqlx::Connection as _;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 use terraplane::demo::state::How;
@@ -280,6 +281,45 @@ async fn what_the_forge_will_never_take_is_given_up_and_the_run_page_says_why() 
     let html = page(&link).await;
     assert!(html.contains("answered 410 Gone"), "{html}");
     assert_eq!(count(&pull, HELP), 0);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_again_and_again_is_given_up_after_its_last_try_and_the_run_page_says_why() {
+    let stage = Stage::with(&[("terraplane.yaml", MANAGED), ("prod/main.tf", &resource("web", "one"))]).await;
+    let pull = opened(&stage, "two").await;
+    let link = run_page(&pull.live_comment().await_containing("\"two\"").await);
+    pull.await_status("terraplane/apply", "success").await;
+    stage.settled().await;
+    stage.world.trouble("POST", "/comments", How::Answer(403), 1_000);
+    pull.comment("kim", "terraplane help");
+    until_page(&link, "answered 403 Forbidden").await;
+    // Two hours later.
+    let url = format!("sqlite://{}", stage.data.path().join("data/terraplane.db").display());
+    let mut database = sqlx::AnyConnection::connect(&url).await.unwrap();
+    for attempts in [28, 29] {
+        let end = tokio::time::Instant::now() + crate::world::PATIENCE;
+        loop {
+            let age =
+                "UPDATE job SET attempts = $1, due_at = 0 WHERE kind = 'tell' AND state = 'queued' AND attempts <= $1";
+            let aged = sqlx::query(age).bind(attempts).execute(&mut database).await.unwrap();
+            if aged.rows_affected() == 1 {
+                break;
+            }
+            assert!(tokio::time::Instant::now() < end, "it was not given back after {attempts} tries");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    stage.settled().await;
+    let html = page(&link).await;
+    assert!(html.contains("Not shown on the pull request") && html.contains("answered 403 Forbidden"), "{html}");
+    assert_eq!(count(&pull, HELP), 0);
+    // It stays so. What is said next is told.
+    stage.world.forge.change(|state| state.troubles.clear());
+    pull.comment("kim", "terraplane help");
+    assert!(pull.next_comment().await.starts_with(HELP));
+    stage.settled().await;
+    assert_eq!(count(&pull, HELP), 1);
     stage.finish().await;
 }
 

@@ -11,7 +11,8 @@ fn error(repeat: Repeat, status: u16, headers: &[(&'static str, &str)], body: &s
     for (name, value) in headers {
         map.insert(*name, value.parse().unwrap());
     }
-    refused(&request, StatusCode::from_u16(status).unwrap(), &map, body.as_bytes(), NOW)
+    let status = StatusCode::from_u16(status).unwrap();
+    refused(&request, &Refused { status, headers: &map, body: body.as_bytes(), now: NOW })
 }
 
 #[test]

@@ -3,9 +3,10 @@ use crate::terraform::install::Product;
 use crate::terraform::providers::address::Provider;
 use crate::terraform::providers::package::{Hashes, hash_dir};
 use semver::Version;
-use std::fs;
+use std::fs::{self, FileTimes};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 const VERSION: Version = Version::new(1, 0, 0);
@@ -101,4 +102,55 @@ fn any_damage_is_noticed_and_repaired() {
         assert_eq!(fs::read_to_string(package.join("sub/program")).unwrap(), "one");
         assert!(fs::read_dir(dir.path().join("incoming")).unwrap().next().is_none(), "damage {number}");
     }
+}
+
+/// A package of long ago, that nobody has looked at since.
+fn publish_long_ago(mirror: &Mirror, dir: &Path) -> SystemTime {
+    let long_ago = SystemTime::now() - Duration::from_hours(1_000);
+    let times = |path: &Path| {
+        let times = FileTimes::new().set_accessed(long_ago).set_modified(long_ago);
+        fs::File::open(path).unwrap().set_times(times).unwrap();
+    };
+    let scratch = mirror.scratch().unwrap();
+    let unpacked = scratch.path().join("unpacked");
+    fs::create_dir_all(&unpacked).unwrap();
+    fs::write(unpacked.join("program"), "one").unwrap();
+    let hashes = Hashes { h1: hash_dir(&unpacked).unwrap(), zh: "zh:aa".to_owned() };
+    times(&unpacked.join("program"));
+    mirror.publish(&provider(), &VERSION, &unpacked, &hashes).unwrap();
+    times(&package(dir).join("program"));
+    times(&package(dir).with_extension("json"));
+    SystemTime::now() - Duration::from_hours(24)
+}
+
+#[test]
+fn what_nobody_asked_for_is_removed_and_fetched_again_when_somebody_does() {
+    let (dir, mirror) = mirror();
+    let since = publish_long_ago(&mirror, dir.path());
+    mirror.forget_unused(since).unwrap();
+    assert!(!package(dir.path()).exists() && !package(dir.path()).with_extension("json").exists());
+    assert!(fs::read_dir(dir.path().join("incoming")).unwrap().next().is_none(), "nothing is left over");
+    assert_eq!(mirror.find(&provider(), &VERSION), None);
+    let hashes = publish(&mirror, "one");
+    mirror.forget_unused(since).unwrap();
+    assert_eq!(mirror.find(&provider(), &VERSION), Some(hashes));
+}
+
+#[test]
+fn what_a_run_asked_for_is_never_removed_whatever_the_file_system_notes() {
+    let (dir, mirror) = mirror();
+    let since = publish_long_ago(&mirror, dir.path());
+    // A file system that notes nothing of those who read.
+    assert!(mirror.clone().find(&provider(), &VERSION).is_some());
+    mirror.forget_unused(since).unwrap();
+    assert!(mirror.find(&provider(), &VERSION).is_some());
+}
+
+#[test]
+fn a_package_without_its_record_is_removed_like_others() {
+    let (dir, mirror) = mirror();
+    let since = publish_long_ago(&mirror, dir.path());
+    fs::remove_file(package(dir.path()).with_extension("json")).unwrap();
+    mirror.forget_unused(since).unwrap();
+    assert!(!package(dir.path()).exists());
 }
