@@ -44,7 +44,7 @@ pub async fn keep_catching_up(flow: Arc<Flow>, stop: CancellationToken) {
             tokio::time::sleep(if all_known { every } else { on_its_way }).await;
         }
     };
-    stop.run_until_cancelled(looking).await;
+    stop.run_until_cancelled(Box::pin(looking)).await;
 }
 
 impl Flow {

@@ -31,7 +31,7 @@ impl Flow {
             return Ok(());
         };
         let hearing = Hearing { lease, forge, delivery };
-        let end = match caught(self.hear(hearing, &stored.delivery)).await {
+        let end = match caught(Box::pin(self.hear(hearing, &stored.delivery))).await {
             Ok(end) => end,
             Err(error) if error.is_hopeless(lease.attempts) => {
                 tracing::error!(delivery = %delivery, error = %error.chain(), "a delivery is given up");

@@ -28,10 +28,10 @@ impl Flow {
         id: RunId,
         signals: &Signals,
     ) -> Result<(), FlowError> {
-        let (mut run, noted, taken_up) = match self.begin(lease, pull, id).await? {
+        let (mut run, noted, taken_up) = match Box::pin(self.begin(lease, pull, id)).await? {
             Beginning::Nothing => return Ok(()),
             Beginning::Now(begun) => (begun.run, begun.noted, begun.taken_up),
-            Beginning::Lost(run) => return self.interrupted(lease, *run, signals).await,
+            Beginning::Lost(run) => return Box::pin(self.interrupted(lease, *run, signals)).await,
         };
         let _running = self.running.begin(id, signals.cancel.clone());
         let blocked = Blocked::default();
@@ -79,7 +79,7 @@ impl Flow {
                 forget(&self.applies.place(id));
                 return Ok(());
             }
-            Err(Stop::Interrupted) => return self.interrupted(lease, run, signals).await,
+            Err(Stop::Interrupted) => return Box::pin(self.interrupted(lease, run, signals)).await,
             Err(Stop::Failed(failure)) => End::failed(failure),
             Err(Stop::Ours(error)) if lease.attempts < most_tries(&error) => {
                 patiently(&self.ends.soon, || self.put_back(lease, &run)).await?;
@@ -92,7 +92,7 @@ impl Flow {
         };
         // What was done is told as it was, however long the database is away. A plan can be made again.
         let patience = if run.is_plan() { &self.ends.soon } else { &self.ends.now };
-        patiently(patience, || self.end_run(lease, &run, &end)).await?;
+        patiently(patience, || Box::pin(self.end_run(lease, &run, &end))).await?;
         forget(&self.applies.place(id));
         Ok(())
     }
@@ -102,7 +102,7 @@ impl Flow {
         tracing::error!(run = %run.id, attempts = lease.attempts, "an apply was lost");
         run.left = Some(self.left_by(&run, signals).await);
         let end = End::interrupted();
-        patiently(&self.ends.soon, || self.end_run(lease, &run, &end)).await?;
+        patiently(&self.ends.soon, || Box::pin(self.end_run(lease, &run, &end))).await?;
         forget(&self.applies.place(run.id));
         Ok(())
     }

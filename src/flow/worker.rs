@@ -235,10 +235,10 @@ async fn heartbeat(flow: &Flow, lease: &Lease, signals: &Signals) {
 async fn carry_out(flow: &Flow, lease: &Lease, signals: &Signals) -> Result<(), FlowError> {
     let started: Timestamp = now();
     let result = match &lease.job {
-        Job::Ingest { forge, delivery } => flow.ingest(lease, *forge, delivery).await,
-        Job::Run { run, pull, .. } => flow.run(lease, pull, *run, signals).await,
-        Job::Replan { pull, project, at } => flow.replan(lease, pull, project, *at).await,
-        Job::Tell { pull } => flow.tell(lease, pull).await,
+        Job::Ingest { forge, delivery } => Box::pin(flow.ingest(lease, *forge, delivery)).await,
+        Job::Run { run, pull, .. } => Box::pin(flow.run(lease, pull, *run, signals)).await,
+        Job::Replan { pull, project, at } => Box::pin(flow.replan(lease, pull, project, *at)).await,
+        Job::Tell { pull } => Box::pin(flow.tell(lease, pull)).await,
     };
     metrics::histogram!("terraplane_job_seconds", "kind" => lease.job.kind().as_str())
         .record(now().since(started) as f64 / 1000.0);

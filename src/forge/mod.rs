@@ -113,7 +113,8 @@ pub struct Finding {
     pub advice: String,
 }
 
-/// Asks whichever forge it is.
+/// Asks whichever forge it is. A call of a forge is boxed, for it is large: whoever waits for it keeps it in a future of its
+/// own, and those go deep.
 macro_rules! of {
     ($self:expr, $forge:ident => $ask:expr) => {
         match $self {
@@ -165,13 +166,13 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn me(&self) -> Result<Login, ForgeError> {
-        of!(self, forge => forge.me().await)
+        of!(self, forge => Box::pin(forge.me()).await)
     }
 
     /// # Errors
     /// See [`ForgeError`].
     pub async fn pull(&self, pull: &PullId) -> Result<Pull, ForgeError> {
-        of!(self, forge => forge.pull(pull).await)
+        of!(self, forge => Box::pin(forge.pull(pull)).await)
     }
 
     /// Whether the forge could merge it now: no conflict, and no draft. What waits for our own statuses never counts
@@ -180,7 +181,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn mergeable(&self, pull: &PullId) -> Result<Option<bool>, ForgeError> {
-        of!(self, forge => forge.mergeable(pull).await)
+        of!(self, forge => Box::pin(forge.mergeable(pull)).await)
     }
 
     /// The approvals that stand: those that their author has not replaced and nobody has dismissed.
@@ -188,13 +189,13 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn approvals(&self, pull: &PullId) -> Result<Vec<Approval>, ForgeError> {
-        of!(self, forge => forge.approvals(pull).await)
+        of!(self, forge => Box::pin(forge.approvals(pull)).await)
     }
 
     /// # Errors
     /// See [`ForgeError`].
     pub async fn default_branch(&self, repo: &RepoName) -> Result<Branch, ForgeError> {
-        of!(self, forge => forge.default_branch(repo).await)
+        of!(self, forge => Box::pin(forge.default_branch(repo)).await)
     }
 
     /// What somebody may do in a repository; [`Role::None`] for whoever the forge does not know there.
@@ -202,7 +203,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn role(&self, repo: &RepoName, who: &Login) -> Result<Role, ForgeError> {
-        of!(self, forge => forge.role(repo, who).await)
+        of!(self, forge => Box::pin(forge.role(repo, who)).await)
     }
 
     /// Whether somebody belongs to a team. Nobody belongs to a team that is not there, or that we may not see.
@@ -210,7 +211,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn in_team(&self, repo: &RepoName, team: &TeamName, who: &Login) -> Result<bool, ForgeError> {
-        of!(self, forge => forge.in_team(repo, team, who).await)
+        of!(self, forge => Box::pin(forge.in_team(repo, team, who)).await)
     }
 
     /// What the forge's own rules ask for before it merges: reviews and checks, our own statuses among them.
@@ -218,7 +219,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`]. What the forge does not let us see is no error but [`Judgement::unknown`].
     pub async fn judgement(&self, pull: &PullId) -> Result<Judgement, ForgeError> {
-        of!(self, forge => forge.judgement(pull).await)
+        of!(self, forge => Box::pin(forge.judgement(pull)).await)
     }
 
     /// Merges a pull request if its head is still this one, or puts it into the forge's merge queue.
@@ -226,7 +227,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`]; `Conflict` when the forge does not merge it as it is now.
     pub async fn merge(&self, pull: &PullId, head: &Sha, how: MergeHow) -> Result<(), ForgeError> {
-        of!(self, forge => forge.merge(pull, head, how).await)
+        of!(self, forge => Box::pin(forge.merge(pull, head, how)).await)
     }
 
     /// Writes a comment under a pull request. Sent once: after [`ForgeErrorKind::Lost`] ask [`Forge::find_comment`].
@@ -234,13 +235,13 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`]; a text that is too long for the forge is `Invalid`.
     pub async fn create_comment(&self, pull: &PullId, body: &str) -> Result<CommentId, ForgeError> {
-        of!(self, forge => forge.create_comment(pull, body).await)
+        of!(self, forge => Box::pin(forge.create_comment(pull, body)).await)
     }
 
     /// # Errors
     /// See [`ForgeError`]; `NotFound` when somebody deleted the comment.
     pub async fn edit_comment(&self, pull: &PullId, comment: CommentId, body: &str) -> Result<(), ForgeError> {
-        of!(self, forge => forge.edit_comment(pull, comment, body).await)
+        of!(self, forge => Box::pin(forge.edit_comment(pull, comment, body)).await)
     }
 
     /// Our own oldest comment whose first line is `marker`. What others write is never taken for ours.
@@ -248,7 +249,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn find_comment(&self, pull: &PullId, marker: &str) -> Result<Option<CommentId>, ForgeError> {
-        of!(self, forge => forge.find_comment(pull, marker).await)
+        of!(self, forge => Box::pin(forge.find_comment(pull, marker)).await)
     }
 
     /// A comment as it is now; `None` if it is gone.
@@ -256,7 +257,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn comment(&self, pull: &PullId, comment: CommentId) -> Result<Option<Comment>, ForgeError> {
-        of!(self, forge => forge.comment(pull, comment).await)
+        of!(self, forge => Box::pin(forge.comment(pull, comment)).await)
     }
 
     /// Acknowledges a comment. Doing it again changes nothing.
@@ -264,7 +265,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`]; `NotFound` when somebody deleted the comment.
     pub async fn react(&self, pull: &PullId, comment: CommentId, reaction: Reaction) -> Result<(), ForgeError> {
-        of!(self, forge => forge.react(pull, comment, reaction).await)
+        of!(self, forge => Box::pin(forge.react(pull, comment, reaction)).await)
     }
 
     /// Sets a status on a commit of a pull request: its head, or the commit that it was merged as. Sent once, but setting
@@ -273,18 +274,18 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn set_status(&self, pull: &PullId, sha: &Sha, status: &Status) -> Result<(), ForgeError> {
-        of!(self, forge => forge.set_status(pull, sha, status).await)
+        of!(self, forge => Box::pin(forge.set_status(pull, sha, status)).await)
     }
 
     /// # Errors
     /// See [`ForgeError`].
     pub async fn clone_access(&self, repo: &RepoName) -> Result<CloneAccess, ForgeError> {
-        of!(self, forge => forge.clone_access(repo).await)
+        of!(self, forge => Box::pin(forge.clone_access(repo)).await)
     }
 
     /// Git was refused with what [`Forge::clone_access`] gave: the next call gets a new token.
     pub async fn clone_refused(&self, repo: &RepoName) {
-        of!(self, forge => forge.clone_refused(repo).await);
+        of!(self, forge => Box::pin(forge.clone_refused(repo)).await);
     }
 
     /// Makes or mends the webhook of a repository that leads to `url`, proven by `proof`.
@@ -292,7 +293,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn install_webhook(&self, repo: &RepoName, url: &Url, proof: &Proof) -> Result<Installed, ForgeError> {
-        of!(self, forge => forge.install_webhook(repo, url, proof).await)
+        of!(self, forge => Box::pin(forge.install_webhook(repo, url, proof)).await)
     }
 
     /// What changed in a repository since `seen`, for whoever fears to have missed a webhook. What changed at that very
@@ -302,7 +303,7 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn changes(&self, repo: &RepoName, seen: &Seen) -> Result<Changes, ForgeError> {
-        of!(self, forge => forge.changes(repo, seen).await)
+        of!(self, forge => Box::pin(forge.changes(repo, seen)).await)
     }
 
     /// Has webhooks sent again that the forge could not deliver since a moment, and returns how many that were. Always 0
@@ -320,7 +321,7 @@ impl Forge {
 
     /// Looks whether the forge is there and lets us do our work, in general and in one repository.
     pub async fn doctor(&self, repo: Option<&RepoName>) -> Vec<Finding> {
-        of!(self, forge => forge.doctor(repo).await)
+        of!(self, forge => Box::pin(forge.doctor(repo)).await)
     }
 }
 
