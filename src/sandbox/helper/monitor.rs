@@ -225,20 +225,25 @@ fn watch(plan: &Plan, child: Pid, cgroup: Option<&Cgroup>, link: &mut UnixStream
     let_in(plan, joined, &mut usage, link);
     let mut mark = inside::mark(0);
     let mut next = Instant::now() + INTERVAL;
+    // Whoever has closed the link may still have something to tell the server: only its end ends the watch.
+    let mut linked = true;
     loop {
         let left = next.saturating_duration_since(Instant::now());
         let timeout = if usage.is_bounded() { None } else { left.try_into().ok() };
         let mut waiting = [PollFd::new(&pidfd, PollFlags::IN), PollFd::new(&*link, PollFlags::IN)];
-        match poll(&mut waiting, timeout.as_ref()) {
+        match poll(&mut waiting[..if linked { 2 } else { 1 }], timeout.as_ref()) {
             Ok(0) => {}
             Err(rustix::io::Errno::INTR) => continue,
             Err(_) => return,
             Ok(_) => {
                 let [ended, told] = waiting.map(|waiting| !waiting.revents().is_empty());
+                if ended {
+                    return;
+                }
                 let mut marks = [0; 64];
-                match if told && !ended { link.read(&mut marks) } else { Ok(0) } {
+                match if told { link.read(&mut marks) } else { Ok(0) } {
                     Ok(heard @ 1..) => mark = marks[heard - 1],
-                    _ => return,
+                    _ => linked = false,
                 }
                 continue;
             }

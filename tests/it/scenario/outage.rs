@@ -111,7 +111,7 @@ impl UnderWay {
     async fn told(&self) {
         let result = self.applied.wait_for_comment(|text| text.starts_with(RUN)).await;
         assert!(result.contains("1 created · the reviewed plan"), "{result}");
-        assert!(self.applied.next_comment().await.contains("terraplane · commands"));
+        assert!(self.applied.next_comment().await.contains("may do here now"));
         self.applied.world.await_status(&self.merged, "terraplane/apply", "success").await;
         self.planned.live_comment().await_containing("\"two\"").await;
         self.planned.await_status("terraplane/plan", "success").await;
@@ -244,7 +244,7 @@ async fn on_a_full_disk_webhooks_are_refused_and_taken_when_there_is_room_again(
 
     serving.no_limit();
     lost.iter().for_each(|id| world.forge.redeliver(id));
-    assert!(pull.next_comment().await.contains("terraplane · commands"));
+    assert!(pull.next_comment().await.contains("may do here now"));
     pull.live_comment().await_containing("\"two\"").await;
     pull.await_status("terraplane/plan", "success").await;
     pull.await_status("terraplane/apply", "success").await;
@@ -277,7 +277,7 @@ async fn while_the_database_is_locked_webhooks_get_503_and_what_ran_is_told_as_i
     sqlx::raw_sql("ROLLBACK").execute(&mut somebody).await.unwrap();
     stage.world.forge.redeliver(&refused);
     pull.wait_for_comment(|text| text.contains("1 created · the reviewed plan")).await;
-    pull.wait_for_comment(|text| text.contains("terraplane · commands")).await;
+    pull.wait_for_comment(|text| text.contains("may do here now")).await;
     stage.world.await_status(&merged, "terraplane/apply", "success").await;
     stage.finish().await;
 }

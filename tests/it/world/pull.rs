@@ -146,7 +146,7 @@ impl PullRequest {
             let live = pull.comments.iter().find(|c| c.body.starts_with(LIVE_MARKER));
             let ready = live.is_some_and(|live| live.body.contains("plan ready"));
             let told = state.repo(REPO)?.status(&pull.head, "terraplane/plan");
-            (!ready || told.is_none_or(|told| told.state != "pending")).then_some(())
+            (!ready || told.is_some_and(|told| told.state != "pending")).then_some(())
         };
         let moment = std::time::Duration::from_secs(2);
         let _ = self.world.forge.wait_until("its plan's status", moment, shown).await;
