@@ -3,9 +3,8 @@
 use crate::domain::decide::{Affected, AffectedProject, Around, ProjectState, PullRecord, PullState};
 use crate::domain::fingerprint::{FingerprintContext, fingerprint, shape};
 use crate::domain::id::{Login, ProjectKey, PullId, RunId, Timestamp};
-use crate::domain::permission::Rights;
 use crate::domain::plan;
-use crate::domain::project::{ApplyMode, Project, StateKind, Target};
+use crate::domain::project::{Project, Target};
 use crate::domain::pull::{Phase, Pull};
 use crate::domain::report::{LiveInput, Server, Views};
 use crate::domain::requirement::Requirement;
@@ -164,24 +163,9 @@ fn planned(facts: &plan::PlanFacts) -> Planned {
 
 fn project(name: &str) -> Option<Project> {
     Some(Project {
-        key: name.parse::<ProjectKey>().ok()?,
-        name: name.parse().ok()?,
-        tags: Vec::new(),
-        var_files: Vec::new(),
-        watch: Vec::new(),
-        terraform_version: None,
-        state: StateKind::Remote,
-        apply: ApplyMode::OnMerge,
         require: vec![Requirement::APPROVED, Requirement::Mergeable],
-        require_plan: Vec::new(),
-        require_import: Vec::new(),
-        can: Rights::default(),
-        windows: Vec::new(),
-        automerge: None,
-        automerge_on_no_change: false,
-        unknown: false,
-        after: Vec::new(),
         reason: format!("`{name}/main.tf` changed"),
+        ..Project::new(name.parse::<ProjectKey>().ok()?, name.parse().ok()?)
     })
 }
 

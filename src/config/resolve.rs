@@ -11,7 +11,7 @@ use super::rules::{Rule, Ruling};
 use super::source::Place;
 use crate::domain::id::{Branch, ProjectDir, ProjectKey, ProjectName, Workspace};
 use crate::domain::permission::Rights;
-use crate::domain::project::{ApplyMode, Project, StateKind, glob};
+use crate::domain::project::{Project, StateKind, glob};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that is said of a repository, weakest first.
@@ -93,26 +93,15 @@ pub fn resolve(layers: &Layers<'_>, found: &[FoundProject]) -> Result<Vec<Resolv
         let known = trusted.knows(key, &found);
         let naming = if known { &trusted } else { &wanted };
         let project = Project {
-            name: naming.name(key),
             tags: naming.get(key, |entry| entry.tags.clone()).unwrap_or_default(),
             state: state_kind(key, found[&key.dir], &wanted, &mut faults),
             var_files: wanted.get(key, |entry| entry.var_files.clone()).unwrap_or_default(),
             terraform_version: wanted
                 .get(key, |entry| entry.terraform_version.clone())
                 .or_else(|| found[&key.dir].required_version.clone()),
-            key: key.clone(),
-            apply: ApplyMode::default(),
-            require: Vec::new(),
-            require_plan: Vec::new(),
-            require_import: Vec::new(),
-            can: Rights::default(),
-            windows: Vec::new(),
-            automerge: None,
-            automerge_on_no_change: false,
             unknown: !known,
-            after: Vec::new(),
             watch: wanted.get(key, |entry| entry.watch.clone()).unwrap_or_default(),
-            reason: String::new(),
+            ..Project::new(key.clone(), naming.name(key))
         };
         let ruling = if known { Ruling::of_matching(&rules, &project) } else { Ruling::of_all(&rules) };
         resolved.push(ResolvedProject {

@@ -56,6 +56,33 @@ pub struct Project {
     pub reason: String,
 }
 
+impl Project {
+    /// A project of which nothing is said: every field has what it has where no configuration names it.
+    #[must_use]
+    pub fn new(key: ProjectKey, name: ProjectName) -> Self {
+        Self {
+            key,
+            name,
+            tags: Vec::new(),
+            var_files: Vec::new(),
+            watch: Vec::new(),
+            terraform_version: None,
+            state: StateKind::Remote,
+            apply: ApplyMode::default(),
+            require: Vec::new(),
+            require_plan: Vec::new(),
+            require_import: Vec::new(),
+            can: Rights::default(),
+            windows: Vec::new(),
+            automerge: None,
+            automerge_on_no_change: false,
+            unknown: false,
+            after: Vec::new(),
+            reason: String::new(),
+        }
+    }
+}
+
 /// Where a project's state lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     requirements: BTreeSet<Requirement>,
+    /// Of rights and of requirements.
     teams: BTreeSet<TeamName>,
 }
 
@@ -39,6 +40,7 @@ impl Wanted {
         self.add_rights(&project.can);
         let all = [&project.require, &project.require_plan, &project.require_import];
         self.requirements.extend(all.into_iter().flatten().cloned());
+        self.teams.extend(all.into_iter().flatten().filter_map(Requirement::team).cloned());
     }
 
     fn add_rights(&mut self, rights: &Rights) {
@@ -60,10 +62,9 @@ impl Flow {
         wanted: &Wanted,
     ) -> Result<Actor, FlowError> {
         let mut actor = Actor::new(login.clone(), role);
-        let of_requirements = wanted.requirements.iter().filter_map(Requirement::team).cloned();
-        for team in wanted.teams.iter().cloned().chain(of_requirements) {
-            if !actor.teams.contains(&team) && self.is_member(repo, &team, login).await? {
-                actor.teams.push(team);
+        for team in &wanted.teams {
+            if self.is_member(repo, team, login).await? {
+                actor.teams.push(team.clone());
             }
         }
         Ok(actor)

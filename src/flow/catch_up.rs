@@ -16,9 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The event name of what was found here: the body is an [`Event`] as JSON. No forge has an event of this name.
-pub(crate) const FOUND: &str = "terraplane:found";
-
 /// A webhook has this time to arrive before it counts as missed, or the interval of the looks if that is shorter.
 const ON_ITS_WAY: Duration = Duration::from_secs(10);
 
@@ -148,15 +145,7 @@ impl Flow {
     /// Through the door that webhooks take.
     async fn found(&self, forge: ForgeKind, id: &str, pull: &PullId, event: &Event) -> Result<(), FlowError> {
         let id: DeliveryId = id.parse().map_err(|error| FlowError::Broken(format!("{error}")))?;
-        let delivery = NewDelivery {
-            forge,
-            id,
-            event_name: FOUND.to_owned(),
-            repo: Some(pull.repo.clone()),
-            lane: pull.to_string(),
-            body: serde_json::to_string(event).expect("an event is plain data"),
-            received_at: now(),
-        };
+        let delivery = NewDelivery::of_event(forge, id, pull, event, now());
         if self.store.record_delivery(delivery).await? == Recorded::New {
             tracing::info!(%pull, ?event, "no webhook told this");
             metrics::counter!("terraplane_missed_webhooks_total").increment(1);

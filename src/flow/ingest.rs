@@ -4,7 +4,6 @@
 //! is asked and its answer performed, so that two events of one pull request can't be decided on the same knowledge.
 
 use super::asking::Wanted;
-use super::catch_up::FOUND;
 use super::find::Finding;
 use super::perform::Occasion;
 use super::worker::caught;
@@ -79,7 +78,7 @@ impl Flow {
 
     /// What a delivery means, whether a forge sent it or we found it; the inner error: it can't be read.
     fn event(&self, forge: ForgeKind, delivered: &NewDelivery) -> Result<Result<Event, String>, FlowError> {
-        if delivered.event_name == FOUND {
+        if delivered.event_name == NewDelivery::MADE_HERE {
             return Ok(serde_json::from_str(&delivered.body).map_err(|error| error.to_string()));
         }
         let host = self.host_of(forge)?;

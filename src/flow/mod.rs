@@ -11,7 +11,7 @@ mod apply;
 mod asking;
 mod bench;
 mod cage;
-pub(crate) mod catch_up;
+mod catch_up;
 mod cleanup;
 mod error;
 mod find;

@@ -5,6 +5,7 @@
 //! each thing is told once is the [`outbox`](super::outbox)'s.
 
 use super::outbox::{LIVE, Outbox, is_shown, not_shown};
+use super::texts::Told;
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{PullState, Say};
 use crate::domain::id::{PullId, RepoName, Timestamp};
@@ -30,16 +31,17 @@ impl Flow {
         let forge = self.forge(&id.repo)?;
         let comments = self.store.comments(id).await?;
         let outbox = Outbox { store: &self.store, board: forge, lease, pull: id };
+        let told_of = Told::new(self, &state);
         let mut turn = Turn { flow: self, repo: &id.repo, left: MOST_AT_ONCE };
         // What one of them is refused (a conversation that is locked, a permission that is missing) must not keep the
         // others from being told.
         let mut refused = Refused::default();
         refused.unless(Thing::Reaction, self.send_reactions(lease, forge, id).await)?;
         // The comment first: it is what people wait for.
-        let told = self.tell_live(&outbox, &state, &comments, &mut turn).await;
+        let told = self.tell_live(&outbox, &told_of, &comments, &mut turn).await;
         let mut again = refused.unless(Thing::Comment(LIVE), told)?.flatten();
         // A status that is green may merge by itself, so that it waits until the plans can be seen.
-        let told = self.tell_statuses(&outbox, &state, again.is_some(), &mut turn).await;
+        let told = self.tell_statuses(&outbox, &told_of, again.is_some(), &mut turn).await;
         again = sooner(again, refused.unless(Thing::Status, told)?.flatten());
         for comment in comments.iter().filter(|comment| comment.key != LIVE) {
             let told = self.tell_own(&outbox, &state, comment, &mut turn).await;
@@ -82,10 +84,11 @@ impl Flow {
     async fn tell_live(
         &self,
         outbox: &Outbox<'_, Forge>,
-        state: &PullState,
+        told_of: &Told<'_>,
         comments: &[OutComment],
         turn: &mut Turn<'_>,
     ) -> Result<Option<Timestamp>, FlowError> {
+        let state = told_of.state;
         let known = comments.iter().find(|comment| comment.key == LIVE);
         // One that was given up, or deleted, is not there.
         let posted = known.is_some_and(|comment| comment.comment.is_some());
@@ -93,15 +96,15 @@ impl Flow {
         if due > now() {
             return Ok(Some(due));
         }
-        let body = self.live_text(state).await;
-        if known.is_some_and(|comment| is_shown(comment, &body)) {
+        let body = told_of.live().await;
+        if known.is_some_and(|comment| is_shown(comment, body)) {
             self.note_shown(outbox.lease, state).await?;
             return Ok(None);
         }
         if let Some(later) = self.pace.next_edit(outbox.pull, now()).or_else(|| turn.take()) {
             return Ok(Some(later));
         }
-        let shown = outbox.show_live(known, &body).await?;
+        let shown = outbox.show_live(known, body).await?;
         self.pace.edited(outbox.pull, now());
         if shown {
             self.note_shown(outbox.lease, state).await?;

@@ -9,10 +9,28 @@ use crate::domain::run::Run;
 use crate::forge::Forge;
 use crate::render::COMMENT_LIMIT;
 use crate::store::Tx;
+use tokio::sync::OnceCell;
+
+/// A pull request that is told of, with the live comment: its check has the same text, and it is made once.
+pub(super) struct Told<'a> {
+    flow: &'a Flow,
+    pub(super) state: &'a PullState,
+    live: OnceCell<String>,
+}
+
+impl<'a> Told<'a> {
+    pub(super) fn new(flow: &'a Flow, state: &'a PullState) -> Self {
+        Self { flow, state, live: OnceCell::new() }
+    }
+
+    pub(super) async fn live(&self) -> &str {
+        self.live.get_or_init(|| self.flow.live_text(self.state)).await
+    }
+}
 
 impl Flow {
     /// The live comment, as the store and the archive have it.
-    pub(super) async fn live_text(&self, state: &PullState) -> String {
+    async fn live_text(&self, state: &PullState) -> String {
         let plans = state.projects.iter().filter_map(|project| project.plan.as_ref());
         let applies = state.projects.iter().filter_map(|project| project.apply.as_ref());
         let views = self.views(planned(plans.chain(applies))).await;

@@ -5,6 +5,7 @@
 
 use super::outbox::{Outbox, hash, sent_status};
 use super::tell::Turn;
+use super::texts::Told;
 use super::{Flow, FlowError};
 use crate::domain::decide::PullState;
 use crate::domain::id::{PullId, Timestamp};
@@ -21,11 +22,11 @@ impl Flow {
     pub(super) async fn tell_statuses(
         &self,
         outbox: &Outbox<'_, Forge>,
-        state: &PullState,
+        told_of: &Told<'_>,
         unseen: bool,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Timestamp>, FlowError> {
-        let (id, forge) = (outbox.pull, outbox.board);
+        let (id, forge, state) = (outbox.pull, outbox.board, told_of.state);
         let told = self.store.statuses(id).await?;
         let mut wanted = report::checks(state, &self.server.name);
         wanted.extend(outdated(&told, &wanted, state));
@@ -34,7 +35,7 @@ impl Flow {
             let status = &check.status;
             let known = told.iter().find(|told| told.sha == status.sha && told.context == status.context);
             let checks = forge.checks().filter(|_| known.is_none_or(|known| known.check.is_some()));
-            let (check, mut sent) = self.verdict(state, check, checks.is_some()).await;
+            let (check, mut sent) = verdict(told_of, check, checks.is_some()).await;
             if known.is_some_and(|known| says_the_same(known, &sent)) {
                 continue;
             }
@@ -60,30 +61,6 @@ impl Flow {
         Ok(None)
     }
 
-    /// What is to be shown, and what is kept of it once it is.
-    async fn verdict(&self, state: &PullState, check: report::Check, as_check: bool) -> (Check, SentStatus) {
-        let report::Check { status, buttons, annotations } = check;
-        let reads = as_check && status.state != StatusState::Pending && status.context.ends_with("/plan");
-        let text = if reads { self.live_text(state).await } else { String::new() };
-        // Without the marker, by which the live comment is found.
-        let summary = text.split_once('\n').map_or(ELSEWHERE, |(_, text)| text).to_owned();
-        let shown = Status { context: status.context, state: status.state, description: status.description, url: None };
-        let mut sent = sent_status(&status.sha, &shown);
-        let check = Check { sha: status.sha, status: shown, summary, buttons, annotations };
-        if as_check {
-            // While something is under way the live comment changes all the time; the summary follows at the end.
-            let summary = if state.unfinished.is_empty() { check.summary.as_str() } else { "" };
-            let content = serde_json::to_string(&(summary, &check.buttons, &check.annotations));
-            let notes = serde_json::to_string(&check.annotations).expect("annotations are plain data");
-            sent.check = Some(SentCheck {
-                id: 0,
-                hash: hash(&content.expect("buttons and annotations are plain data")),
-                notes: (!check.annotations.is_empty()).then(|| hash(&notes)),
-            });
-        }
-        (check, sent)
-    }
-
     async fn show_verdict(
         &self,
         forge: &Forge,
@@ -106,6 +83,30 @@ impl Flow {
         }
         Ok(())
     }
+}
+
+/// What is to be shown, and what is kept of it once it is.
+async fn verdict(told_of: &Told<'_>, check: report::Check, as_check: bool) -> (Check, SentStatus) {
+    let report::Check { status, buttons, annotations } = check;
+    let reads = as_check && status.state != StatusState::Pending && status.context.ends_with("/plan");
+    let text = if reads { told_of.live().await } else { "" };
+    // Without the marker, by which the live comment is found.
+    let summary = text.split_once('\n').map_or(ELSEWHERE, |(_, text)| text).to_owned();
+    let shown = Status { context: status.context, state: status.state, description: status.description, url: None };
+    let mut sent = sent_status(&status.sha, &shown);
+    let check = Check { sha: status.sha, status: shown, summary, buttons, annotations };
+    if as_check {
+        // While something is under way the live comment changes all the time; the summary follows at the end.
+        let summary = if told_of.state.unfinished.is_empty() { check.summary.as_str() } else { "" };
+        let content = serde_json::to_string(&(summary, &check.buttons, &check.annotations));
+        let notes = serde_json::to_string(&check.annotations).expect("annotations are plain data");
+        sent.check = Some(SentCheck {
+            id: 0,
+            hash: hash(&content.expect("buttons and annotations are plain data")),
+            notes: (!check.annotations.is_empty()).then(|| hash(&notes)),
+        });
+    }
+    (check, sent)
 }
 
 /// Edits the check, or makes one. Before it makes one, it looks for it: an earlier try may have succeeded without our

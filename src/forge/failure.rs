@@ -1,9 +1,9 @@
 //! What the failures of all forges have in common: what they mean for a request that may or may not be repeated, until when
-//! a token is to be left alone, and how what was said is put into one line.
+//! a token is to be left alone, and how what was said is put into one line. And what their lists have: a link to the next page.
 
 use super::error::{ForgeError, ForgeErrorKind};
 use crate::domain::id::Timestamp;
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
@@ -64,6 +64,16 @@ pub(super) fn now() -> Timestamp {
 /// The number in a header.
 pub(super) fn number(headers: &HeaderMap, name: &str) -> Option<i64> {
     headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok().filter(|number| *number >= 0)
+}
+
+/// The target of the `next` link (RFC 8288). Behind a proxy its host may be another one: a token goes nowhere but to the
+/// configured one, so that nobody may follow it whole.
+pub(super) fn next_link(headers: &HeaderMap) -> Option<&str> {
+    let links = headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
+    let mut links =
+        links.flat_map(|value| value.split(',')).filter_map(|link| link.trim().strip_prefix('<')?.split_once('>'));
+    let is_next = |parameter: &str| matches!(parameter.trim(), "rel=\"next\"" | "rel=next");
+    links.find(|(_, parameters)| parameters.split(';').any(is_next)).map(|(target, _)| target)
 }
 
 /// Nobody waits longer than a day.

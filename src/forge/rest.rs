@@ -4,7 +4,7 @@
 //! followed, and of a link to the next page only the query is taken.
 
 use super::address;
-use super::failure::{Pauses, Repeat, causes, now, one_line};
+use super::failure::{Pauses, Repeat, causes, next_link, now, one_line};
 use super::retry::Patience;
 use super::{ForgeError, ForgeErrorKind, SetupError};
 use crate::domain::id::Timestamp;
@@ -296,19 +296,9 @@ fn total(headers: &HeaderMap) -> Option<usize> {
     headers.get("x-total-count")?.to_str().ok()?.parse().ok()
 }
 
-/// The query of the `next` link. The rest of it is dropped: behind a proxy it may name another host or path, and the token
-/// goes nowhere but to the configured one.
+/// The query of the link to the next page.
 fn next_query(headers: &HeaderMap) -> Option<String> {
-    let links = headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
-    for link in links.flat_map(|value| value.split(',')) {
-        let Some((target, parameters)) = link.trim().strip_prefix('<').and_then(|link| link.split_once('>')) else {
-            continue;
-        };
-        if parameters.split(';').any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next")) {
-            return target.split_once('?').map(|(_, query)| query.to_owned());
-        }
-    }
-    None
+    next_link(headers)?.split_once('?').map(|(_, query)| query.to_owned())
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use super::error::StoreError;
 use super::job::{Job, Lease};
 use super::{Store, Tx, queue, row};
-use crate::domain::id::{DeliveryId, ForgeKind, RepoName, Timestamp};
+use crate::domain::event::Event;
+use crate::domain::id::{DeliveryId, ForgeKind, PullId, RepoName, Timestamp};
 use sqlx::{AnyConnection, Row as _};
 
 /// A verified webhook request.
@@ -20,6 +21,25 @@ pub struct NewDelivery {
     /// The JSON as it was received.
     pub body: String,
     pub received_at: Timestamp,
+}
+
+impl NewDelivery {
+    /// The event name of what no forge sent: the body is an [`Event`] as JSON. No forge has an event of this name.
+    pub const MADE_HERE: &str = "terraplane:found";
+
+    /// What was found out, or asked for, without a webhook: it takes the way that webhooks take.
+    #[must_use]
+    pub fn of_event(forge: ForgeKind, id: DeliveryId, pull: &PullId, event: &Event, at: Timestamp) -> Self {
+        Self {
+            forge,
+            id,
+            event_name: Self::MADE_HERE.to_owned(),
+            repo: Some(pull.repo.clone()),
+            lane: pull.to_string(),
+            body: serde_json::to_string(event).expect("an event is plain data"),
+            received_at: at,
+        }
+    }
 }
 
 /// Whether a delivery was new; both are acknowledged to the forge.

@@ -9,7 +9,6 @@ use crate::config::{ApiToken, RepoPolicy};
 use crate::domain::command::{Names, Parsed, parse_comment};
 use crate::domain::event::{Called, Event};
 use crate::domain::id::{DeliveryId, ForgeKind, Login, PullId, Sha};
-use crate::flow::catch_up::FOUND;
 use crate::flow::now;
 use crate::store::{NewDelivery, Recorded, StoreError};
 use axum::body::Body;
@@ -113,15 +112,7 @@ async fn record(web: &Web, headers: &HeaderMap, body: Body) -> Result<DeliveryId
         .parse()
         .map_err(|error| Refused::Malformed(format!("{error}")))?;
     let event = Event::Called { pull: pull.clone(), called: Called { by, text: call.command, head, seen: None } };
-    let delivery = NewDelivery {
-        forge,
-        id: id.clone(),
-        event_name: FOUND.to_owned(),
-        repo: Some(pull.repo.clone()),
-        lane: pull.to_string(),
-        body: serde_json::to_string(&event).expect("an event is plain data"),
-        received_at: now(),
-    };
+    let delivery = NewDelivery::of_event(forge, id.clone(), &pull, &event, now());
     if web.given.store.record_delivery(delivery).await? == Recorded::New {
         web.given.wake.notify_waiters();
     }

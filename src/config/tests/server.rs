@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::{Database, GithubAuth, Phase};
 use crate::domain::id::RepoName;
-use crate::domain::project::{ApplyMode, Project, StateKind};
+use crate::domain::project::Project;
 use crate::domain::sandbox::{Level, Limits, Network};
 use secrecy::ExposeSecret as _;
 use std::path::Path;
@@ -14,26 +14,8 @@ fn repo_name(text: &str) -> RepoName {
 }
 
 fn project(dir: &str, tags: &[&str]) -> Project {
-    Project {
-        key: dir.parse().unwrap(),
-        name: dir.parse().unwrap(),
-        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
-        var_files: Vec::new(),
-        terraform_version: None,
-        state: StateKind::Remote,
-        apply: ApplyMode::OnMerge,
-        require_plan: Vec::new(),
-        require_import: Vec::new(),
-        can: crate::domain::permission::Rights::default(),
-        windows: Vec::new(),
-        automerge: None,
-        automerge_on_no_change: false,
-        unknown: false,
-        after: Vec::new(),
-        watch: Vec::new(),
-        require: Vec::new(),
-        reason: String::new(),
-    }
+    let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+    Project { tags, ..Project::new(dir.parse().unwrap(), dir.parse().unwrap()) }
 }
 
 #[test]

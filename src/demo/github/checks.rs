@@ -2,6 +2,7 @@
 
 use super::error::{ApiError, object, optional, required};
 use super::payload::time;
+use super::statuses::whole_commit;
 use super::{shapes, visible};
 use crate::demo::state::{Action, CheckRun, Note, Status};
 use crate::demo::world::{
@@ -41,11 +42,7 @@ pub(super) async fn create(
     let path = allowed(&world, &caller, &owner, &name)?;
     let body = object(&body)?;
     let context = required(&body, "name")?.to_owned();
-    let sha = required(&body, "head_sha")?.to_owned();
-    let commit: Option<Sha> = world.git().resolve(&path, &sha).await.ok().flatten();
-    let commit = commit
-        .filter(|commit| commit.as_str() == sha)
-        .ok_or_else(|| ApiError::unprocessable(format!("No commit found for SHA: {sha}")))?;
+    let commit = whole_commit(&world, &path, required(&body, "head_sha")?).await?;
     let mut status = Status {
         id: world.change(|state| state.next_id()),
         sha: commit,

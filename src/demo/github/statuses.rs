@@ -42,14 +42,7 @@ pub(super) async fn create(
         return Err(ApiError::invalid("Status", "target_url", "custom", "target_url must use http(s) scheme"));
     }
     let context = optional(&body, "context")?.unwrap_or("default");
-    let commit = world.git().resolve(&path, &sha).await.map_err(|error| {
-        tracing::error!(%error, "the forge cannot read its repository");
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Server Error")
-    })?;
-    // Only a whole commit id is one.
-    let commit = commit
-        .filter(|commit| commit.as_str() == sha)
-        .ok_or_else(|| ApiError::unprocessable(format!("No commit found for SHA: {sha}")))?;
+    let commit = whole_commit(&world, &path, &sha).await?;
     let count = |repo: &crate::demo::state::Repo| {
         repo.statuses.iter().filter(|s| s.sha == commit && s.context == context).count()
     };
@@ -61,6 +54,17 @@ pub(super) async fn create(
     let status = world.put_status(&path, &commit, new, caller.login()).ok_or_else(ApiError::not_found)?;
     let shape = world.read(|state| shapes(&world).status(state, &status));
     Ok((StatusCode::CREATED, Json(shape)).into_response())
+}
+
+/// Only a whole commit id is one.
+pub(super) async fn whole_commit(world: &World, path: &str, sha: &str) -> Result<Sha, ApiError> {
+    let commit = world.git().resolve(path, sha).await.map_err(|error| {
+        tracing::error!(%error, "the forge cannot read its repository");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Server Error")
+    })?;
+    commit
+        .filter(|commit| commit.as_str() == sha)
+        .ok_or_else(|| ApiError::unprocessable(format!("No commit found for SHA: {sha}")))
 }
 
 /// `GET /repos/{owner}/{repo}/commits/{ref}/status`: the newest of each context.

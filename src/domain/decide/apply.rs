@@ -9,6 +9,7 @@ use crate::domain::id::Timestamp;
 use crate::domain::lock::Lock;
 use crate::domain::permission::MayApply;
 use crate::domain::project::StateKind;
+use crate::domain::report::pull_text;
 use crate::domain::requirement::{Asked, allow_apply};
 use crate::domain::run::{Run, RunState};
 
@@ -109,7 +110,7 @@ fn circle<'a>(state: &PullState, new: impl Iterator<Item = &'a Present<'a>>, now
     let (waits, takes) = (keys(&waits), keys(&takes));
     let wait = super::hold::circle(state, &takes.iter().collect::<Vec<_>>(), &waits.iter().collect::<Vec<_>>())?;
     let (here, project) = (&state.pull().id.repo, &wait.project);
-    let other = if wait.pull.repo == *here { format!("`#{}`", wait.pull.number) } else { format!("`{}`", wait.pull) };
+    let other = format!("`{}`", pull_text(&wait.pull, here));
     let held = |lock: &Lock| lock.project == *project && lock.held_by == state.pull().id;
     let how = match state.around.locks.iter().any(held) {
         true => "holds",

@@ -6,7 +6,6 @@ use crate::domain::id::{CommentId, Fingerprint, Login, Sha, Timestamp, TreeId};
 use crate::domain::lock::Lock;
 use crate::domain::permission::Rights;
 use crate::domain::plan::PlanSummary;
-use crate::domain::project::{ApplyMode, StateKind};
 use crate::domain::pull::{Phase, Pull, Role};
 use crate::domain::run::{Applied, Differs, Outcome, PlanIdentity, Planned, Run, RunState, StateMark, Work};
 use uuid::Uuid;
@@ -63,26 +62,7 @@ pub(crate) fn merged(mut pull: Pull) -> Pull {
 }
 
 pub(crate) fn project(dir: &str) -> Project {
-    Project {
-        key: dir.parse().unwrap(),
-        name: dir.parse().unwrap(),
-        tags: vec![],
-        var_files: vec![],
-        watch: vec![],
-        terraform_version: None,
-        state: StateKind::Remote,
-        apply: ApplyMode::OnMerge,
-        require: vec![],
-        require_plan: vec![],
-        require_import: vec![],
-        can: Rights::default(),
-        windows: vec![],
-        automerge: None,
-        automerge_on_no_change: false,
-        unknown: false,
-        after: vec![],
-        reason: "`main.tf` changed".into(),
-    }
+    Project { reason: "`main.tf` changed".into(), ..Project::new(dir.parse().unwrap(), dir.parse().unwrap()) }
 }
 
 pub(crate) fn target(head: char) -> Target {

@@ -4,7 +4,7 @@
 use super::hint::{Hint, hints};
 use super::live::mark;
 use super::standing::current_apply;
-use super::status::{Status, statuses};
+use super::status::{Status, shortened, statuses};
 use crate::domain::command::Verb;
 use crate::domain::decide::{Problem, ProjectState, PullState};
 use crate::domain::run::{Outcome, Run};
@@ -129,8 +129,7 @@ fn in_repository(dir: &str, file: &str) -> Option<String> {
 }
 
 fn cut(text: &str, limit: usize) -> String {
-    let safe: String = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
-    if safe.chars().count() <= limit { safe } else { safe.chars().take(limit - 1).chain(['…']).collect() }
+    shortened(text.chars().filter(|c| *c == '\n' || !c.is_control()).collect(), limit)
 }
 
 #[cfg(test)]

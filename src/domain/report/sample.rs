@@ -5,9 +5,8 @@ use crate::domain::command::Verb;
 use crate::domain::decide::{Affected, AffectedProject, Around, Problem, ProjectState, PullRecord, PullState};
 use crate::domain::id::{Login, ProjectKey, PullId, RunId, Sha, Timestamp};
 use crate::domain::lock::Lock;
-use crate::domain::permission::Rights;
 use crate::domain::plan::{Action, AttributeChange, OutputView, PlanSummary, PlanView, ResourceView, Shown};
-use crate::domain::project::{ApplyMode, Project, StateKind, Target};
+use crate::domain::project::{Project, Target};
 use crate::domain::pull::{Phase, Pull};
 use crate::domain::requirement::Requirement;
 use crate::domain::run::{
@@ -52,24 +51,9 @@ pub(crate) fn merged() -> Phase {
 
 pub(crate) fn project(name: &str) -> Project {
     Project {
-        key: name.parse::<ProjectKey>().unwrap(),
-        name: name.parse().unwrap(),
-        tags: Vec::new(),
-        var_files: Vec::new(),
-        watch: Vec::new(),
-        can: Rights::default(),
-        terraform_version: None,
-        state: StateKind::Remote,
-        apply: ApplyMode::OnMerge,
         require: vec![Requirement::APPROVED, Requirement::Mergeable],
-        require_plan: Vec::new(),
-        require_import: Vec::new(),
-        windows: Vec::new(),
-        automerge: None,
-        automerge_on_no_change: false,
-        unknown: false,
-        after: Vec::new(),
         reason: format!("`{name}/main.tf` changed"),
+        ..Project::new(name.parse::<ProjectKey>().unwrap(), name.parse().unwrap())
     }
 }
 

@@ -58,9 +58,13 @@ pub fn statuses(state: &PullState, name: &str) -> Vec<Status> {
 }
 
 fn status(sha: &Sha, context: &str, (state, text): Verdict) -> Status {
-    let fits = text.chars().count() <= DESCRIPTION_LIMIT;
-    let description = if fits { text } else { text.chars().take(DESCRIPTION_LIMIT - 1).chain(['…']).collect() };
+    let description = shortened(text, DESCRIPTION_LIMIT);
     Status { sha: sha.clone(), context: context.to_owned(), state, description }
+}
+
+/// At most so many characters, the last one an ellipsis if some had to go.
+pub(super) fn shortened(text: String, limit: usize) -> String {
+    if text.chars().count() <= limit { text } else { text.chars().take(limit - 1).chain(['…']).collect() }
 }
 
 fn problem_verdict(problem: &Problem) -> Verdict {

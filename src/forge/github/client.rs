@@ -8,7 +8,7 @@ use super::auth::{Acting, Auth};
 use super::failure;
 use crate::forge::ForgeError;
 use crate::forge::ForgeErrorKind;
-use crate::forge::failure::{Pauses, Repeat, now};
+use crate::forge::failure::{Pauses, Repeat, next_link, now};
 use crate::forge::retry::Patience;
 use http::{HeaderMap, Method, StatusCode, header};
 use octocrab::Octocrab;
@@ -227,20 +227,10 @@ pub(super) fn endpoint(base: &Url, segments: &[&str]) -> String {
     url.path().to_owned()
 }
 
-/// The path and query of the `next` link (RFC 8288). Its host is dropped: it goes where all requests go, with the
-/// same credentials.
+/// The path and query of the link to the next page.
 fn next_page(headers: &HeaderMap) -> Option<String> {
-    let links = headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
-    for link in links.flat_map(|value| value.split(',')) {
-        let Some((target, parameters)) = link.trim().strip_prefix('<').and_then(|link| link.split_once('>')) else {
-            continue;
-        };
-        if parameters.split(';').any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next")) {
-            let target: http::Uri = target.parse().ok()?;
-            return target.path_and_query().map(ToString::to_string);
-        }
-    }
-    None
+    let target: http::Uri = next_link(headers)?.parse().ok()?;
+    target.path_and_query().map(ToString::to_string)
 }
 
 #[cfg(test)]

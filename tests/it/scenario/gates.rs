@@ -5,9 +5,9 @@ use super::resource;
 use super::stand_in::StandIn;
 use crate::stage::{Setup, Stage};
 use crate::world::{PullRequest, REPO};
-use terraplane::demo::state::{Answer, Change, How, Status};
+use terraplane::demo::state::{Answer, Change, How};
 use terraplane::demo::world::NewPull;
-use terraplane::domain::id::{Sha, Timestamp};
+use terraplane::domain::id::Sha;
 use terraplane::domain::pull::Role;
 
 async fn stage(rule: &str) -> Stage {
@@ -23,20 +23,7 @@ async fn planned(stage: &Stage, title: &str, file: &str, text: &str) -> PullRequ
 
 /// Somebody else's check reports on a commit.
 fn report(stage: &Stage, sha: &Sha, state: &str) {
-    let status = Status {
-        id: 9_000,
-        sha: sha.clone(),
-        context: "ci".into(),
-        state: state.into(),
-        description: None,
-        target_url: None,
-        creator: "ana".into(),
-        at: Timestamp(0),
-        pipeline: None,
-        running: false,
-        check: None,
-    };
-    stage.world.forge.change(|all| all.repo_mut(REPO).unwrap().statuses.push(status));
+    stage.world.forge.set_status(REPO, sha, "ci", state, "ana").unwrap();
 }
 
 #[tokio::test]

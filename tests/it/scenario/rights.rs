@@ -5,8 +5,7 @@ use super::stand_in::StandIn;
 use super::{MANAGED, masked, resource};
 use crate::stage::Stage;
 use crate::world::{PullRequest, REPO};
-use terraplane::demo::state::{ReviewState, Status};
-use terraplane::domain::id::Timestamp;
+use terraplane::demo::state::ReviewState;
 use terraplane::domain::pull::Role;
 
 /// `prod` under one rule, with one resource.
@@ -128,22 +127,7 @@ async fn mergeable_is_the_forges_word_without_our_own_statuses() {
         repo.code_owners = vec!["ana".into()];
     });
     let pull = planned(&stage, "mergeable", "prod/a.tf").await;
-    let ci = |state: &str| {
-        let status = Status {
-            id: 9_000,
-            sha: pull.head(),
-            context: "ci".into(),
-            state: state.into(),
-            description: None,
-            target_url: None,
-            creator: "ana".into(),
-            at: Timestamp(0),
-            pipeline: None,
-            running: false,
-            check: None,
-        };
-        stage.world.forge.change(|all| all.repo_mut(REPO).unwrap().statuses.push(status));
-    };
+    let ci = |state: &str| stage.world.forge.set_status(REPO, &pull.head(), "ci", state, "ana").unwrap();
     ci("pending");
     pull.comment("kim", "terraplane apply");
     let refused = pull.next_comment().await;

@@ -45,18 +45,24 @@ async fn apply_is(stage: &Stage, pull: &PullRequest, project: &str, wanted: RunS
     }
 }
 
-#[tokio::test]
-async fn a_queued_apply_keeps_its_project_and_meets_a_freeze() {
-    let terraform = StandIn::terraform();
-    let stage = two(&terraform).await;
-    let first = planned(&stage, "first", &["prod/a.tf"]).await;
-    let second = planned(&stage, "second", &["prod/b.tf"]).await;
-    let busy = planned(&stage, "busy", &["dev/c.tf"]).await;
+/// Three pull requests: the apply of the first is queued, for the one of the last has the only place until it is released.
+async fn first_behind_busy(stage: &Stage, terraform: &StandIn) -> [PullRequest; 3] {
+    let first = planned(stage, "first", &["prod/a.tf"]).await;
+    let second = planned(stage, "second", &["prod/b.tf"]).await;
+    let busy = planned(stage, "busy", &["dev/c.tf"]).await;
     terraform.hold_at("apply", "dev");
     busy.comment("kim", "terraplane apply");
     terraform.await_noted("begin apply dev", 1).await;
     first.comment("kim", "terraplane apply");
-    apply_is(&stage, &first, "prod", RunState::Queued).await;
+    apply_is(stage, &first, "prod", RunState::Queued).await;
+    [first, second, busy]
+}
+
+#[tokio::test]
+async fn a_queued_apply_keeps_its_project_and_meets_a_freeze() {
+    let terraform = StandIn::terraform();
+    let stage = two(&terraform).await;
+    let [first, second, busy] = first_behind_busy(&stage, &terraform).await;
 
     second.comment("ana", "terraplane unlock #1 prod --reason \"he is ill\"");
     let refused = second.next_comment().await;
@@ -90,14 +96,7 @@ async fn a_queued_apply_keeps_its_project_and_meets_a_freeze() {
 async fn a_project_that_was_taken_away_all_the_same_is_waited_for() {
     let terraform = StandIn::terraform();
     let stage = two(&terraform).await;
-    let first = planned(&stage, "first", &["prod/a.tf"]).await;
-    let second = planned(&stage, "second", &["prod/b.tf"]).await;
-    let busy = planned(&stage, "busy", &["dev/c.tf"]).await;
-    terraform.hold_at("apply", "dev");
-    busy.comment("kim", "terraplane apply");
-    terraform.await_noted("begin apply dev", 1).await;
-    first.comment("kim", "terraplane apply");
-    apply_is(&stage, &first, "prod", RunState::Queued).await;
+    let [first, second, busy] = first_behind_busy(&stage, &terraform).await;
     let store = &stage.server.flow.store;
     let prod = "prod".parse().unwrap();
     let mut tx = store.write(&pull_id(&first).repo).await.unwrap();

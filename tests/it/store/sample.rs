@@ -3,9 +3,8 @@
 use terraplane::domain::command::Verb;
 use terraplane::domain::decide::{Affected, AffectedProject, PullRecord};
 use terraplane::domain::id::{ProjectKey, PullId, RepoName, RunId, Sha, Timestamp};
-use terraplane::domain::permission::Rights;
 use terraplane::domain::plan::PlanSummary;
-use terraplane::domain::project::{ApplyMode, Project, StateKind, Target};
+use terraplane::domain::project::{Project, StateKind, Target};
 use terraplane::domain::pull::{Phase, Pull};
 use terraplane::domain::run::{Applied, ApplyOrder, Outcome, PlanIdentity, Planned, Run, RunState, StateMark, Work};
 use terraplane::store::{Job, NewDelivery};
@@ -58,24 +57,10 @@ pub(crate) fn delivery(id: &str, lane: &str, ms: i64) -> NewDelivery {
 
 pub(crate) fn project(dir: &str) -> Project {
     Project {
-        key: project_key(dir),
-        name: dir.parse().unwrap(),
         tags: vec!["prod".into()],
-        var_files: Vec::new(),
-        watch: Vec::new(),
-        terraform_version: None,
         state: StateKind::Managed,
-        apply: ApplyMode::OnMerge,
-        require: Vec::new(),
-        require_plan: Vec::new(),
-        require_import: Vec::new(),
-        can: Rights::default(),
-        windows: Vec::new(),
-        automerge: None,
-        automerge_on_no_change: false,
-        unknown: false,
-        after: Vec::new(),
         reason: format!("`{dir}/main.tf` changed"),
+        ..Project::new(project_key(dir), dir.parse().unwrap())
     }
 }
 
