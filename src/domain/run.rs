@@ -163,9 +163,20 @@ pub struct ApplyOrder {
     /// What was asked for: `apply`, or `approve`. A merge asks for `apply`.
     #[serde(default = "apply")]
     pub verb: Verb,
-    /// The comment that asked for it; `None`: a merge did.
+    /// The comment that asked for it; `None`: a merge did, or whoever made a call.
     #[serde(default)]
     pub comment: Option<CommentId>,
+    /// A button or a call of the API asked for it.
+    #[serde(default)]
+    pub called: bool,
+}
+
+impl ApplyOrder {
+    /// Nobody asked for it but the merge.
+    #[must_use]
+    pub const fn is_by_merge(&self) -> bool {
+        self.comment.is_none() && !self.called
+    }
 }
 
 const fn apply() -> Verb {

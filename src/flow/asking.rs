@@ -103,7 +103,7 @@ impl Flow {
         wanted: &Wanted,
     ) -> Result<Actor, FlowError> {
         let by = &order.ordered_by;
-        let by_merge = order.comment.is_none();
+        let by_merge = order.is_by_merge();
         if by_merge && by.same_as(&Login::unknown()) {
             return Ok(Actor::new(by.clone(), Role::Write));
         }

@@ -49,7 +49,7 @@ pub fn ask_again(
 
 /// The rules no longer want it applied in the way in which it was ordered.
 fn other_mode(state: &PullState, project: &Project, order: &ApplyOrder) -> Option<String> {
-    let by_merge = order.merge_commit.is_some() && order.comment.is_none();
+    let by_merge = order.merge_commit.is_some() && order.is_by_merge();
     if by_merge && !project.apply.on_merge() {
         return Some("it is applied by a comment (`apply: on_comment`)".to_owned());
     }

@@ -59,7 +59,7 @@ pub(super) fn apply(state: &PullState, chosen: Vec<Present<'_>>, asking: Asking<
 
 const fn ordering(asking: Asking<'_>, verb: Verb) -> Ordering<'_> {
     let (by, comment) = (&asking.actor.login, asking.origin.comment());
-    Ordering { by, verb, comment, review: asking.review, now: asking.now }
+    Ordering { by, verb, comment, called: comment.is_none(), review: asking.review, now: asking.now }
 }
 
 /// What comes before it has to be applied already, be under way, or be asked for too.

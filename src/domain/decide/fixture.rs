@@ -155,6 +155,7 @@ pub(crate) fn order(merge_commit: Option<char>) -> ApplyOrder {
         approved_at: vec![],
         verb: Verb::Apply,
         comment: None,
+        called: false,
     }
 }
 

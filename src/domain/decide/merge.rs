@@ -58,7 +58,7 @@ pub(super) fn merged(
         }
         match allow_apply(project.project, asked, applying(project.known, plan)) {
             Ok(proof) => {
-                let order = Ordering { by: &by.login, verb: Verb::Apply, comment: None, review, now };
+                let order = Ordering { by: &by.login, verb: Verb::Apply, comment: None, called: false, review, now };
                 effects.extend(begin(state, &project, plan, order, proof));
             }
             Err(reasons) => {
@@ -173,6 +173,8 @@ pub(super) struct Ordering<'a> {
     pub(super) verb: Verb,
     /// The comment that asked for it.
     pub(super) comment: Option<CommentId>,
+    /// A button or a call asked for it, and no comment.
+    pub(super) called: bool,
     pub(super) review: &'a Review,
     pub(super) now: Timestamp,
 }
@@ -182,7 +184,7 @@ pub(super) fn begin(
     state: &PullState,
     present: &Present<'_>,
     plan: Option<&Run>,
-    Ordering { by, verb, comment, review, now }: Ordering<'_>,
+    Ordering { by, verb, comment, called, review, now }: Ordering<'_>,
     proof: MayApply,
 ) -> Vec<Effect> {
     let last = present.known.and_then(|known| known.apply.as_ref());
@@ -200,6 +202,7 @@ pub(super) fn begin(
         approved_at,
         verb,
         comment,
+        called,
     };
     let project: Project = present.project.clone();
     let target: Target = present.target.clone();

@@ -117,6 +117,7 @@ pub(crate) fn order(plan: u128) -> ApplyOrder {
         approved_at: vec![Timestamp(9_000)],
         verb: Verb::Apply,
         comment: None,
+        called: false,
     }
 }
 

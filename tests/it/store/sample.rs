@@ -138,6 +138,7 @@ pub(crate) fn apply(n: u128, number: u64, dir: &str, state: RunState) -> Run {
         approved_at: Vec::new(),
         verb: Verb::Apply,
         comment: None,
+        called: false,
     };
     Run { work: Work::Apply(order), batch: Some(run_id(n)), state, ..plan(n, number, dir, 'a', 'b') }
 }

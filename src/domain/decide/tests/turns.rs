@@ -117,6 +117,10 @@ fn an_apply_that_waited_needs_its_mode_still() {
         ask(&known, ApplyMode::OnComment, &by_merge),
         Err(vec!["it is applied by a comment (`apply: on_comment`)".into()])
     );
+    // A button or a call is a command too, though no comment.
+    let called = ApplyOrder { called: true, ..order(Some('e')) };
+    let called = apply_run(2, &a, 'a', RunState::Queued, called);
+    assert_eq!(ask(&known, ApplyMode::OnComment, &called), Ok(()));
 }
 
 #[test]
