@@ -5,6 +5,7 @@
 //! that is shown can be lost, repeated or overtaken.
 
 mod check;
+mod danger;
 mod group;
 mod hint;
 mod live;
@@ -16,11 +17,10 @@ mod standing;
 mod status;
 
 pub use check::{Annotation, Button, Check, checks};
+pub use danger::{Danger, DangerAddress};
 pub use group::Member;
 pub use hint::Hint;
-pub use live::{
-    Danger, DangerAddress, Detail, Footer, LiveView, PhaseWord, Row, live, live_due, mark, pull_text, shown_plans,
-};
+pub use live::{Detail, Footer, LiveView, PhaseWord, Row, Since, live, live_due, mark, pull_text, shown_plans};
 pub use notice::{Notice, notices_change_at};
 pub use outcome::{Named, OutcomeRow, ResultView, result};
 pub use standing::{Counts, Standing, Tally};

@@ -9,7 +9,7 @@ use super::perform::Occasion;
 use super::worker::caught;
 use super::{Flow, FlowError};
 use crate::domain::command::{Call, Origin, Parsed, Surface, Verb, parse_comment};
-use crate::domain::decide::{Affected, Found, Input, PullRecord, Rules};
+use crate::domain::decide::{Input, PullRecord, Rules};
 use crate::domain::event::{Called, Comment, Event, PullChange, Reaction};
 use crate::domain::id::{Branch, CommentId, DeliveryId, ForgeKind, ProjectKey, PullId, Timestamp};
 use crate::domain::pull::{Actor, Phase, Pull, Review, Role};
@@ -17,8 +17,8 @@ use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
 
 /// A delivery that is being listened to, under the lease of its job.
 #[derive(Debug, Clone, Copy)]
-struct Hearing<'a> {
-    lease: &'a Lease,
+pub(super) struct Hearing<'a> {
+    pub(super) lease: &'a Lease,
     forge: ForgeKind,
     delivery: &'a DeliveryId,
 }
@@ -110,7 +110,7 @@ impl Flow {
     }
 
     /// An open pull request may have to be planned.
-    async fn look_and_plan(
+    pub(super) async fn look_and_plan(
         &self,
         hearing: Hearing<'_>,
         pull: Pull,
@@ -121,17 +121,6 @@ impl Flow {
         let review = self.review_to_plan(&pull, &finding).await?;
         let Finding { found, rules, .. } = finding;
         self.decide_on(hearing, pull, &Input::Changed { found, review }, &rules, occasion).await
-    }
-
-    /// Most plans depend on nothing that reviewers say.
-    async fn review_to_plan(&self, pull: &Pull, finding: &Finding) -> Result<Review, FlowError> {
-        if !asks_before_plans(match &finding.found {
-            Found::Affected(affected) => Some(affected),
-            Found::Problem(_) => None,
-        }) {
-            return Ok(Review::default());
-        }
-        self.review(pull, Some(finding), &Wanted::of(Some(&finding.found), None, &finding.rules)).await
     }
 
     /// Somebody else applied something of a project that this pull request plans too.
@@ -172,27 +161,6 @@ impl Flow {
         let Finding { found, rules, .. } = finding;
         let input = Input::Merged { review, by, found };
         self.decide_on(hearing, pull, &input, &rules, &occasion).await
-    }
-
-    async fn reviewed(&self, hearing: Hearing<'_>, id: &PullId) -> Result<Option<DeliveryEnd>, FlowError> {
-        let Some(state) = self.store.pull_state(id).await? else {
-            return Ok(Some(DeliveryEnd::Ignored("a review of a pull request that is not known".to_owned())));
-        };
-        // A plan may have waited for it.
-        if state.pull().is_open() && asks_before_plans(state.record.affected.as_ref()) {
-            let (pull, default) = self.pull_and_default(id).await?;
-            if pull.is_open() {
-                let occasion = Occasion(format!("change-{}", pull.head));
-                self.look_and_plan(hearing, pull, default, &occasion).await?;
-                return Ok(None);
-            }
-        }
-        let mut tx = self.store.write(&id.repo).await?;
-        tx.hold(hearing.lease).await?;
-        tx.enqueue(&Job::Tell { pull: id.clone() }, super::now()).await?;
-        tx.commit().await?;
-        self.wake.notify_waiters();
-        Ok(Some(DeliveryEnd::Done))
     }
 
     /// The live comment is there as long as there is something to show.
@@ -356,7 +324,7 @@ impl Flow {
     }
 
     /// The pull request and whose rules hold for it, asked side by side.
-    async fn pull_and_default(&self, id: &PullId) -> Result<(Pull, Branch), FlowError> {
+    pub(super) async fn pull_and_default(&self, id: &PullId) -> Result<(Pull, Branch), FlowError> {
         let forge = self.forge(&id.repo)?;
         Ok(tokio::try_join!(forge.pull(id), forge.default_branch(&id.repo))?)
     }
@@ -374,10 +342,4 @@ fn must_look(verb: Verb, pull: &Pull, role: Role, origin: &Origin, kept: Option<
     let somebody = Actor::new(origin.author.clone(), role);
     let projects = kept.and_then(|record| record.affected.as_ref()).into_iter().flat_map(|affected| &affected.projects);
     role >= Role::Write || projects.into_iter().any(|entry| entry.project.can.may_name(&somebody))
-}
-
-/// A rule wants something to be there before a plan.
-fn asks_before_plans(affected: Option<&Affected>) -> bool {
-    let mut projects = affected.into_iter().flat_map(|affected| &affected.projects);
-    projects.any(|entry| !entry.project.require_plan.is_empty())
 }

@@ -23,6 +23,8 @@ mod pace;
 mod perform;
 mod plan;
 mod renew;
+mod reviewed;
+mod room;
 mod run;
 mod running;
 mod start;

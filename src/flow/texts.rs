@@ -33,7 +33,12 @@ impl Flow {
     async fn live_text(&self, state: &PullState) -> String {
         let plans = state.projects.iter().filter_map(|project| project.plan.as_ref());
         let applies = state.projects.iter().filter_map(|project| project.apply.as_ref());
-        let views = self.views(planned(plans.chain(applies))).await;
+        let mut wanted = planned(plans.chain(applies));
+        // What a newer plan is compared with.
+        wanted.extend(state.projects.iter().filter_map(|project| project.approved()).map(|(shown, _)| shown.run));
+        wanted.sort_unstable();
+        wanted.dedup();
+        let views = self.views(wanted).await;
         let run_url = |run: RunId| self.links.run_url(run);
         let limit = self.comment_limit(&state.pull().id.repo);
         self.renderer.live(&LiveInput {

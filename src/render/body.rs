@@ -5,7 +5,7 @@ use super::filters;
 use super::live::length;
 use crate::domain::egress::{Reason, Refusal};
 use crate::domain::plan::{CheckView, PlanSummary};
-use crate::domain::report::{Counts, Detail};
+use crate::domain::report::{Counts, Detail, Since};
 use crate::domain::run::{Diagnostic, Failure, Left, LeftLock};
 
 /// A diff of so many lines is shown open when it is the only one.
@@ -24,8 +24,56 @@ const LOST: &str = "The server was lost before the run could tell how it ended. 
 
 /// What stands below one row, before it is known how much of it fits.
 pub(super) enum Body {
-    Diff { draft: Draft, drift: Draft, summary: PlanSummary, intro: Option<String>, opens: bool },
-    Output { intro: String, output: String, made: Option<String> },
+    Diff {
+        draft: Draft,
+        drift: Draft,
+        since: Option<Changed>,
+        summary: PlanSummary,
+        intro: Option<String>,
+        opens: bool,
+    },
+    Output {
+        intro: String,
+        output: String,
+        made: Option<String>,
+    },
+}
+
+/// What is different since the plan that somebody approved. It stands before the plan.
+pub(super) struct Changed {
+    title: String,
+    draft: Draft,
+}
+
+impl Changed {
+    fn of(since: &Since<'_>) -> Self {
+        let Since { approved_by, fingerprint, differences } = since;
+        let (by, plan) = (filters::code(approved_by.as_str()), filters::code(fingerprint));
+        let (title, draft) = match differences.as_deref() {
+            Some([]) => (format!("Not the plan that {by} approved ({plan}). {INVISIBLE}"), Draft::empty()),
+            Some(differences) => {
+                (format!("**Changed since the plan that {by} approved** ({plan}):"), Draft::of_differences(differences))
+            }
+            None => (format!("Not the plan that {by} approved ({plan}), which is no longer kept."), Draft::empty()),
+        };
+        Self { title, draft }
+    }
+
+    /// In at most so many characters, as far as the plan itself gets its own; with the characters that it took.
+    fn within(&self, room: usize) -> (String, usize) {
+        let diff = self.draft.within(room);
+        let mut parts = vec![self.title.clone()];
+        if !self.draft.is_empty() {
+            parts.push(filters::fence(&diff.text, "diff"));
+        }
+        if diff.left_out + diff.shortened > 0 {
+            parts.push(format!(
+                "<sub>{} of these not shown, or without attributes</sub>",
+                diff.left_out + diff.shortened
+            ));
+        }
+        (parts.join("\n\n") + "\n\n", length(&diff.text))
+    }
 }
 
 impl Body {
@@ -40,11 +88,12 @@ impl Body {
                 let intro = format!("{LOST}{}", left.map(found).unwrap_or_default());
                 Some(Self::Output { intro, output: String::new(), made: None })
             }
-            Detail::Plan { summary, view } => {
+            Detail::Plan { summary, view, since } => {
                 let view = (*view)?;
                 Some(Self::Diff {
                     draft: Draft::of_plan(view),
                     drift: Draft::of_drift(view),
+                    since: since.as_ref().map(Changed::of),
                     summary: (*summary).clone(),
                     intro: failed_checks(&view.checks),
                     opens: false,
@@ -64,7 +113,7 @@ impl Body {
                     (None, None) => (Draft::empty(), format!("{new}.")),
                 };
                 let (drift, summary) = (Draft::empty(), (*summary).clone());
-                Some(Self::Diff { draft, drift, summary, intro: Some(intro), opens: true })
+                Some(Self::Diff { draft, drift, since: None, summary, intro: Some(intro), opens: true })
             }
         }
     }
@@ -72,7 +121,11 @@ impl Body {
     /// Characters of all of it, and of what should be shown at the least.
     pub(super) fn sizes(&self) -> (usize, usize) {
         match self {
-            Self::Diff { draft, drift, .. } => (draft.full() + drift_length(drift), draft.addresses()),
+            Self::Diff { draft, drift, since, .. } => {
+                let (full, least) =
+                    since.as_ref().map_or((0, 0), |since| (since.draft.full(), since.draft.addresses()));
+                (draft.full() + drift_length(drift) + full, draft.addresses() + least)
+            }
             Self::Output { output, .. } => {
                 let full = length(output).min(OUTPUT_LIMIT);
                 (full, full)
@@ -97,9 +150,18 @@ impl Body {
     /// The fenced text and a line of facts. `url`: of the page that has all of it.
     pub(super) fn within(&self, room: usize, url: Option<&str>) -> (String, String) {
         match self {
-            Self::Diff { draft, drift, summary, .. } => {
+            Self::Diff { draft, drift, since, summary, .. } => {
+                // The new plan's addresses come before anything else; what changed is read before all of it.
+                let spare = room.saturating_sub(draft.addresses());
+                let (mut body, taken) = since.as_ref().map_or_else(Default::default, |since| since.within(spare));
+                let room = room.saturating_sub(taken);
                 let diff = draft.within(room);
-                let mut body = if draft.is_empty() { String::new() } else { filters::fence(&diff.text, "diff") };
+                if draft.is_empty() && since.is_some() {
+                    body.push_str("It changes nothing now.");
+                } else if !draft.is_empty() {
+                    body.push_str(if since.is_some() { "All of it:\n\n" } else { "" });
+                    body.push_str(&filters::fence(&diff.text, "diff"));
+                }
                 let left = room.saturating_sub(length(&diff.text));
                 let drifts = !drift.is_empty() && drift_length(drift) <= left;
                 if drifts {

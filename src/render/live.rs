@@ -47,7 +47,7 @@ fn fitted(engine: &Engine, marker: &str, view: &LiveView<'_>, limit: usize) -> R
     let mut room = limit.saturating_sub(length(&parts[0]) + length(&tail) + NOTES);
     if view.problem.is_none() {
         let (unchanged, rows): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
-            view.rows.iter().partition(|row| row.standing == Standing::Unchanged);
+            view.rows.iter().partition(|row| row.standing == Standing::Unchanged && row.approved_other.is_none());
         if let ([only], 1) = (view.rows.as_slice(), view.tally.projects) {
             parts.extend(sections(engine, &[only], room, true)?);
         } else {

@@ -1118,6 +1118,56 @@ fn why() {
 }
 
 #[test]
+fn a_plan_that_does_nothing_any_more_is_not_the_approved_one() {
+    let shown = |project: &mut ProjectState| {
+        project.shown = vec![crate::domain::decide::Shown {
+            run: run_id(2),
+            fingerprint: "05fe3b17".repeat(8).parse().unwrap(),
+            head: sha('7'),
+            at: Timestamp(5_000),
+            approved_by: Some(login("kim")),
+        }];
+    };
+    let (mut emptied, mut plain) = (unchanged(3, "prod/network"), unchanged(4, "prod/dns"));
+    shown(&mut emptied);
+    plain.shown.clear();
+    let views = HashMap::from([(run_id(2), network_view()), (run_id(3), PlanView::default())]);
+    let text = live(&state(vec![emptied, plain]), &views).replace('\u{200b}', "");
+    assert_snapshot!(text.split("<sub>`").next().unwrap(), @r#"
+    <!-- terraplane:live -->
+    ### terraplane · 2 projects · 2 unchanged
+
+    | | Project | + | ~ | ± | − | |
+    |---|---|--:|--:|--:|--:|---|
+    | ⚪ | [`prod/network`](https://tp/runs/3) |  |  |  |  | not the plan that `kim` approved |
+
+    <details><summary>1 unchanged</summary>
+
+    `prod/dns`
+
+    </details>
+
+    <details><summary><b><a href="https://tp/runs/3"><code>prod/network</code></a></b> · 18 s · because <code>prod/network/main.tf</code> changed</summary>
+
+    **Changed since the plan that `kim` approved** (`p_05fe3b17`):
+
+    ```diff
+    - aws_route_table_association.private["c"]  create  (only in the reviewed plan)
+    - aws_security_group_rule.legacy_ssh  destroy  (only in the reviewed plan)
+    - aws_subnet.private["c"]  create  (only in the reviewed plan)
+    - aws_vpc.main  update  (only in the reviewed plan)
+    - output.subnet_ids  update  (only in the reviewed plan)
+    ```
+
+    It changes nothing now.
+
+    <sub>12 unchanged</sub>
+
+    </details>
+    "#);
+}
+
+#[test]
 fn what_people_should_know_before_they_act_stands_above_the_plans() {
     let (network, views) = network();
     let mut state = state(vec![network]);

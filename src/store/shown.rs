@@ -2,9 +2,9 @@
 
 use super::error::StoreError;
 use super::job::Lease;
-use super::{Store, row};
+use super::{Store, Tx, row};
 use crate::domain::decide::Shown;
-use crate::domain::id::{Fingerprint, ProjectKey, PullId, RunId, Sha, Timestamp};
+use crate::domain::id::{Fingerprint, Login, ProjectKey, PullId, RunId, Sha, Timestamp};
 use sqlx::{AnyConnection, Row as _};
 
 impl Store {
@@ -39,22 +39,42 @@ impl Store {
     }
 }
 
+impl Tx {
+    /// Somebody approved the pull request while this plan stood in its live comment. The first one is kept.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn plan_approved(&mut self, pull: &PullId, run: RunId, by: &Login) -> Result<(), StoreError> {
+        sqlx::query("UPDATE shown SET approved_by = $3 WHERE pull = $1 AND run = $2 AND approved_by IS NULL")
+            .bind(pull.to_string())
+            .bind(run.to_string())
+            .bind(by.as_str())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+}
+
 /// Everything that was shown of a pull request, oldest first.
 pub(super) async fn of_pull(
     connection: &mut AnyConnection,
     pull: &PullId,
 ) -> Result<Vec<(ProjectKey, Shown)>, StoreError> {
-    let rows = sqlx::query("SELECT project, run, fingerprint, head, at FROM shown WHERE pull = $1 ORDER BY at, run")
-        .bind(pull.to_string())
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT project, run, fingerprint, head, at, approved_by FROM shown WHERE pull = $1 ORDER BY at, run",
+    )
+    .bind(pull.to_string())
+    .fetch_all(connection)
+    .await?;
     rows.iter()
         .map(|row| {
+            let by: Option<String> = row.try_get("approved_by")?;
             let shown = Shown {
                 run: row::id(row, "run")?,
                 fingerprint: row::id(row, "fingerprint")?,
                 head: row::id(row, "head")?,
                 at: Timestamp(row.try_get("at")?),
+                approved_by: by.map(|_| row::id(row, "approved_by")).transpose()?,
             };
             Ok((row::id(row, "project")?, shown))
         })

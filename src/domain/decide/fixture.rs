@@ -197,7 +197,7 @@ pub(crate) fn with(state: &mut PullState, project: &Project, plan: Option<Run>, 
 pub(crate) fn shown(run: &Run) -> Option<Shown> {
     let planned = run.made_plan()?;
     let (fingerprint, head) = (planned.fingerprint.clone(), run.target.head.clone());
-    Some(Shown { run: run.id, fingerprint, head, at: run.finished_at? })
+    Some(Shown { run: run.id, fingerprint, head, at: run.finished_at?, approved_by: None })
 }
 
 pub(crate) fn lock_of(state: &mut PullState, holder: &str, applied: bool) {

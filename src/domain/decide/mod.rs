@@ -18,6 +18,7 @@ mod keep;
 mod merge;
 mod over;
 mod say;
+mod shown;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ pub use effect::{Effect, Holding, Missing};
 pub use fork::admit;
 pub use hold::{Hold, Turn, held_from_outside, hold, turn};
 pub use say::{Because, Held, Helped, Say};
-pub use state::{Affected, AffectedProject, Around, Overlap, Problem, ProjectState, PullRecord, PullState, Shown};
+pub use shown::Shown;
+pub use state::{Affected, AffectedProject, Around, Overlap, Problem, ProjectState, PullRecord, PullState};
 
 use super::command::{Origin, Parsed};
 use super::id::{ProjectKey, RunId, Timestamp};

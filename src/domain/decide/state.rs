@@ -1,8 +1,8 @@
 //! What is known when something happens: the pull request, the projects that it concerns, their runs and locks.
 
-use crate::domain::command::Origin;
+use super::Shown;
 use crate::domain::freeze::Freeze;
-use crate::domain::id::{Fingerprint, ProjectKey, PullId, RunId, Sha, Timestamp, TreeId};
+use crate::domain::id::{ProjectKey, PullId, RunId, Sha, TreeId};
 use crate::domain::lock::{AtWork, Lock, Wait};
 use crate::domain::project::{Project, StateKind, Target};
 use crate::domain::pull::{Phase, Pull};
@@ -144,31 +144,6 @@ pub struct Overlap {
     pub addresses: Vec<String>,
 }
 
-/// A plan that stood in the live comment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
-    /// A plan run, or an apply that stopped at this plan.
-    pub run: RunId,
-    pub fingerprint: Fingerprint,
-    pub head: Sha,
-    /// Since when, by our clock.
-    pub at: Timestamp,
-}
-
-impl Shown {
-    /// Whether whoever did something at this time of the forge's clock can have seen it.
-    #[must_use]
-    pub const fn was_there_at(&self, at: Timestamp) -> bool {
-        self.at.was_there_at(at)
-    }
-
-    /// Whether whoever wrote the comment can have seen it.
-    #[must_use]
-    pub const fn was_there_for(&self, origin: &Origin) -> bool {
-        self.was_there_at(origin.at) && self.at.0 <= origin.heard_at.0
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectState {
     pub project: Project,
@@ -199,7 +174,10 @@ impl PullState {
         let shown = |project: &ProjectState| {
             let apply = project.apply.as_ref();
             let ordered = apply.and_then(Run::apply_order).and_then(|order| order.plan);
-            [project.plan.as_ref().map(|plan| plan.id), apply.map(|apply| apply.id), ordered].contains(&Some(run))
+            // What was approved is what a newer plan is compared with.
+            let approved = project.approved().map(|(shown, _)| shown.run);
+            [project.plan.as_ref().map(|plan| plan.id), apply.map(|apply| apply.id), ordered, approved]
+                .contains(&Some(run))
         };
         self.projects.iter().any(shown)
     }
@@ -224,30 +202,9 @@ impl PullState {
     pub fn holds_lock(&self, project: &ProjectState) -> bool {
         project.lock.as_ref().is_some_and(|lock| lock.held_by == self.record.pull.id)
     }
-
-    /// The head that the live comment showed when the comment was written; `None`: there was no plan in it.
-    #[must_use]
-    pub fn head_shown_for(&self, origin: &Origin) -> Option<&Sha> {
-        let all = self.projects.iter().flat_map(|project| &project.shown);
-        let seen = all.filter(|shown| shown.was_there_for(origin)).max_by_key(|shown| shown.at);
-        seen.map(|shown| &shown.head)
-    }
 }
 
 impl ProjectState {
-    /// Since when plans with this fingerprint have been what is shown: a new plan that does the same changes nothing for
-    /// whoever approved the old one.
-    #[must_use]
-    pub fn shown_since(&self, fingerprint: &Fingerprint) -> Option<Timestamp> {
-        let newest_first = self.shown.iter().rev();
-        newest_first.take_while(|shown| shown.fingerprint == *fingerprint).last().map(|shown| shown.at)
-    }
-
-    #[must_use]
-    pub fn shown_run(&self, run: RunId) -> Option<&Shown> {
-        self.shown.iter().find(|shown| shown.run == run)
-    }
-
     #[must_use]
     pub fn plan_state(&self) -> Option<RunState> {
         self.plan.as_ref().map(|run| run.state)

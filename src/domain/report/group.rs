@@ -16,7 +16,7 @@ pub struct Member<'a> {
 impl<'a> Row<'a> {
     /// What makes two rows read as one: the same plan, and nothing that must be said of only one of them.
     fn shape(&self) -> Option<&'a Fingerprint> {
-        let Some(Detail::Plan { summary, view: Some(_) }) = &self.detail else { return None };
+        let Some(Detail::Plan { summary, view: Some(_), since: None }) = &self.detail else { return None };
         let plain = self.standing.waits_to_be_applied() && self.held_by.is_none() && !self.nowhere;
         summary.shape.as_ref().filter(|_| plain)
     }

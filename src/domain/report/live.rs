@@ -1,5 +1,6 @@
 //! What the live comment says: the present state of one pull request, riskiest first.
 
+use super::danger::{Danger, danger};
 use super::group::{Member, grouped};
 use super::hint::{Hint, hints};
 use super::notice::{Notice, notices};
@@ -7,8 +8,8 @@ use super::standing::{Counts, Standing, Tally, current_apply, differs, seconds};
 use super::{LiveInput, Server, Views};
 use crate::domain::decide::{Hold, Problem, ProjectState, PullState, hold};
 use crate::domain::egress::Refusal;
-use crate::domain::id::{Fingerprint, ProjectKey, PullId, RepoName, RunId, Timestamp};
-use crate::domain::plan::{Difference, PlanSummary, PlanView, Stateful, differences};
+use crate::domain::id::{Fingerprint, Login, ProjectKey, PullId, RepoName, RunId, Timestamp};
+use crate::domain::plan::{Difference, PlanSummary, PlanView, differences};
 use crate::domain::project::StateKind;
 use crate::domain::pull::Phase;
 use crate::domain::run::{Failure, Left, Outcome, Planned, Run};
@@ -23,9 +24,6 @@ const PATIENCE: i64 = 5000;
 
 /// How long the comment may show an older plan after a newer one was begun. Milliseconds.
 const PATIENCE_POSTED: i64 = 1000;
-
-/// Addresses of destroyed and replaced resources that are named above everything else.
-const DANGER_NAMED: usize = 15;
 
 #[derive(Debug, Serialize)]
 pub struct LiveView<'a> {
@@ -55,28 +53,6 @@ pub enum PhaseWord {
     Merged,
 }
 
-/// What will be gone: named above the fold, whatever else must be left out.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Danger<'a> {
-    pub projects: usize,
-    pub destroy: usize,
-    pub replace: usize,
-    /// How many of them hold data, as far as the store knows.
-    pub stateful: usize,
-    /// Those that hold data first.
-    pub named: Vec<DangerAddress<'a>>,
-    /// How many more there are.
-    pub more: usize,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct DangerAddress<'a> {
-    pub project: &'a str,
-    pub address: &'a str,
-    /// What people would miss, where the resource holds it: `database`.
-    pub what: Option<&'a str>,
-}
-
 #[derive(Debug, Serialize)]
 pub struct Row<'a> {
     pub name: &'a str,
@@ -100,6 +76,8 @@ pub struct Row<'a> {
     pub same: Vec<Member<'a>>,
     /// What their names have in common, as a glob: `prod/app-*`.
     pub pattern: String,
+    /// Who approved another plan of it than the one that is shown.
+    pub approved_other: Option<&'a str>,
     #[serde(skip)]
     pub detail: Option<Detail<'a>>,
 }
@@ -117,6 +95,7 @@ pub enum Detail<'a> {
     Plan {
         summary: &'a PlanSummary,
         view: Option<&'a PlanView>,
+        since: Option<Since<'a>>,
     },
     Differs {
         because: &'a str,
@@ -129,6 +108,16 @@ pub enum Detail<'a> {
         /// The new plan's, shortened: what `approve` accepts.
         fingerprint: String,
     },
+}
+
+/// What is shown is no longer what somebody approved.
+#[derive(Debug)]
+pub struct Since<'a> {
+    pub approved_by: &'a Login,
+    /// The approved plan's, shortened.
+    pub fingerprint: String,
+    /// What the two plans don't treat alike; `None`: the approved one is no longer there.
+    pub differences: Option<Vec<Difference>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -207,10 +196,17 @@ impl Row<'_> {
 }
 
 impl<'a> Detail<'a> {
-    const fn summary(&self) -> Option<&'a PlanSummary> {
+    pub(super) const fn summary(&self) -> Option<&'a PlanSummary> {
         match self {
             Self::Plan { summary, .. } | Self::Differs { summary, .. } => Some(summary),
             Self::Failure { .. } | Self::Lost(_) => None,
+        }
+    }
+
+    const fn since(&self) -> Option<&Since<'a>> {
+        match self {
+            Self::Plan { since, .. } => since.as_ref(),
+            _ => None,
         }
     }
 }
@@ -242,6 +238,7 @@ fn row<'a>(input: &LiveInput<'a>, project: &'a ProjectState) -> Row<'a> {
         stateful: detail.as_ref().and_then(Detail::summary).map(kinds).unwrap_or_default(),
         same: Vec::new(),
         pattern: String::new(),
+        approved_other: detail.as_ref().and_then(Detail::since).map(|since| since.approved_by.as_str()),
         detail,
     }
 }
@@ -266,9 +263,27 @@ fn detail<'a>(
         Standing::Planning | Standing::PlanQueued | Standing::NotPlanned => None,
         _ => {
             let plan = plan?;
-            Some(Detail::Plan { summary: &plan.planned()?.summary, view: views.get(&plan.id) })
+            let planned = plan.planned()?;
+            let view = views.get(&plan.id);
+            // What an apply has to do with approvals, its own detail says.
+            let since = if apply.is_none() { since_approved(project, planned, view, views) } else { None };
+            Some(Detail::Plan { summary: &planned.summary, view, since })
         }
     }
+}
+
+fn since_approved<'a>(
+    project: &'a ProjectState,
+    planned: &Planned,
+    view: Option<&PlanView>,
+    views: &Views,
+) -> Option<Since<'a>> {
+    let (approved, approved_by) = project.approved()?;
+    if approved.fingerprint == planned.fingerprint {
+        return None;
+    }
+    let differences = views.get(&approved.run).zip(view).map(|(approved, now)| differences(approved, now));
+    Some(Since { approved_by, fingerprint: approved.fingerprint.short(), differences })
 }
 
 pub(super) fn failure(run: &Run) -> Detail<'_> {
@@ -295,31 +310,6 @@ pub(super) fn differs_detail<'a>(apply: &'a Run, views: &'a Views) -> Option<Det
 #[must_use]
 pub fn pull_text(pull: &PullId, here: &RepoName) -> String {
     if pull.repo == *here { format!("#{}", pull.number) } else { pull.to_string() }
-}
-
-/// Only what is still to come: what has been applied is no warning any more.
-fn danger<'a>(rows: &[Row<'a>]) -> Option<Danger<'a>> {
-    let ahead = rows.iter().filter(|row| row.standing != Standing::Applied);
-    let dangerous: Vec<(&str, &PlanSummary)> = ahead
-        .filter_map(|row| Some((row.name, row.detail.as_ref()?.summary()?)))
-        .filter(|(_, summary)| summary.destroy + summary.replace > 0)
-        .collect();
-    let sum = |count: fn(&PlanSummary) -> usize| dangerous.iter().map(|(_, summary)| count(summary)).sum::<usize>();
-    let (destroy, replace) = (sum(|summary| summary.destroy), sum(|summary| summary.replace));
-    let stateful = dangerous.iter().flat_map(|(project, summary)| {
-        let named = |stateful: &'a Stateful| (stateful.address.as_str(), Some(stateful.what.as_str()));
-        summary.stateful.iter().map(named).map(|(address, what)| DangerAddress { project, address, what })
-    });
-    let others = dangerous.iter().flat_map(|(project, summary)| {
-        let holds = |address: &&String| !summary.stateful.iter().any(|stateful| stateful.address == **address);
-        let plain = summary.destroyed.iter().filter(holds);
-        plain.map(|address| DangerAddress { project, address: address.as_str(), what: None })
-    });
-    let holding = stateful.clone().count();
-    let named: Vec<_> = stateful.chain(others).take(DANGER_NAMED).collect();
-    let more = (destroy + replace).saturating_sub(named.len());
-    let projects = dangerous.len();
-    (destroy + replace > 0).then_some(Danger { projects, destroy, replace, stateful: holding, named, more })
 }
 
 fn footer<'a>(state: &'a PullState, server: &'a Server) -> Footer<'a> {

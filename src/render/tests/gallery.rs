@@ -11,6 +11,43 @@ fn with_level(comment: &str) -> String {
     comment.replace(banner, "sandbox: full").replace("https://tp/runs/", "https://terraplane.example.com/runs/")
 }
 
+/// Kim approved a plan with one subnet less, and without the change of the network.
+fn approved_before() -> (ProjectState, Views) {
+    let (mut project, mut views) = network();
+    let mut seen = network_view();
+    seen.resources.retain(|resource| resource.action != Action::Update);
+    seen.resources.retain(|resource| !resource.address.starts_with("aws_subnet"));
+    views.insert(run_id(2), seen);
+    project.shown = vec![crate::domain::decide::Shown {
+        run: run_id(2),
+        fingerprint: "05fe3b17".repeat(8).parse().unwrap(),
+        head: sha('7'),
+        at: Timestamp(5_000),
+        approved_by: Some(login("kim")),
+    }];
+    (project, views)
+}
+
+/// A check of the code's own does not hold, and somebody changed a tag by hand.
+fn checked_and_drifted() -> (ProjectState, Views) {
+    let project = project("prod/web");
+    let summary = PlanSummary { change: 1, drifted: 1, unchanged: 12, ..PlanSummary::default() };
+    let plan = plan_run(5, &project, summary);
+    let image = [("image", value("\"app:1\""), value("\"app:2\""))];
+    let view = PlanView {
+        resources: vec![resource("aws_ecs_task_definition.app", Action::Update, &image)],
+        drift: vec![resource("aws_lb.web", Action::Update, &[("tags.Team", value("\"web\""), value("\"sre\""))])],
+        checks: vec![CheckView {
+            address: "check.certificate".into(),
+            status: "fail".into(),
+            messages: vec!["The certificate of app.example.com ends within 30 days.".into()],
+        }],
+        outputs: vec![],
+    };
+    let views = HashMap::from([(plan.id, view)]);
+    (standing(&project, Some(plan), None), views)
+}
+
 fn situations() -> Vec<(&'static str, &'static str, String)> {
     let (network_state, network_views) = network();
     let (regions_state, regions_views) = regions();
@@ -38,6 +75,23 @@ fn situations() -> Vec<(&'static str, &'static str, String)> {
     waits.lock = Some(lock(&waits.project, "github.com/acme/infra#198"));
     waits.queue_position = 2;
     let (changed, changed_views) = changed_since();
+    let (approved, approved_views) = approved_before();
+    let (checked, checked_views) = checked_and_drifted();
+    let (warned, warned_views) = network();
+    let mut warned = state(vec![warned]);
+    let freeze = Freeze {
+        selector: Selector::any_of(["prod/*"]),
+        by: login("ana"),
+        since: Timestamp(0),
+        until: Some(Timestamp(1_796_115_600_000)),
+        reason: Some("change freeze".into()),
+    };
+    warned.around.freezes = vec![freeze];
+    warned.around.overlaps = vec![Overlap {
+        project: warned.projects[0].project.key.clone(),
+        pull: "github.com/acme/infra#198".parse().unwrap(),
+        addresses: vec!["aws_vpc.main".into()],
+    }];
     let network_plan = network_state.plan.clone().unwrap();
     let done = applied(&[("a.b", "create"), ("a.c", "create"), ("a.d", "delete"), ("a.e", "update")], true);
     let succeeded = apply_run(100, &network_plan, RunState::Succeeded, Some(done));
@@ -58,6 +112,17 @@ fn situations() -> Vec<(&'static str, &'static str, String)> {
             "Several projects: a failure, a database, the same plan three times",
             live(&many, &regions_views),
         ),
+        (
+            "pushed",
+            "A push after an approval: what changed since the plan that was approved",
+            live(&state(vec![approved]), &approved_views),
+        ),
+        (
+            "checks-and-drift",
+            "A check of the code does not hold, and something was changed outside of Terraform",
+            live(&state(vec![checked]), &checked_views),
+        ),
+        ("warnings", "Frozen, and another pull request changes the same", live(&warned, &warned_views)),
         ("plan-failed", "A plan failed", live(&state(vec![iam]), &Views::new())),
         (
             "merged",
@@ -71,6 +136,7 @@ fn situations() -> Vec<(&'static str, &'static str, String)> {
         ),
         ("applied", "The result of an apply", result(&[succeeded], &network_views)),
         ("apply-failed", "An apply failed half-way", result(&[failed], &network_views)),
+        ("fork", "The head is in a fork", live(&with_problem(Problem::ForkWaits { head: sha('8') }), &Views::new())),
         (
             "configuration",
             "The configuration can't be used",

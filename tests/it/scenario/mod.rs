@@ -14,6 +14,7 @@ mod plan;
 mod props;
 mod refusals;
 mod restart;
+mod reviews;
 mod rights;
 mod rules;
 pub(crate) mod secrets;

@@ -1,8 +1,8 @@
 //! What a forge should show, and what it was last told.
 
-use super::sample::{at, pull_id, repo, sha, tell};
+use super::sample::{at, project_key, pull_id, record, repo, run_id, sha, tell};
 use super::{Fresh, on_both};
-use terraplane::domain::id::CommentId;
+use terraplane::domain::id::{CommentId, Login};
 use terraplane::store::{JobKind, Lease, OutComment, SentCheck, SentStatus, Store, StoreError};
 
 on_both!(
@@ -13,6 +13,7 @@ on_both!(
     an_ingest_job_has_no_comments,
     the_last_status_of_each_context_is_known,
     a_command_is_seen_for_the_first_time_once,
+    who_approved_a_plan_first_is_kept,
 );
 
 /// The right to write about pull request 1.
@@ -141,4 +142,22 @@ async fn a_command_is_seen_for_the_first_time_once(db: Fresh) {
     tx.commit().await.unwrap();
     let mut tx = db.store.write(&repo()).await.unwrap();
     assert!(!tx.first_time(&repo(), CommentId(1), 1, at(7)).await.unwrap());
+}
+
+async fn who_approved_a_plan_first_is_kept(db: Fresh) {
+    let mut tx = db.store.write(&repo()).await.unwrap();
+    tx.save_pull(&record(1, 'a', 'b', &["prod"]), at(1)).await.unwrap();
+    tx.commit().await.unwrap();
+    let lease = lease(&db.store).await;
+    let shown = [1, 2].map(|run| (project_key("prod"), run_id(run), format!("{run:064}").parse().unwrap()));
+    db.store.plans_shown(&lease, &sha('a'), &shown, at(3)).await.unwrap();
+    for (run, by) in [(1, "kim"), (1, "lee"), (9, "lee")] {
+        let mut tx = db.store.write(&repo()).await.unwrap();
+        tx.plan_approved(&pull_id(1), run_id(run), &by.parse().unwrap()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let state = db.store.pull_state(&pull_id(1)).await.unwrap().unwrap();
+    let by: Vec<_> =
+        state.projects[0].shown.iter().map(|shown| shown.approved_by.as_ref().map(Login::as_str)).collect();
+    assert_eq!(by, [Some("kim"), None]);
 }

@@ -1,6 +1,7 @@
 use super::super::sample::{self, *};
 use super::*;
 use crate::domain::project::ApplyMode;
+use crate::domain::report::DangerAddress;
 use crate::domain::run::{RunState, Step, Work};
 
 fn changing(id: u128, name: &str, mode: ApplyMode) -> ProjectState {
