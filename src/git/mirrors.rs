@@ -152,21 +152,35 @@ impl Mirrors {
         self.git.run(gc).await?.success().map(drop)
     }
 
+    /// When each mirror was last asked for something, and the bytes that it takes.
+    ///
+    /// # Errors
+    /// When they can't be listed.
+    pub async fn uses(&self) -> Result<Vec<(SystemTime, u64)>, GitError> {
+        let dirs = self.dirs()?;
+        let uses = dirs.into_iter().filter_map(|dir| Some((last_use(&dir)?, dir)));
+        let measured = |uses: Vec<(SystemTime, PathBuf)>| uses.into_iter().map(|(used, dir)| (used, bytes_below(&dir)));
+        let uses = uses.collect();
+        let measuring = tokio::task::spawn_blocking(move || measured(uses).collect());
+        Ok(measuring.await.expect("measuring files doesn't panic"))
+    }
+
+    /// Those that are there, and what is being made beside them.
+    fn dirs(&self) -> Result<Vec<PathBuf>, GitError> {
+        match std::fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(GitError::io(format!("listing the mirrors in `{}`", self.root.display()))(error)),
+            Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        }
+    }
+
     /// Removes the mirrors that nothing was asked of since a moment. What is wanted later is fetched again.
     ///
     /// # Errors
     /// When one can't be removed.
     pub async fn forget_unused(&self, since: SystemTime) -> Result<(), GitError> {
         let failed = |path: &Path| GitError::io(format!("removing mirrors in `{}`", path.display()));
-        let entries = match std::fs::read_dir(&self.root) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(failed(&self.root))?,
-        };
-        for dir in entries.flatten().map(|entry| entry.path()) {
-            let used = std::fs::metadata(dir.join(USED)).and_then(|facts| facts.modified());
-            if !used.is_ok_and(|used| used < since) {
-                continue;
-            }
+        for dir in self.dirs()?.into_iter().filter(|dir| last_use(dir).is_some_and(|used| used < since)) {
             let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let state = known.into_iter().find_map(|(repo, state)| (self.dir(&repo) == dir).then_some(state));
             // Held to the end, so that nobody begins to use it meanwhile.
@@ -285,6 +299,21 @@ fn in_use(dir: &Path) {
     if let Err(error) = noted {
         tracing::debug!(dir = %dir.display(), %error, "the use of a mirror can't be noted");
     }
+}
+
+/// `None`: it is no mirror, or not yet.
+fn last_use(dir: &Path) -> Option<SystemTime> {
+    std::fs::metadata(dir.join(USED)).and_then(|facts| facts.modified()).ok()
+}
+
+/// Of all files below a directory. What goes away meanwhile takes nothing.
+fn bytes_below(dir: &Path) -> u64 {
+    let bytes = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(facts) if facts.is_dir() => bytes_below(&entry.path()),
+        Ok(facts) => facts.len(),
+        Err(_) => 0,
+    };
+    std::fs::read_dir(dir).into_iter().flatten().flatten().map(bytes).sum()
 }
 
 fn branch_ref(branch: &Branch) -> String {

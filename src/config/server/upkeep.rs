@@ -18,7 +18,8 @@ pub struct Cleanup {
     pub mirrors: Option<Duration>,
     /// Providers that no run has asked for. Default 90 days.
     pub providers: Option<Duration>,
-    /// Bytes that plans and logs may take together: above it the oldest go before their time. Default: no limit.
+    /// Bytes that plans, logs, mirrors and providers may take together: above it the oldest, and the longest unused, go
+    /// before their time. Default: no limit.
     pub disk: Option<u64>,
 }
 

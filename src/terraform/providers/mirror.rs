@@ -82,10 +82,32 @@ impl Mirror {
         intact.then_some(Hashes { h1: record.h1, zh: record.zh })
     }
 
+    /// When each package was last used or asked for, and the bytes that it takes.
+    pub(super) fn uses(&self) -> io::Result<Vec<(SystemTime, u64)>> {
+        let mut uses = Vec::new();
+        for package in self.packages()? {
+            let files = files(&package)?;
+            let facts = files.iter().filter_map(|file| fs::symlink_metadata(package.join(file)).ok());
+            let bytes = facts.map(|facts| facts.len()).sum();
+            uses.extend(last_use_of(&package)?.map(|used| (used, bytes)));
+        }
+        Ok(uses)
+    }
+
     /// Removes the packages that nobody has asked for since a moment. What is asked for later is fetched again. Whoever
     /// found one must have no use for it after that time.
     pub(super) fn forget_unused(&self, since: SystemTime) -> io::Result<()> {
-        // host/namespace/type/version/platform, beside each the record of its content.
+        for package in self.packages()? {
+            if let Some(aside) = self.take_out(&package, since)? {
+                tracing::info!(package = %package.display(), "a provider that nobody uses is removed");
+                remove(aside.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// `host/namespace/type/version/platform`; beside each is the record of its content.
+    fn packages(&self) -> io::Result<Vec<PathBuf>> {
         let mut level = vec![self.root.clone()];
         for _ in 0..5 {
             let mut below = Vec::new();
@@ -97,21 +119,13 @@ impl Mirror {
             }
             level = below;
         }
-        for package in level {
-            if let Some(aside) = self.take_out(&package, since)? {
-                tracing::info!(package = %package.display(), "a provider that nobody uses is removed");
-                remove(aside.path());
-            }
-        }
-        Ok(())
+        Ok(level)
     }
 
     /// At once, for `init`s that look through the mirror meanwhile. `None`: it is used.
     fn take_out(&self, package: &Path, since: SystemTime) -> io::Result<Option<TempDir>> {
         let _looking = self.look();
-        let used = files(package)?.iter().filter_map(|file| last_use(&package.join(file)).ok()).max();
-        let found = fs::metadata(record_of(package)).and_then(|record| record.modified()).ok();
-        if used.max(found).is_none_or(|used| used >= since) {
+        if last_use_of(package)?.is_none_or(|used| used >= since) {
             return Ok(None);
         }
         let aside = self.scratch()?;
@@ -256,6 +270,13 @@ fn lock_down(dir: &Path) -> io::Result<()> {
 fn writable(dir: &Path) -> io::Result<()> {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
     directories(dir)?.iter().try_for_each(|dir| fs::set_permissions(dir, fs::Permissions::from_mode(0o755)))
+}
+
+/// When somebody found the package, or a program read it.
+fn last_use_of(package: &Path) -> io::Result<Option<SystemTime>> {
+    let used = files(package)?.iter().filter_map(|file| last_use(&package.join(file)).ok()).max();
+    let found = fs::metadata(record_of(package)).and_then(|record| record.modified()).ok();
+    Ok(used.max(found))
 }
 
 /// Also what the file system noted of programs that read it.

@@ -93,14 +93,29 @@ impl Providers {
         [self.mirror.root().to_owned()]
     }
 
+    /// When each provider was last used or asked for, and the bytes that it takes.
+    ///
+    /// # Errors
+    /// When the mirror can't be read.
+    pub async fn uses(&self) -> io::Result<Vec<(SystemTime, u64)>> {
+        self.of_mirror(Mirror::uses).await
+    }
+
     /// Removes the providers that no run has asked for since a moment, which must be earlier than the beginning of every
     /// run that is under way.
     ///
     /// # Errors
     /// When the mirror can't be read or changed.
     pub async fn forget_unused(&self, since: SystemTime) -> io::Result<()> {
+        self.of_mirror(move |mirror| mirror.forget_unused(since)).await
+    }
+
+    async fn of_mirror<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Mirror) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         let mirror = self.mirror.clone();
-        let done = tokio::task::spawn_blocking(move || mirror.forget_unused(since)).await;
+        let done = tokio::task::spawn_blocking(move || work(&mirror)).await;
         done.unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
     }
 

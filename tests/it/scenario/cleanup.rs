@@ -108,6 +108,28 @@ async fn when_there_is_too_much_the_oldest_goes_first() {
 }
 
 #[tokio::test]
+async fn when_there_is_too_much_what_can_be_fetched_again_goes_before_plans_and_logs() {
+    let yaml = "cleanup: {disk: 1MiB, runs: never, mirrors: never}\n".to_owned();
+    let files = [("terraplane.yaml", &*managed("apply: both")), ("prod/main.tf", &resource("web", "one"))];
+    let stage = Stage::set(&files, Setup { yaml, ..Setup::default() }).await;
+    opened(&stage, "a", "prod/main.tf").await.close("sam");
+    let open = opened(&stage, "b", "prod/main.tf").await;
+    stage.settled().await;
+    let [mirror] = &names(&stage.folder("mirrors"))[..] else { panic!("one mirror") };
+    std::fs::File::create(mirror.join("large")).unwrap().set_len(2 << 20).unwrap();
+    // Asked for today.
+    stage.server.flow.clean_up(now()).await;
+    assert!(mirror.exists());
+    stage.server.flow.clean_up(in_days(2)).await;
+    assert!(!mirror.exists());
+    assert_eq!(stage.kept(), (2, 2), "with the mirror gone there is room for all of these");
+    open.merge("ana").await;
+    assert!(open.next_comment().await.contains("1 created"));
+    assert!(mirror.exists(), "what is wanted is fetched again");
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn a_start_removes_what_a_dead_server_left() {
     let stage =
         Stage::with(&[("terraplane.yaml", &*managed("apply: both")), ("prod/main.tf", &resource("web", "one"))]).await;

@@ -127,6 +127,8 @@ fn publish_long_ago(mirror: &Mirror, dir: &Path) -> SystemTime {
 fn what_nobody_asked_for_is_removed_and_fetched_again_when_somebody_does() {
     let (dir, mirror) = mirror();
     let since = publish_long_ago(&mirror, dir.path());
+    let [(used, bytes)] = mirror.uses().unwrap()[..] else { panic!("one package") };
+    assert!(used < since && bytes > 0);
     mirror.forget_unused(since).unwrap();
     assert!(!package(dir.path()).exists() && !package(dir.path()).with_extension("json").exists());
     assert!(fs::read_dir(dir.path().join("incoming")).unwrap().next().is_none(), "nothing is left over");
