@@ -52,6 +52,7 @@ pub(super) enum PullNews<'a> {
     Retitled { from: &'a str },
     MadeDraft,
     MadeReady,
+    Labelled { before: &'a [String] },
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -62,6 +62,8 @@ pub struct Repo {
     /// GitLab's, oldest first: every status of its stands in one.
     pub pipelines: Vec<Pipeline>,
     pub hooks: Vec<InstalledHook>,
+    /// Every label that there is, by number from 1.
+    pub labels: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -82,6 +84,7 @@ pub struct Pull {
     /// follow the base branch.
     pub base: Sha,
     pub draft: bool,
+    pub labels: Vec<String>,
     /// It waits in the merge queue.
     pub queued: bool,
     /// Only those who may write can comment.

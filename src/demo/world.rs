@@ -4,6 +4,7 @@
 //! refuses what the forge would refuse, and sends the webhooks that the forge would send.
 
 pub(super) mod accounts;
+mod labels;
 mod pulls;
 mod talk;
 
@@ -332,6 +333,7 @@ impl World {
                 code_owners: Vec::new(),
                 pipelines: Vec::new(),
                 hooks: Vec::new(),
+                labels: Vec::new(),
             };
             state.repos.insert(path.into(), repo);
         });

@@ -16,6 +16,7 @@ mod cleanup;
 mod error;
 mod find;
 mod ingest;
+mod labels;
 pub mod links;
 mod lost;
 pub mod outbox;

@@ -47,6 +47,7 @@ impl Flow {
             let told = self.tell_own(&outbox, &state, comment, &mut turn).await;
             again = sooner(again, refused.unless(Thing::Comment(&comment.key), told)?.flatten());
         }
+        again = sooner(again, self.tell_label(lease, forge, &state, &mut turn).await?);
         // Not before the statuses are told that a merge may need.
         let answered = match again {
             None => refused.unless(Thing::Merge, self.merge_if_wanted(forge, &state).await)?.flatten(),

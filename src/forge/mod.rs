@@ -268,6 +268,15 @@ impl Forge {
         of!(self, forge => Box::pin(forge.react(pull, comment, reaction)).await)
     }
 
+    /// Of the labels whose names begin with `family`, a pull request has `wanted` from now on and no other. Doing it again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub async fn relabel(&self, pull: &PullId, family: &str, wanted: Option<&str>) -> Result<(), ForgeError> {
+        of!(self, forge => Box::pin(forge.relabel(pull, family, wanted)).await)
+    }
+
     /// Sets a status on a commit of a pull request: its head, or the commit that it was merged as. Sent once, but setting
     /// the same status again does no harm.
     ///
@@ -323,6 +332,13 @@ impl Forge {
     pub async fn doctor(&self, repo: Option<&RepoName>) -> Vec<Finding> {
         of!(self, forge => Box::pin(forge.doctor(repo)).await)
     }
+}
+
+/// Of the labels that are there, those of the family that have to go; and the wanted one, if it is missing.
+fn family_of<'a>(there: &'a [String], family: &str, wanted: Option<&'a str>) -> (Vec<&'a str>, Option<&'a str>) {
+    let is_wanted = |name: &str| wanted == Some(name);
+    let old = there.iter().map(String::as_str).filter(|name| name.starts_with(family) && !is_wanted(name)).collect();
+    (old, wanted.filter(|wanted| !there.iter().any(|name| name == wanted)))
 }
 
 #[cfg(test)]

@@ -71,6 +71,11 @@ impl<'a> Request<'a> {
         Self { doing, method: Method::PUT, url, body: Some(body), repeat: Repeat::Harmless }
     }
 
+    /// Whether it was there at the first try is not known after the second one.
+    pub(super) const fn delete(doing: &'a str, url: Url) -> Self {
+        Self { doing, method: Method::DELETE, url, body: None, repeat: Repeat::Harmless }
+    }
+
     pub(super) const fn patch(doing: &'a str, url: Url, body: serde_json::Value) -> Self {
         Self { doing, method: Method::PATCH, url, body: Some(body), repeat: Repeat::Harmless }
     }

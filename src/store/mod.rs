@@ -18,6 +18,7 @@ mod error;
 mod freezes;
 mod intake;
 mod job;
+mod labels;
 mod locks;
 mod managed;
 mod meta;

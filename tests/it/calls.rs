@@ -86,6 +86,17 @@ async fn every_call_is_understood_by_every_forge() {
         world.forge.delete_comment(REPO, ours.0, "ana").unwrap();
         assert_eq!(forge.comment(&id, ours).await.unwrap(), None);
 
+        world.forge.set_labels(REPO, pull.number, vec!["bug".into(), "tp: changes".into()], "ana").unwrap();
+        for (wanted, labels) in [
+            (Some("tp: destroy"), vec!["bug", "tp: destroy"]),
+            (Some("tp: destroy"), vec!["bug", "tp: destroy"]),
+            (Some("tp: changes"), vec!["bug", "tp: changes"]),
+            (None, vec!["bug"]),
+        ] {
+            forge.relabel(&id, "tp: ", wanted).await.unwrap();
+            assert_eq!(pull.now().labels, labels, "{face}");
+        }
+
         let status = Status {
             context: "terraplane/plan".into(),
             state: StatusState::Success,

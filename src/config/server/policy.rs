@@ -2,7 +2,7 @@
 
 use super::ServerConfig;
 use super::sandbox::{self, Partial};
-use crate::config::decode::{Fields, checked, list};
+use crate::config::decode::{Fields, boolean, checked, list};
 use crate::config::error::{Faults, quoted};
 use crate::config::repo::RepoConfig;
 use crate::config::rules::Match;
@@ -31,6 +31,7 @@ pub struct RepoPolicy {
     /// Stronger than the repository's file.
     pub enforce: RepoConfig,
     pub(super) sandbox: Partial,
+    labels: Option<bool>,
     grants: Vec<Grant>,
     modules: Option<ModulesPolicy>,
 }
@@ -76,6 +77,12 @@ impl RepoPolicy {
         self.exactly.as_ref()
     }
 
+    /// Whether a label says what a plan comes to. Default: no.
+    #[must_use]
+    pub fn labels(&self) -> bool {
+        self.labels.unwrap_or(false)
+    }
+
     #[must_use]
     pub fn matches(&self, repo: &RepoName) -> bool {
         self.matches.is_match(repo.to_string().to_lowercase())
@@ -92,6 +99,7 @@ impl ServerConfig {
             defaults: weaker.defaults.overlaid(&stronger.defaults),
             enforce: weaker.enforce.overlaid(&stronger.enforce),
             sandbox: weaker.sandbox.overlaid(&stronger.sandbox),
+            labels: stronger.labels.or(weaker.labels),
             grants: weaker.grants.into_iter().chain(stronger.grants).collect(),
             modules: stronger.modules.or(weaker.modules),
         })
@@ -143,10 +151,11 @@ pub(super) fn repo(
         .optional("env", faults, |node, faults| list(node, faults, |item, f| grant(item, &path, secrets, f)))
         .unwrap_or_default();
     let sandbox = fields.below("sandbox", faults).map(|fields| sandbox::of_repo(fields, faults)).unwrap_or_default();
+    let labels = fields.optional("labels", faults, boolean);
     let modules = fields.below("modules", faults).map(|fields| modules(fields, secrets, faults));
     fields.finish(faults);
     let (matches, exactly) = matches?;
-    Some(RepoPolicy { matches, exactly, defaults, enforce, sandbox, grants, modules: modules.flatten() })
+    Some(RepoPolicy { matches, exactly, defaults, enforce, sandbox, labels, grants, modules: modules.flatten() })
 }
 
 fn modules(mut fields: Fields<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<ModulesPolicy> {

@@ -7,6 +7,7 @@
 mod comments;
 mod error;
 mod hooks;
+mod labels;
 pub(super) mod news;
 mod payload;
 mod pulls;
@@ -24,7 +25,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, patch, post};
+use axum::routing::{delete, get, patch, post};
 use error::ApiError;
 use payload::Shapes;
 use serde::Deserialize;
@@ -64,6 +65,9 @@ pub(super) fn router(world: &World) -> Router<World> {
         .route("/repos/{owner}/{repo}/pulls/{index}/reviews", get(pulls::reviews))
         .route("/repos/{owner}/{repo}/pulls/{index}/merge", post(pulls::merge))
         .route("/repos/{owner}/{repo}/issues/{index}/comments", get(comments::list).post(comments::create))
+        .route("/repos/{owner}/{repo}/labels", get(labels::of_repo).post(labels::create))
+        .route("/repos/{owner}/{repo}/issues/{index}/labels", get(labels::list).post(labels::add))
+        .route("/repos/{owner}/{repo}/issues/{index}/labels/{id}", delete(labels::remove))
         .route("/repos/{owner}/{repo}/issues/comments", get(comments::all))
         .route("/repos/{owner}/{repo}/issues/comments/{id}", patch(comments::edit).get(comments::comment))
         .route("/repos/{owner}/{repo}/issues/comments/{id}/reactions", post(comments::react))

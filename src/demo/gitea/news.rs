@@ -34,7 +34,9 @@ pub(in crate::demo) fn headers(delivery: &Outgoing) -> HeaderMap {
 /// The finer name: the one by which hooks subscribe.
 fn event_type(delivery: &Outgoing) -> &'static str {
     let synchronized = delivery.body.contains("\"action\":\"synchronized\"");
+    let labelled = delivery.body.contains("\"action\":\"label_updated\"");
     match delivery.event.as_str() {
+        "pull_request" if labelled => "pull_request_label",
         "issue_comment" => "pull_request_comment",
         "pull_request" if synchronized => "pull_request_sync",
         "pull_request" => "pull_request",
@@ -100,6 +102,7 @@ fn pull(world: &World, state: &State, repo: &str, number: u64, what: PullNews<'_
         PullNews::Retitled { from: old } => ("edited", from(old)),
         PullNews::MadeDraft => ("edited", from(&pull.title)),
         PullNews::MadeReady => ("edited", from(&format!("WIP: {}", title(pull)))),
+        PullNews::Labelled { .. } => ("label_updated", None),
     };
     let mut payload = about_pull(world, state, repo, number, action, by)?;
     if let Some(changes) = changes {

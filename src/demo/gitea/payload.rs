@@ -96,7 +96,7 @@ impl Shapes {
             "user": self.login(state, &pull.author),
             "title": title(pull),
             "body": pull.body,
-            "labels": [],
+            "labels": pull.labels.iter().map(|label| self.label(repo, label)).collect::<Vec<_>>(),
             "milestone": null,
             "assignee": null,
             "assignees": null,
@@ -138,6 +138,19 @@ impl Shapes {
         })
     }
 
+    pub(super) fn label(&self, repo: &Repo, name: &str) -> Value {
+        let id = repo.labels.iter().position(|label| label == name).map(|at| at + 1);
+        json!({
+            "id": id,
+            "name": name,
+            "exclusive": false,
+            "is_archived": false,
+            "color": "ededed",
+            "description": "",
+            "url": format!("{}/api/v1/repos/{}/labels/{}", self.url, repo.path, id.unwrap_or_default()),
+        })
+    }
+
     /// The issue that is the other half of a pull request, as webhooks about comments have it.
     pub(super) fn issue(&self, state: &State, repo: &Repo, pull: &Pull) -> Value {
         let merged_at = match &pull.phase {
@@ -152,7 +165,7 @@ impl Shapes {
             "user": self.login(state, &pull.author),
             "title": title(pull),
             "body": pull.body,
-            "labels": [],
+            "labels": pull.labels.iter().map(|label| self.label(repo, label)).collect::<Vec<_>>(),
             "milestone": null,
             "assignee": null,
             "assignees": null,

@@ -9,6 +9,7 @@ mod checks;
 mod comments;
 mod error;
 mod hooks;
+mod labels;
 pub(super) mod news;
 mod payload;
 mod pulls;
@@ -26,7 +27,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, patch, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use error::ApiError;
 use payload::Shapes;
 use serde::Deserialize;
@@ -62,6 +63,8 @@ pub(super) fn router(world: &World) -> Router<World> {
         .route("/repos/{owner}/{repo}/pulls/{number}/reviews", get(pulls::reviews))
         .route("/repos/{owner}/{repo}/pulls/{number}/merge", put(rights::merge))
         .route("/repos/{owner}/{repo}/issues/{number}/comments", get(comments::list).post(comments::create))
+        .route("/repos/{owner}/{repo}/issues/{number}/labels", get(labels::list).post(labels::add))
+        .route("/repos/{owner}/{repo}/issues/{number}/labels/{name}", delete(labels::remove))
         .route("/repos/{owner}/{repo}/issues/comments", get(comments::of_repo))
         .route("/repos/{owner}/{repo}/issues/comments/{id}", patch(comments::edit).get(comments::comment))
         .route("/repos/{owner}/{repo}/issues/comments/{id}/reactions", post(comments::react))

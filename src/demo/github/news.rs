@@ -79,6 +79,12 @@ fn pull(world: &World, state: &State, repo: &str, number: u64, what: PullNews<'_
         PullNews::Retitled { from } => ("edited", json!({ "changes": { "title": { "from": from } } })),
         PullNews::MadeDraft => ("converted_to_draft", json!({})),
         PullNews::MadeReady => ("ready_for_review", json!({})),
+        PullNews::Labelled { before } => {
+            let added = pull.labels.iter().find(|label| !before.contains(label));
+            let gone = before.iter().find(|label| !pull.labels.contains(label));
+            let action = if added.is_some() { "labeled" } else { "unlabeled" };
+            (action, json!({ "label": added.or(gone).map(|label| shapes(world).label(repo, label)) }))
+        }
     };
     let shape = json!({ "number": number, "pull_request": shapes(world).pull(state, repo, pull) });
     Some(merged(around(world, state, repo, action, by, shape), more))

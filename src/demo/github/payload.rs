@@ -123,7 +123,7 @@ impl Shapes {
             "assignees": [],
             "requested_reviewers": [],
             "requested_teams": [],
-            "labels": [],
+            "labels": self.labels(repo, &pull.labels),
             "milestone": null,
             "comments": pull.comments.len(),
             "review_comments": 0,
@@ -143,6 +143,22 @@ impl Shapes {
         shape
     }
 
+    pub(in crate::demo) fn labels(&self, repo: &Repo, labels: &[String]) -> Value {
+        labels.iter().map(|label| self.label(repo, label)).collect()
+    }
+
+    pub(in crate::demo) fn label(&self, repo: &Repo, name: &str) -> Value {
+        json!({
+            "id": repo.labels.iter().position(|label| label == name).map(|at| at + 1),
+            "node_id": "",
+            "url": self.api(&format!("/repos/{}/labels/{name}", repo.path)),
+            "name": name,
+            "color": "ededed",
+            "default": false,
+            "description": null,
+        })
+    }
+
     /// The issue that is the other half of a pull request, as webhooks about comments have it.
     pub(in crate::demo) fn issue(&self, state: &State, repo: &Repo, pull: &Pull) -> Value {
         json!({
@@ -153,7 +169,7 @@ impl Shapes {
             "url": self.api(&format!("/repos/{}/issues/{}", repo.path, pull.number)),
             "state": if pull.is_open() { "open" } else { "closed" },
             "user": self.login(state, &pull.author),
-            "labels": [],
+            "labels": self.labels(repo, &pull.labels),
             "locked": pull.locked,
             "comments": pull.comments.len(),
             "created_at": time(pull.created_at),

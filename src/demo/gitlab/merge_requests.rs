@@ -103,6 +103,43 @@ pub(super) async fn single(
     })
 }
 
+/// `PUT /projects/:id/merge_requests/:merge_request_iid`, of which only labels are there.
+pub(super) async fn edit(
+    State(world): State<World>,
+    Extension(login): Extension<Login>,
+    Path((id, iid)): Path<(String, u64)>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let body = object(&body)?;
+    let names = |key: &str| {
+        let names = optional(&body, key)?.unwrap_or_default();
+        Ok::<_, ApiError>(names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    };
+    let (added, removed): (Vec<String>, Vec<String>) = (names("add_labels")?, names("remove_labels")?);
+    if added.is_empty() && removed.is_empty() {
+        return Err(ApiError::parameter("at least one parameter must be provided"));
+    }
+    let (path, mut labels) = world.read(|state| {
+        let (repo, pull) = the_pull(state, &login, &id, iid)?;
+        // A Developer.
+        if repo.role(&login.0) < Role::Write {
+            return Err(ApiError::forbidden());
+        }
+        Ok((repo.path.clone(), pull.labels.clone()))
+    })?;
+    labels.retain(|label| !removed.contains(label));
+    for label in added {
+        if !labels.contains(&label) {
+            labels.push(label);
+        }
+    }
+    world.set_labels(&path, iid, labels, &login.0)?;
+    world.read(|state| {
+        let (repo, pull) = the_pull(state, &login, &id, iid)?;
+        Ok(Json(shapes(&world).merge_request(state, repo, pull)))
+    })
+}
+
 /// `GET /projects/:id/merge_requests/:merge_request_iid/approvals`
 pub(super) async fn approvals(
     State(world): State<World>,

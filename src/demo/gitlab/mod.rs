@@ -64,7 +64,7 @@ pub(super) fn router(world: &World) -> Router<World> {
         .route("/projects/{id}/repository/commits/{sha}/statuses", get(statuses::list))
         .route("/projects/{id}/statuses/{sha}", post(statuses::create))
         .route("/projects/{id}/merge_requests", get(merge_requests::list))
-        .route(merge_request, get(merge_requests::single))
+        .route(merge_request, get(merge_requests::single).put(merge_requests::edit))
         .route(&below("/approvals"), get(merge_requests::approvals))
         .route(&below("/versions"), get(merge_requests::versions))
         .route(&below("/pipelines"), get(merge_requests::pipelines))

@@ -138,6 +138,10 @@ fn merge_request(world: &World, state: &State, repo: &Repo, pull: &Pull, what: P
         PullNews::Retitled { from } => ("update", json!({}), change("title", json!(from), json!(pull.title))),
         PullNews::MadeDraft => ("update", json!({}), change("draft", json!(false), json!(true))),
         PullNews::MadeReady => ("update", json!({}), change("draft", json!(true), json!(false))),
+        PullNews::Labelled { before } => {
+            let titles = |labels: &[String]| labels.iter().map(|label| json!({ "title": label })).collect();
+            ("update", json!({}), change("labels", titles(before), titles(&pull.labels)))
+        }
     };
     around(world, state, repo, pull, action, more, changes, by)
 }
@@ -164,7 +168,7 @@ fn around(
         "user": user(state, by),
         "project": project(world, repo),
         "object_attributes": attributes,
-        "labels": [],
+        "labels": pull.labels.iter().map(|label| json!({ "title": label })).collect::<Vec<_>>(),
         "changes": changes,
         "assignees": [],
         "reviewers": [],

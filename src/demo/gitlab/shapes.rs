@@ -120,7 +120,7 @@ impl Shapes {
             "reviewers": [],
             "source_project_id": source.map(|source| source.id),
             "target_project_id": repo.id,
-            "labels": [],
+            "labels": pull.labels,
             "draft": pull.draft,
             "work_in_progress": pull.draft,
             "merge_status": coarse,

@@ -169,6 +169,7 @@ impl World {
                 base_branch,
                 base,
                 draft: new.draft,
+                labels: Vec::new(),
                 queued: false,
                 locked: false,
                 phase: Phase::Open,
@@ -324,7 +325,7 @@ impl World {
         })
     }
 
-    fn tell_pull(&self, repo: &str, number: u64, what: PullNews<'_>, by: &str) {
+    pub(super) fn tell_pull(&self, repo: &str, number: u64, what: PullNews<'_>, by: &str) {
         self.tell(News::Pull { repo, number, what, by });
     }
 }

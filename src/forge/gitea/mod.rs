@@ -6,6 +6,7 @@ pub(super) mod event;
 mod failure;
 mod hook;
 mod judgement;
+mod labels;
 mod payload;
 
 use super::failure::now;

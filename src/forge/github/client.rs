@@ -44,6 +44,16 @@ impl<'a> Request<'a> {
         Self { doing, method: Method::PUT, path, body: Some(body), repeat: Repeat::Harmless, if_not: None }
     }
 
+    /// Whether it was there at the first try is not known after the second one.
+    pub(super) const fn delete(doing: &'a str, path: String) -> Self {
+        Self { doing, method: Method::DELETE, path, body: None, repeat: Repeat::Harmless, if_not: None }
+    }
+
+    /// For what looks like a creation and is none.
+    pub(super) fn harmless(self) -> Self {
+        Self { repeat: Repeat::Harmless, ..self }
+    }
+
     pub(super) const fn patch(doing: &'a str, path: String, body: serde_json::Value) -> Self {
         Self { doing, method: Method::PATCH, path, body: Some(body), repeat: Repeat::Harmless, if_not: None }
     }

@@ -9,12 +9,13 @@ pub(super) mod event;
 mod failure;
 mod hook;
 mod judgement;
+mod labels;
 mod payload;
 
 pub use auth::GithubAuth;
 pub use checks::Checks;
 
-use super::failure::{Pauses, Repeat};
+use super::failure::Pauses;
 use super::retry::Patience;
 use super::{CloneAccess, ForgeError, SetupError, Status, address};
 use crate::domain::event::{Comment, Reaction};
@@ -227,8 +228,7 @@ impl Github {
         };
         let path = self.path(&pull.repo, &["issues", "comments", &id.to_string(), "reactions"])?;
         // The same reaction again is the one that is there.
-        let request =
-            Request { repeat: Repeat::Harmless, ..Request::post(&doing, path, json!({ "content": content })) };
+        let request = Request::post(&doing, path, json!({ "content": content })).harmless();
         self.0.client.send(Acting::In(&pull.repo), &request).await.map(drop)
     }
 

@@ -310,6 +310,24 @@ mod writing {
     }
 
     #[tokio::test]
+    async fn a_label_takes_the_place_of_its_family_and_of_no_other() {
+        let hub = Hub::start().await;
+        let (list, add) =
+            ("GET /repos/acme/infra/issues/7/labels?per_page=100", "POST /repos/acme/infra/issues/7/labels");
+        let old = "DELETE /repos/acme/infra/issues/7/labels/tp:%20changes";
+        hub.on(list, says(200, json!([{ "name": "bug" }, { "name": "tp: changes" }])))
+            // Somebody else was faster.
+            .on(old, says(404, json!({ "message": "Label does not exist" })))
+            .on(add, says(200, json!([])));
+        let (github, id) = (hub.with_token(), pull_id(&hub));
+        github.relabel(&id, "tp: ", Some("tp: destroy")).await.unwrap();
+        assert_eq!((hub.seen(old).len(), hub.seen(add).len()), (1, 1));
+        assert_eq!(hub.seen(add)[0].body, json!({ "labels": ["tp: destroy"] }));
+        github.relabel(&id, "tp: ", Some("tp: changes")).await.unwrap();
+        assert_eq!((hub.seen(old).len(), hub.seen(add).len()), (1, 1), "it is there");
+    }
+
+    #[tokio::test]
     async fn a_webhook_is_made_once_and_mended_from_then_on() {
         let hub = Hub::start().await;
         let (list, make) = ("GET /repos/acme/infra/hooks?per_page=100", "POST /repos/acme/infra/hooks");

@@ -7,6 +7,7 @@ pub(super) mod event;
 mod failure;
 mod hook;
 mod judgement;
+mod labels;
 mod merging;
 mod notes;
 mod payload;

@@ -92,6 +92,8 @@ pub(super) struct MergeRequest {
     /// Since 15.6.
     pub detailed_merge_status: Option<String>,
     pub head_pipeline: Option<Pipeline>,
+    #[serde(default)]
+    pub labels: Vec<String>,
     updated_at: String,
 }
 

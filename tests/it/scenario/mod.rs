@@ -5,6 +5,7 @@ mod cleanup;
 mod commands;
 mod discovery;
 mod gates;
+mod labels;
 mod merge;
 mod missed;
 mod modules;

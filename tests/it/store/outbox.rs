@@ -14,6 +14,7 @@ on_both!(
     the_last_status_of_each_context_is_known,
     a_command_is_seen_for_the_first_time_once,
     who_approved_a_plan_first_is_kept,
+    the_last_label_is_known_and_outlives_a_push,
 );
 
 /// The right to write about pull request 1.
@@ -160,4 +161,21 @@ async fn who_approved_a_plan_first_is_kept(db: Fresh) {
     let by: Vec<_> =
         state.projects[0].shown.iter().map(|shown| shown.approved_by.as_ref().map(Login::as_str)).collect();
     assert_eq!(by, [Some("kim"), None]);
+}
+
+async fn the_last_label_is_known_and_outlives_a_push(db: Fresh) {
+    let push = async |head| {
+        let mut tx = db.store.write(&repo()).await.unwrap();
+        tx.save_pull(&record(1, head, 'b', &["prod"]), at(1)).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    assert_eq!(db.store.label(&pull_id(1)).await.unwrap(), None, "of a pull request that nobody knows");
+    push('a').await;
+    let lease = lease(&db.store).await;
+    for wanted in [Some("terraplane: changes"), None, Some("terraplane: destroy")] {
+        db.store.labelled(&lease, &pull_id(1), wanted).await.unwrap();
+        assert_eq!(db.store.label(&pull_id(1)).await.unwrap().as_deref(), wanted);
+    }
+    push('c').await;
+    assert_eq!(db.store.label(&pull_id(1)).await.unwrap().as_deref(), Some("terraplane: destroy"));
 }
