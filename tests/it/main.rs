@@ -8,6 +8,7 @@ mod container;
 mod crash;
 mod demo_story;
 mod faces;
+mod fingerprints;
 mod forge_face;
 mod fuzzed;
 mod github_app;
