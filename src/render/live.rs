@@ -99,6 +99,7 @@ pub(super) const fn icon(standing: Standing) -> &'static str {
         Standing::Destroys => "🔴",
         Standing::Changes => "🟡",
         Standing::WaitsForLock
+        | Standing::WaitsToPlan
         | Standing::Applying
         | Standing::ApplyQueued
         | Standing::Planning

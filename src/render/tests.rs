@@ -12,9 +12,10 @@ use crate::domain::egress::{Reason, Refusal};
 use crate::domain::freeze::Freeze;
 use crate::domain::id::{Login, Timestamp};
 use crate::domain::plan::{Action, CheckView, PlanSummary, PlanView, Shown, Stateful};
-use crate::domain::project::{ApplyMode, StateKind};
+use crate::domain::project::{ApplyMode, Project, StateKind};
 use crate::domain::report::Views;
 use crate::domain::report::sample::*;
+use crate::domain::requirement::Requirement;
 use crate::domain::run::{Outcome, Run, RunState, Step, Work};
 use insta::assert_snapshot;
 use std::collections::HashMap;
@@ -108,13 +109,16 @@ fn while_nothing_is_planned_yet() {
     let (a, b) = (project("prod/dns"), project("prod/network"));
     let running = run(1, &a, Work::Plan, RunState::Running, None);
     let queued = run(2, &b, Work::Plan, RunState::Queued, None);
-    let state = state(vec![standing(&a, Some(running), None), standing(&b, Some(queued), None)]);
+    let gated = Project { require_plan: vec![Requirement::Checks, Requirement::APPROVED], ..project("prod/vault") };
+    let waits = standing(&gated, None, None);
+    let state = state(vec![standing(&a, Some(running), None), standing(&b, Some(queued), None), waits]);
     assert_snapshot!(live(&state, &Views::new()), @r#"
     <!-- terraplane:live -->
-    ### terraplane · 2 projects · 2 planning
+    ### ⏳ terraplane · 3 projects · 1 waiting · 2 planning
 
     | | Project | + | ~ | ± | − | |
     |---|---|--:|--:|--:|--:|---|
+    | ⏳ | `prod/vault` | | | | | not planned yet: it needs `checks`, `approved` |
     | ⏳ | [`prod/dns`](https://tp/runs/1) | | | | | planning |
     | ⏳ | [`prod/network`](https://tp/runs/2) | | | | | plan queued |
 

@@ -32,7 +32,7 @@ pub fn labelling(state: &PullState, name: &str) -> Labelling {
         Labelling::None
     } else if any(&[S::ApplyFailed, S::Interrupted, S::PlanFailed, S::Differs]) {
         one("failed")
-    } else if any(&[S::Planning, S::PlanQueued, S::Applying, S::ApplyQueued, S::WaitsForLock])
+    } else if any(&[S::WaitsToPlan, S::Planning, S::PlanQueued, S::Applying, S::ApplyQueued, S::WaitsForLock])
         || state.pull().phase == Phase::Closed
     {
         Labelling::Undecided

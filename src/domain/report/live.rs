@@ -63,6 +63,8 @@ pub struct Row<'a> {
     pub seconds: Option<i64>,
     /// Why the pull request concerns the project.
     pub reason: &'a str,
+    /// What its rules ask for before it is planned, where that is what it waits for.
+    pub needs: Vec<String>,
     /// What it waits for, if that is no other pull request.
     pub waits_for: Option<String>,
     /// Who holds the project, and this pull request's place among those that wait.
@@ -151,7 +153,8 @@ pub fn live_due(state: &PullState, posted: bool) -> Option<Timestamp> {
     }
     let plans = || state.projects.iter().filter_map(|project| project.plan.as_ref());
     let applies = state.projects.iter().any(|project| project.apply.is_some());
-    if applies || plans().any(|plan| plan.state.is_over()) {
+    let waits = |project: &ProjectState| Standing::of(state, project) == Standing::WaitsToPlan;
+    if applies || state.projects.iter().any(waits) || plans().any(|plan| plan.state.is_over()) {
         return Some(AT_ONCE);
     }
     let patience = if posted { PATIENCE_POSTED } else { PATIENCE };
@@ -227,6 +230,10 @@ fn row<'a>(input: &LiveInput<'a>, project: &'a ProjectState) -> Row<'a> {
         counts: detail.as_ref().and_then(Detail::summary).map(Counts::of),
         seconds: shown.and_then(seconds),
         reason: &project.project.reason,
+        needs: match standing {
+            Standing::WaitsToPlan => project.project.require_plan.iter().map(ToString::to_string).collect(),
+            _ => Vec::new(),
+        },
         waits_for: match hold.as_ref() {
             Some(Hold::After(first)) => Some(format!("after {first}")),
             Some(Hold::Frozen(_)) => Some("frozen".to_owned()),
@@ -260,7 +267,7 @@ fn detail<'a>(
         Standing::Interrupted => Some(Detail::Lost(apply.and_then(|apply| apply.left.as_ref()))),
         Standing::PlanFailed => Some(failure(plan?)),
         Standing::Differs => differs_detail(apply?, views),
-        Standing::Planning | Standing::PlanQueued | Standing::NotPlanned => None,
+        Standing::WaitsToPlan | Standing::Planning | Standing::PlanQueued | Standing::NotPlanned => None,
         _ => {
             let plan = plan?;
             let planned = plan.planned()?;

@@ -16,6 +16,8 @@ pub enum Standing {
     PlanFailed,
     /// Not applied, because the plan is not the reviewed one.
     Differs,
+    /// Not planned, because something that its rules ask for before a plan is missing.
+    WaitsToPlan,
     /// Planned; something would be destroyed or replaced.
     Destroys,
     /// Planned; nothing would be destroyed.
@@ -41,7 +43,9 @@ impl Standing {
         match current_apply(state, project).filter(whole) {
             Some(apply) => Self::of_apply(apply).unwrap_or_else(|| Self::of_plan(project)),
             None => match Self::of_plan(project) {
-                Self::PlanQueued if !state.pull().is_open() || project.target.is_none() => Self::NotPlanned,
+                Self::PlanQueued | Self::WaitsToPlan if !state.pull().is_open() || project.target.is_none() => {
+                    Self::NotPlanned
+                }
                 standing => standing,
             },
         }
@@ -50,7 +54,11 @@ impl Standing {
     /// As if nothing had ever been applied.
     #[must_use]
     pub fn of_plan(project: &ProjectState) -> Self {
-        let Some(plan) = &project.plan else { return Self::PlanQueued };
+        let Some(plan) = &project.plan else {
+            // Whatever may be planned has a run from the moment on at which it was found.
+            let free = project.project.require_plan.is_empty();
+            return if free { Self::PlanQueued } else { Self::WaitsToPlan };
+        };
         match (plan.state, plan.planned()) {
             (_, Some(planned)) if planned.summary.is_empty() => Self::Unchanged,
             (_, Some(planned)) if planned.summary.destroy + planned.summary.replace > 0 => Self::Destroys,
@@ -116,7 +124,7 @@ impl Tally {
                 Standing::ApplyFailed | Standing::Interrupted | Standing::PlanFailed => tally.failed += 1,
                 Standing::Differs => tally.differ += 1,
                 Standing::Destroys | Standing::Changes => tally.with_changes += 1,
-                Standing::WaitsForLock => tally.waiting += 1,
+                Standing::WaitsForLock | Standing::WaitsToPlan => tally.waiting += 1,
                 Standing::Applying | Standing::ApplyQueued => tally.applying += 1,
                 Standing::Planning | Standing::PlanQueued => tally.planning += 1,
                 Standing::Applied => tally.applied += 1,

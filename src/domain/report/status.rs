@@ -8,6 +8,7 @@ use crate::domain::decide::{Problem, ProjectState, PullState};
 use crate::domain::id::Sha;
 use crate::domain::project::StateKind;
 use crate::domain::pull::Phase;
+use std::collections::BTreeSet;
 
 /// The most that forges take (GitHub answers 422 above it), in characters.
 pub const DESCRIPTION_LIMIT: usize = 140;
@@ -104,10 +105,14 @@ fn plan(state: &PullState) -> Verdict {
     }
     let with = |wanted: &[Standing]| all.iter().filter(|standing| wanted.contains(standing)).count();
     let total = count(all.len(), "project");
-    let open = with(&[Standing::PlanQueued, Standing::Planning]);
+    let waiting = with(&[Standing::WaitsToPlan]);
+    let open = waiting + with(&[Standing::PlanQueued, Standing::Planning]);
     let failed = with(&[Standing::PlanFailed]);
     if failed > 0 {
         return (Failure, format!("{failed} of {total} could not be planned"));
+    }
+    if open > 0 && open == waiting && state.pull().is_open() {
+        return (Pending, format!("Not planned yet: {}", needs(state)));
     }
     if open > 0 && state.pull().is_open() {
         return (Pending, format!("Planning: {} of {total} done", all.len() - open));
@@ -116,6 +121,14 @@ fn plan(state: &PullState) -> Verdict {
         return (Success, format!("Ended before {open} of {total} had a plan"));
     }
     (Success, format!("{total}: {}", totals(state)))
+}
+
+/// What the rules ask for before a plan, of the projects that wait for it.
+fn needs(state: &PullState) -> String {
+    let waiting = affected(state).filter(|project| Standing::of_plan(project) == Standing::WaitsToPlan);
+    let needs: BTreeSet<String> =
+        waiting.flat_map(|project| &project.project.require_plan).map(|one| format!("`{one}`")).collect();
+    format!("the rules ask for {} before", needs.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// `+2 ~1 −1` over all plans.

@@ -61,7 +61,9 @@ async fn a_plan_waits_for_the_checks_of_others_and_an_apply_for_two_approvals() 
         NewPull { title: "Gated".into(), author: "sam".into(), head_branch: "gated".into(), ..NewPull::default() };
     let number = world.forge.open_pull(REPO, new).await.unwrap();
     let pull = PullRequest { world: world.clone(), number };
-    pull.await_status("terraplane/plan", "pending").await;
+    let status = pull.await_status("terraplane/plan", "pending").await;
+    assert_eq!(status.description.as_deref(), Some("Not planned yet: the rules ask for `checks` before"));
+    pull.live_comment().await_containing("not planned yet: it needs `checks` · `prod`").await;
     pull.comment("kim", "terraplane plan");
     let refused = pull.next_comment().await;
     assert!(refused.contains("checks are not green") && refused.contains("`ci`"), "{refused}");
