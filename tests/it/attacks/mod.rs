@@ -5,6 +5,7 @@
 //! table says is known to be open there. All of it is tried as root and as a user without rights.
 
 pub(crate) mod attack;
+mod bare;
 mod files;
 mod git;
 mod hcl;
@@ -19,13 +20,14 @@ mod sockets;
 mod syscalls;
 mod text;
 mod trial;
+mod variables;
 
 use attack::{Attack, Shown};
 
 fn attacks() -> impl Iterator<Item = &'static Attack> {
     let programs = [files::ATTACKS, processes::ATTACKS, sockets::ATTACKS, network::ATTACKS, resources::ATTACKS];
     let loops = [syscalls::ATTACKS, neighbours::ATTACKS, hcl::ATTACKS, programs::ATTACKS];
-    let duties = [plan_file::ATTACKS, git::ATTACKS, text::ATTACKS];
+    let duties = [plan_file::ATTACKS, git::ATTACKS, text::ATTACKS, variables::ATTACKS];
     [&programs[..], &loops, &duties].concat().into_iter().flatten()
 }
 

@@ -17,7 +17,7 @@ mod restart;
 mod rights;
 mod rules;
 pub(crate) mod secrets;
-mod serving;
+pub(crate) mod serving;
 pub(crate) mod stand_in;
 mod state;
 mod trouble;
