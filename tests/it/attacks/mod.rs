@@ -11,6 +11,7 @@ mod git;
 mod hcl;
 mod neighbours;
 mod network;
+mod older_kernels;
 mod plan_file;
 mod processes;
 mod programs;
