@@ -6,6 +6,7 @@
 
 pub(crate) mod attack;
 mod bare;
+mod documents;
 mod files;
 mod git;
 mod hcl;
