@@ -9,6 +9,7 @@ mod hook;
 mod judgement;
 mod merging;
 mod notes;
+mod obstacle;
 mod payload;
 mod review;
 mod statuses;
