@@ -47,7 +47,7 @@ pub struct Setup {
     /// Levels above are not tried.
     pub at_most: Level,
     /// Newer versions of Landlock are not made use of: what an older kernel would give is shown on a newer one.
-    pub landlock: i32,
+    pub landlock: u8,
     /// The host's users that a server which is root runs its cages as.
     pub users: Range<u32>,
 }
@@ -79,7 +79,7 @@ pub struct Slot {
 pub struct Foundation {
     helper: PathBuf,
     level: Level,
-    landlock: i32,
+    landlock: u8,
     cgroups: Vec<PathBuf>,
 }
 
@@ -121,7 +121,7 @@ pub enum CageError {
 
 /// The newest version of Landlock whose rights are asked for; an older kernel gives what it has. Version 9, which knows
 /// unix sockets by path, is not among them: its right would have to be granted to every directory that providers use.
-const LANDLOCK: i32 = 7;
+const LANDLOCK: u8 = 7;
 
 /// Begins the names of cages.
 const CAGE: &str = "terraplane-";

@@ -35,7 +35,7 @@ pub(super) enum Order {
 pub(super) struct Plan {
     pub(super) level: Level,
     /// The newest version of Landlock that is asked for.
-    pub(super) landlock: i32,
+    pub(super) landlock: u8,
     pub(super) policy: Policy,
     /// The user to become; `None`: the server's own.
     pub(super) run_as: Option<HostUser>,

@@ -42,15 +42,15 @@ pub(super) enum Ground {
 }
 
 /// Whether signals and abstract unix sockets can be kept in: since version 6, of Linux 6.12.
-pub(super) fn has_scopes(at_most: i32) -> bool {
+pub(super) fn has_scopes(at_most: u8) -> bool {
     let asked = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    !Scope::from_all(ABI::from(at_most)).is_empty() && asked.scope(Scope::from_all(ABI::V6)).is_ok()
+    !Scope::from_all(ABI::from(i32::from(at_most))).is_empty() && asked.scope(Scope::from_all(ABI::V6)).is_ok()
 }
 
 /// Stands for this process and all that it starts.
-pub(super) fn restrict(ground: Ground, at_most: i32, policy: &Policy, proxy: Option<u16>) -> Result<(), Trouble> {
+pub(super) fn restrict(ground: Ground, at_most: u8, policy: &Policy, proxy: Option<u16>) -> Result<(), Trouble> {
     let wrong = |error: RulesetError| Trouble::new("setting up Landlock", error.to_string());
-    let rules = rules(ground, ABI::from(at_most), policy, proxy).map_err(wrong)?;
+    let rules = rules(ground, ABI::from(i32::from(at_most)), policy, proxy).map_err(wrong)?;
     let status = rules.restrict_self().map_err(wrong)?;
     if status.ruleset == RulesetStatus::NotEnforced && ground == Ground::Host {
         return Err(Trouble::new("setting up Landlock", "this kernel does not have it, or it is not enabled"));

@@ -18,7 +18,7 @@ pub(super) struct Fence {
     pub(super) policy: Policy,
     pub(super) proxy: Option<SocketAddr>,
     level: Level,
-    landlock: i32,
+    landlock: u8,
     /// Processes for which the kernel counts those of the server and of other runs as well.
     shares_user: bool,
     filters: Filters,

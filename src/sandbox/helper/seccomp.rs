@@ -521,6 +521,22 @@ mod tests {
     }
 
     #[test]
+    fn where_abstract_sockets_of_the_host_are_there_each_connection_is_supervised_and_no_datagram_is_sent() {
+        let filters = Filters::for_exposed().ok().unwrap();
+        for (kind, expected) in [(libc::SOCK_STREAM, ALLOW), (libc::SOCK_DGRAM, REFUSE), (libc::SOCK_RAW, REFUSE)] {
+            assert_eq!(socket(&filters, libc::AF_UNIX, kind, 0), expected, "type {kind}");
+        }
+        let pair = |kind: i32| answers(&filters, libc::SYS_socketpair, [libc::AF_UNIX as u64, kind as u64, 0, 0, 0, 0]);
+        assert_eq!([libc::SOCK_STREAM, libc::SOCK_DGRAM].map(pair), [ALLOW, REFUSE]);
+        // It has the host's network, and may ask for interfaces.
+        assert_eq!(socket(&filters, libc::AF_INET, libc::SOCK_DGRAM, 0), ALLOW);
+        assert_eq!(socket(&filters, libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE), ALLOW);
+        let supervised = filters.supervised.as_ref().unwrap();
+        assert_eq!(answer(supervised, libc::SYS_connect as u32, [0; 6]), libc::SECCOMP_RET_USER_NOTIF);
+        assert_eq!(answer(supervised, libc::SYS_socket as u32, [0; 6]), ALLOW);
+    }
+
+    #[test]
     fn of_the_internet_there_are_streams_and_datagrams_and_nothing_else() {
         for filters in [Filters::for_cage(Level::Full, Network::Allow, false), Filters::light(Network::Host)] {
             let filters = filters.ok().unwrap();

@@ -12,9 +12,9 @@ use terraplane::sandbox::process::Spec;
 use terraplane::sandbox::{Level, Sandbox};
 
 /// Newest to oldest.
-const VERSIONS: [i32; 7] = [7, 6, 5, 4, 3, 2, 1];
+const VERSIONS: [u8; 7] = [7, 6, 5, 4, 3, 2, 1];
 
-async fn sandbox_with(landlock: i32, at_most: Level) -> Sandbox {
+async fn sandbox_with(landlock: u8, at_most: Level) -> Sandbox {
     let work = tempfile::tempdir().unwrap().keep();
     std::fs::set_permissions(&work, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut setup = setup(at_most, &work);
@@ -23,7 +23,7 @@ async fn sandbox_with(landlock: i32, at_most: Level) -> Sandbox {
 }
 
 /// The best level up to this one that holds with this version.
-fn left_of(at_most: Level, landlock: i32, is_root: bool) -> Level {
+fn left_of(at_most: Level, landlock: u8, is_root: bool) -> Level {
     match at_most {
         // Namespaces, the supervisor and a user of its own do not need it. Without such a user, signals get out.
         Level::Full => Level::Full,
