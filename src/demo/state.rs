@@ -2,6 +2,7 @@
 
 mod around;
 mod commit;
+mod merging;
 
 pub use around::{InstalledHook, Pipeline, Team};
 pub use commit::{Change, Content, MergeMethod, ReadyCommit};
@@ -55,10 +56,12 @@ pub struct Repo {
     pub statuses: Vec<Status>,
     /// Contexts that must be a success before GitHub allows the merge.
     pub required_statuses: Vec<String>,
-    /// Reviews that GitHub's branch rules ask for.
+    /// Reviews that the base branch's rules ask for.
     pub required_reviews: usize,
     /// Whose review they ask for besides: one of these.
     pub code_owners: Vec<String>,
+    /// Whether there is GitHub's merge queue, or GitLab's merge train.
+    pub merge_queue: bool,
     /// GitLab's, oldest first: every status of its stands in one.
     pub pipelines: Vec<Pipeline>,
     pub hooks: Vec<InstalledHook>,
@@ -378,22 +381,6 @@ impl Repo {
             }
         }
         contexts.into_iter().filter_map(|context| self.status(sha, context)).collect()
-    }
-
-    /// GitHub's word for whether it would merge now: `dirty`, `draft`, `blocked`, `unstable` or `clean`.
-    pub(super) fn mergeable_state(&self, pull: &Pull) -> &'static str {
-        let state_of = |context: &str| self.status(&pull.head, context).map_or("pending", |s| s.state.as_str());
-        if !pull.mergeable {
-            "dirty"
-        } else if pull.draft {
-            "draft"
-        } else if self.required_statuses.iter().any(|context| state_of(context) != "success") {
-            "blocked"
-        } else if self.latest_statuses(&pull.head).iter().any(|s| s.state != "success") {
-            "unstable"
-        } else {
-            "clean"
-        }
     }
 
     pub(super) fn comment(&self, id: u64) -> Option<(u64, &Comment)> {

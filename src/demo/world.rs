@@ -331,6 +331,7 @@ impl World {
                 required_statuses: Vec::new(),
                 required_reviews: 0,
                 code_owners: Vec::new(),
+                merge_queue: false,
                 pipelines: Vec::new(),
                 hooks: Vec::new(),
                 labels: Vec::new(),

@@ -77,6 +77,9 @@ pub struct Judgement {
     pub reviews: ReviewsAsked,
     /// Everything that reports on the head, with its newest answer.
     pub checks: Vec<Check>,
+    /// What else keeps the forge from merging it, as a sentence for people.
+    #[serde(default)]
+    pub blocked: Option<String>,
     /// Why the forge does not tell, as a sentence for people: what depends on it does not hold then.
     pub unknown: Option<String>,
 }

@@ -226,6 +226,7 @@ fn not_mergeable(asked: Asked<'_>) -> Option<String> {
         ReviewsAsked::None | ReviewsAsked::Given => {}
     }
     not_green("required ", others(asked).filter(|check| check.required))
+        .or_else(|| asked.review.judgement.blocked.clone())
         .or_else(|| asked.review.judgement.unknown.clone())
 }
 

@@ -227,7 +227,15 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`]; `Conflict` when the forge does not merge it as it is now.
     pub async fn merge(&self, pull: &PullId, head: &Sha, how: MergeHow) -> Result<(), ForgeError> {
-        of!(self, forge => Box::pin(forge.merge(pull, head, how)).await)
+        match of!(self, forge => Box::pin(forge.merge(pull, head, how)).await) {
+            // What was merged already is refused: the answer to a first try may have been lost.
+            Err(error) if error.kind == ForgeErrorKind::Conflict => {
+                let now = self.pull(pull).await?;
+                let landed = now.head == *head && now.merge_commit().is_some();
+                if landed { Ok(()) } else { Err(error) }
+            }
+            merged => merged,
+        }
     }
 
     /// Writes a comment under a pull request. Sent once: after [`ForgeErrorKind::Lost`] ask [`Forge::find_comment`].

@@ -46,6 +46,8 @@ pub struct Setup {
     pub work: PathBuf,
     /// Levels above are not tried.
     pub at_most: Level,
+    /// Newer versions of Landlock are not made use of: what an older kernel would give is shown on a newer one.
+    pub landlock: u8,
     /// The host's users that a server which is root runs its cages as.
     pub users: Range<u32>,
 }
@@ -56,7 +58,13 @@ impl Setup {
     /// # Errors
     /// When the program's own file cannot be found.
     pub fn new(work: PathBuf) -> io::Result<Self> {
-        Ok(Self { helper: std::env::current_exe()?, work, at_most: Level::Full, users: 900_000..900_064 })
+        Ok(Self {
+            helper: std::env::current_exe()?,
+            work,
+            at_most: Level::Full,
+            landlock: LANDLOCK,
+            users: 900_000..900_064,
+        })
     }
 }
 
@@ -71,6 +79,7 @@ pub struct Slot {
 pub struct Foundation {
     helper: PathBuf,
     level: Level,
+    landlock: u8,
     cgroups: Vec<PathBuf>,
 }
 
@@ -110,6 +119,10 @@ pub enum CageError {
     Setup { doing: String, source: io::Error },
 }
 
+/// The newest version of Landlock whose rights are asked for; an older kernel gives what it has. Version 9, which knows
+/// unix sockets by path, is not among them: its right would have to be granted to every directory that providers use.
+const LANDLOCK: u8 = 7;
+
 /// Begins the names of cages.
 const CAGE: &str = "terraplane-";
 
@@ -135,7 +148,8 @@ impl Sandbox {
     /// No sandbox: every cage is one in name only.
     #[must_use]
     pub fn off() -> Self {
-        let setup = Setup { helper: PathBuf::new(), work: PathBuf::new(), at_most: Level::Off, users: 0..0 };
+        let (helper, work) = (PathBuf::new(), PathBuf::new());
+        let setup = Setup { helper, work, at_most: Level::Off, landlock: LANDLOCK, users: 0..0 };
         let spare = Arc::new(Spare::of(PathBuf::new()));
         let (findings, cgroups) = (Vec::new(), Vec::new());
         Self { inner: Arc::new(Inner { setup, spare, level: Level::Off, findings, users: None, cgroups }) }
@@ -145,15 +159,15 @@ impl Sandbox {
     #[must_use]
     pub fn foundation(&self) -> Foundation {
         let Inner { setup, level, cgroups, .. } = &*self.inner;
-        Foundation { helper: setup.helper.clone(), level: *level, cgroups: cgroups.clone() }
+        Foundation { helper: setup.helper.clone(), level: *level, landlock: setup.landlock, cgroups: cgroups.clone() }
     }
 
     /// What another process found out. It has no users of its own: slots are handed over too.
     #[must_use]
     pub fn on(foundation: Foundation) -> Self {
-        let Foundation { helper, level, cgroups } = foundation;
+        let Foundation { helper, level, landlock, cgroups } = foundation;
         let spare = Arc::new(Spare::of(helper.clone()));
-        let setup = Setup { helper, work: PathBuf::new(), at_most: level, users: 0..0 };
+        let setup = Setup { helper, work: PathBuf::new(), at_most: level, landlock, users: 0..0 };
         Self { inner: Arc::new(Inner { setup, spare, level, findings: Vec::new(), users: None, cgroups }) }
     }
 
@@ -292,6 +306,7 @@ impl Sandbox {
     fn plan(&self, policy: Policy, user: Option<&Lease>, light: bool) -> Plan {
         Plan {
             level: self.inner.level,
+            landlock: self.inner.setup.landlock,
             policy,
             run_as: user.map(|lease| lease.user),
             cgroups: self.inner.cgroups.clone(),

@@ -70,7 +70,9 @@ fn finding(level: Level, why: String) -> Finding {
             "use a kernel with Landlock (6.12 or newer for all of it) and seccomp user notification, and let all users pass \
              the directories above the data directory (`chmod o+x`)"
         }
-        Level::Weak => "use a kernel with Landlock (5.13 or newer) that is switched on (`lsm=landlock,…`)",
+        Level::Weak => {
+            "use a kernel with Landlock that knows ports (6.7 or newer) and is switched on (`lsm=landlock,…`)"
+        }
         Level::Off => "",
     };
     Finding { level, why, advice: advice.to_owned() }

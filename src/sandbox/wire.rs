@@ -34,6 +34,8 @@ pub(super) enum Order {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) level: Level,
+    /// The newest version of Landlock that is asked for.
+    pub(super) landlock: u8,
     pub(super) policy: Policy,
     /// The user to become; `None`: the server's own.
     pub(super) run_as: Option<HostUser>,

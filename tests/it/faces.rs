@@ -25,26 +25,21 @@ const TABLE: &[Row] = &[
             ("a_live_comment_that_somebody_deleted", "its webhooks tell nothing of comments that are deleted"),
             ("a_project_is_held_from_its_apply_on", "a status that is pending takes no new text there"),
             ("an_unknown_event_or_action", "its webhooks have another shape; `forge::gitlab::event` has its own table"),
-            FORGES_JUDGE_DIFFERENTLY,
-            NO_QUEUE,
-            ("what_is_applied_merges_itself", "it says in other words why it does not merge"),
-            (
-                "a_plan_waits_for_the_checks_of_others",
-                "what others report stands in pipelines, and this one makes none",
-            ),
         ],
     },
     Row {
         face: Face::Gitea,
         scenarios: &["scenario::"],
-        not: &[ONLY_GITHUBS_APPS, WRITERS_ARE_HEARD, FORGES_JUDGE_DIFFERENTLY, NO_QUEUE],
+        not: &[ONLY_GITHUBS_APPS, WRITERS_ARE_HEARD, NO_QUEUE, OWNERS_ARE_ONLY_ASKED],
     },
 ];
 
-const FORGES_JUDGE_DIFFERENTLY: (&str, &str) =
-    ("mergeable_is_the_forges_word", "reviews and code owners are asked for by other means than GitHub's branch rules");
+const OWNERS_ARE_ONLY_ASKED: (&str, &str) = (
+    "whether_code_owners_approved",
+    "it asks code owners for reviews and merges without them, so that it can never say that they approved",
+);
 
-const NO_QUEUE: (&str, &str) = ("what_is_applied_goes_into_the_queue", "merge queues are GitHub's");
+const NO_QUEUE: (&str, &str) = ("what_is_applied_goes_into_the_queue", "it merges at once, and has no queue for that");
 
 const ONLY_GITHUBS_APPS: (&str, &str) =
     ("an_app_has_webhooks_sent_again", "it has no Apps, and keeps no list of webhooks that a program may read");

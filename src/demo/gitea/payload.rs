@@ -220,7 +220,7 @@ impl Shapes {
             "body": review.body,
             "commit_id": review.commit,
             "stale": review.commit != pull.head,
-            "official": repo.role(&review.author) >= Role::Write,
+            "official": repo.role(&review.author) >= Role::Write && pull.verdicts().iter().any(|newest| newest.id == review.id),
             "dismissed": review.state == ReviewState::Dismissed,
             "comments_count": 0,
             "submitted_at": time(review.at),

@@ -2,8 +2,9 @@
 
 use super::error::{ApiError, object, optional, required};
 use super::{Paging, seconds, shapes, visible, writable};
-use crate::demo::state::MergeMethod;
+use crate::demo::state::{MergeMethod, Pull, Repo, ReviewState};
 use crate::demo::world::{World, WorldError, accounts::Caller};
+use crate::domain::pull::Role;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
@@ -89,6 +90,9 @@ pub(super) async fn merge(
     let (path, head) = world.read(|state| {
         let repo = writable(state, &caller, &owner, &name)?;
         let pull = repo.pulls.get(&number).ok_or_else(ApiError::not_found)?;
+        if is_approved_by(repo, pull) < repo.required_reviews && pull.base_branch == repo.default_branch {
+            return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Does not have enough approvals"));
+        }
         Ok::<_, ApiError>((repo.path.clone(), pull.head.clone()))
     })?;
     let body = object(&body)?;
@@ -106,4 +110,10 @@ pub(super) async fn merge(
         Err(WorldError::Refused(why)) => Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, why)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// How many of those who may write approve it by their newest verdict, which alone is official.
+fn is_approved_by(repo: &Repo, pull: &Pull) -> usize {
+    let official = pull.verdicts().into_iter().filter(|review| repo.role(&review.author) >= Role::Write);
+    official.filter(|review| review.state == ReviewState::Approved).count()
 }

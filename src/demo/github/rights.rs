@@ -63,7 +63,8 @@ pub(super) async fn graphql(
     if query.starts_with("mutation Enqueue(") {
         let (id, head) = (variables["pull"].as_str(), variables["head"].as_str());
         let queued = world.change(|state| {
-            let pulls = state.repos.values_mut().flat_map(|repo| repo.pulls.values_mut());
+            let queues = state.repos.values_mut().filter(|repo| repo.merge_queue);
+            let pulls = queues.flat_map(|repo| repo.pulls.values_mut());
             let mut pulls = pulls.filter(|pull| Some(format!("PR_{}", pull.id).as_str()) == id);
             pulls
                 .next()

@@ -165,6 +165,33 @@ pub(super) async fn approvals(
     })
 }
 
+/// `GET /projects/:id/merge_requests/:merge_request_iid/approval_state`
+pub(super) async fn approval_state(
+    State(world): State<World>,
+    Extension(login): Extension<Login>,
+    Path((id, iid)): Path<(String, u64)>,
+) -> Result<Json<Value>, ApiError> {
+    world.read(|state| {
+        let (repo, pull) = the_pull(state, &login, &id, iid)?;
+        let rules: Vec<Value> = super::shapes::approval_rules(repo, pull)
+            .into_iter()
+            .enumerate()
+            .map(|(number, rule)| {
+                let users = rule.approved_by.iter().map(|login| shapes(&world).login(state, login));
+                json!({
+                    "id": number + 1,
+                    "name": rule.name,
+                    "rule_type": rule.kind,
+                    "approvals_required": rule.required,
+                    "approved_by": users.collect::<Vec<_>>(),
+                    "approved": rule.is_satisfied(),
+                })
+            })
+            .collect();
+        Ok(Json(json!({ "approval_rules_overwritten": false, "rules": rules })))
+    })
+}
+
 /// `GET /projects/:id/merge_requests/:merge_request_iid/versions`: newest first.
 pub(super) async fn versions(
     State(world): State<World>,

@@ -10,10 +10,11 @@ mod hooks;
 mod merge_requests;
 pub(super) mod news;
 mod notes;
-mod pipelines;
+pub(super) mod pipelines;
 mod projects;
 mod shapes;
 mod statuses;
+mod trains;
 mod troubles;
 
 use super::state::{Repo, State as WorldState};
@@ -66,12 +67,14 @@ pub(super) fn router(world: &World) -> Router<World> {
         .route("/projects/{id}/merge_requests", get(merge_requests::list))
         .route(merge_request, get(merge_requests::single).put(merge_requests::edit))
         .route(&below("/approvals"), get(merge_requests::approvals))
+        .route(&below("/approval_state"), get(merge_requests::approval_state))
         .route(&below("/versions"), get(merge_requests::versions))
         .route(&below("/pipelines"), get(merge_requests::pipelines))
         .route(&below("/merge"), put(merge_requests::merge))
         .route(&below("/notes"), get(notes::list).post(notes::create))
         .route(&below("/notes/{note}"), get(notes::single).put(notes::edit))
         .route(&below("/notes/{note}/award_emoji"), get(notes::awards).post(notes::award))
+        .route("/projects/{id}/merge_trains/merge_requests/{iid}", post(trains::board))
         .fallback(async || ApiError::not_found(""))
         .method_not_allowed_fallback(async || ApiError::not_found(""))
         .layer(middleware::from_fn_with_state(world.own(), authenticate))

@@ -1,6 +1,7 @@
 //! Pipelines, as far as commit statuses and merge requests have to do with them.
 
 use crate::demo::state::{Pipeline, Pull, Repo, State, Status};
+use crate::domain::id::Sha;
 
 /// The pipelines of a merge request with the project that each is in, newest first: those of the source branch, and the
 /// target project's own for merge requests.
@@ -48,4 +49,24 @@ pub(super) fn status(repo: &Repo, pipeline: &Pipeline) -> &'static str {
     } else {
         "success"
     }
+}
+
+/// Whether the project wants it to succeed and it has not.
+pub(in crate::demo) fn is_in_the_way(state: &State, repo: &Repo, pull: &Pull) -> bool {
+    !repo.required_statuses.is_empty()
+        && of_head(state, repo, pull).map(|(of, found)| status(of, found)) != Some("success")
+}
+
+/// The newest one of a commit, into which what somebody says of it goes; one of the branch that it is the tip of is made
+/// where there is none.
+pub(in crate::demo) fn of_commit(state: &mut State, path: &str, commit: &Sha) -> Option<u64> {
+    let id = state.next_id();
+    let repo = state.repo_mut(path)?;
+    if let Some(found) = repo.pipelines.iter().rev().find(|found| found.sha == *commit) {
+        return Some(found.id);
+    }
+    let (branch, _) = repo.branches.iter().find(|(_, tip)| *tip == commit)?;
+    let reference = branch.clone();
+    repo.pipelines.push(Pipeline { id, sha: commit.clone(), reference, source: "external", of_head: None });
+    Some(id)
 }

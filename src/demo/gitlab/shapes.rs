@@ -77,7 +77,7 @@ impl Shapes {
             "ci_config_path": "",
             "merge_method": "merge",
             "squash_option": "default_off",
-            "merge_trains_enabled": false,
+            "merge_trains_enabled": repo.merge_queue,
             "only_allow_merge_if_pipeline_succeeds": !repo.required_statuses.is_empty(),
             "permissions": { "project_access": direct, "group_access": null },
         })
@@ -255,13 +255,35 @@ pub(super) fn status_word(status: &Status) -> &str {
 
 /// The approvals that stand: the newest verdict of each person, if it is one.
 pub(super) fn approvals(pull: &Pull) -> Vec<&Review> {
-    let mut newest: Vec<&Review> = Vec::new();
-    for review in pull.reviews.iter().filter(|review| review.state != ReviewState::Commented) {
-        newest.retain(|older| older.author != review.author);
-        newest.push(review);
-    }
+    let mut newest = pull.verdicts();
     newest.retain(|review| review.state == ReviewState::Approved);
     newest
+}
+
+/// What has to be approved, and by whom it was.
+pub(super) struct ApprovalRule<'r> {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) required: usize,
+    pub(super) approved_by: Vec<&'r str>,
+}
+
+impl ApprovalRule<'_> {
+    pub(super) fn is_satisfied(&self) -> bool {
+        self.approved_by.len() >= self.required
+    }
+}
+
+/// Only who may write is heard, and not the author.
+pub(super) fn approval_rules<'r>(repo: &Repo, pull: &'r Pull) -> Vec<ApprovalRule<'r>> {
+    let heard = |review: &&Review| repo.role(&review.author) >= Role::Write && review.author != pull.author;
+    let given: Vec<&str> = approvals(pull).into_iter().filter(heard).map(|review| review.author.as_str()).collect();
+    let is_owner = |login: &&str| repo.code_owners.iter().any(|owner| owner == login);
+    let owners = given.iter().copied().filter(is_owner).collect();
+    let (required, asked) = (repo.required_reviews, usize::from(!repo.code_owners.is_empty()));
+    let any = ApprovalRule { name: "All Members", kind: "any_approver", required, approved_by: given };
+    let of_owners = ApprovalRule { name: "*", kind: "code_owner", required: asked, approved_by: owners };
+    if asked == 0 { vec![any] } else { vec![any, of_owners] }
 }
 
 /// The first check that stands in the way, in GitLab's order.
@@ -270,6 +292,8 @@ pub(super) fn detailed_merge_status(state: &State, repo: &Repo, pull: &Pull) -> 
         "not_open"
     } else if pull.mergeable_unknown > 0 {
         "checking"
+    } else if !approval_rules(repo, pull).iter().all(ApprovalRule::is_satisfied) {
+        "not_approved"
     } else if pull.draft {
         "draft_status"
     } else if !pull.mergeable {

@@ -1,7 +1,9 @@
 //! What happens to branches and pull requests.
 
 use super::{World, WorldError, now};
+use crate::demo::Face;
 use crate::demo::git::Meta;
+use crate::demo::gitlab::pipelines;
 use crate::demo::news::{News, PullNews};
 use crate::demo::state::{Change, MergeMethod, Phase, Pull, Repo, State};
 use crate::domain::id::Sha;
@@ -201,6 +203,7 @@ impl World {
         let (pull, before) = self.read(|state| {
             let (repo, pull) = (the_repo(state, repo)?, the_pull(state, repo, number)?);
             may_merge(repo, pull, by)?;
+            self.checks_allow_merge(state, repo, pull)?;
             let tip = repo.branches.get(&pull.base_branch).cloned();
             let tip = tip.ok_or_else(|| WorldError::NoSuch(format!("branch {}", pull.base_branch)))?;
             Ok::<_, WorldError>((pull.clone(), tip))
@@ -224,6 +227,17 @@ impl World {
         self.tell_pull(repo, number, PullNews::Merged, by);
         self.moved(repo, &pull.base_branch, Some(&before), &commit, by).await?;
         Ok(commit)
+    }
+
+    /// GitHub and Gitea want statuses by their names, GitLab its pipeline.
+    fn checks_allow_merge(&self, state: &State, repo: &Repo, pull: &Pull) -> Result<(), WorldError> {
+        let (in_the_way, why) = match self.face() {
+            Face::Gitlab => (pipelines::is_in_the_way(state, repo, pull), "The pipeline has not succeeded"),
+            Face::Github | Face::Gitea => {
+                (repo.mergeable_state(pull) == "blocked", "Required status checks are not all a success")
+            }
+        };
+        if in_the_way { Err(WorldError::Refused(why.to_owned())) } else { Ok(()) }
     }
 
     /// Closes without a merge.
@@ -341,7 +355,6 @@ fn may_merge(repo: &Repo, pull: &Pull, by: &str) -> Result<(), WorldError> {
     match repo.mergeable_state(pull) {
         "draft" => refused("Pull Request is still a draft"),
         "dirty" => refused("Pull Request has merge conflicts"),
-        "blocked" => refused("Required status checks are not all a success"),
         _ => Ok(()),
     }
 }

@@ -2,6 +2,8 @@
 
 use super::pulls::{the_pull, the_repo};
 use super::{World, WorldError, now};
+use crate::demo::Face;
+use crate::demo::gitlab::pipelines;
 use crate::demo::news::{CommentNews, News, ReviewNews};
 use crate::demo::state::{Comment, Reaction, Review, ReviewState, State, Status};
 use crate::domain::id::Sha;
@@ -163,7 +165,16 @@ impl World {
     /// When there is no such repository.
     pub fn set_status(&self, repo: &str, sha: &Sha, context: &str, state: &str, by: &str) -> Result<(), WorldError> {
         let put = self.put_status(repo, sha, (context.into(), state.into(), None, None), by);
-        put.map(drop).ok_or_else(|| WorldError::NoSuch(format!("repository {repo}")))
+        let put = put.ok_or_else(|| WorldError::NoSuch(format!("repository {repo}")))?;
+        if self.face() == Face::Gitlab {
+            self.change(|state| {
+                let pipeline = pipelines::of_commit(state, repo, sha);
+                let status = state.repo_mut(repo)?.statuses.iter_mut().find(|status| status.id == put.id)?;
+                status.pipeline = pipeline;
+                Some(())
+            });
+        }
+        Ok(())
     }
 
     /// Presses a button of the newest check of this name on the head; `None`: asks for the check once more.

@@ -205,6 +205,11 @@ fn our_own_statuses_never_stand_in_the_way_and_others_do() {
         missing(&[Requirement::Mergeable], |_, review| review.judgement.reviews = ReviewsAsked::Missing),
         ["a review that the forge asks for is missing"]
     );
+    let blocked = |requirement: Requirement| {
+        missing(&[requirement], |_, review| review.judgement.blocked = Some("discussions are not resolved".into()))
+    };
+    assert_eq!(blocked(Requirement::Mergeable), ["discussions are not resolved"]);
+    assert_eq!(blocked(Requirement::Checks), [""; 0], "it is about the merge");
     let blind =
         missing(&[Requirement::Checks], |_, review| review.judgement.unknown = Some("GitHub does not tell".into()));
     assert_eq!(blind, ["GitHub does not tell"], "what can't be seen does not hold");

@@ -108,6 +108,11 @@ impl PullRequest {
         }
     }
 
+    /// Whether the base branch has commits that the head has not.
+    pub(super) fn is_behind(&self) -> bool {
+        self.merge_base.as_ref().is_some_and(|base| !base.is_empty() && *base != self.base.sha)
+    }
+
     pub(super) fn into_pull(self, id: PullId) -> Result<Pull, Odd> {
         let phase = self.phase()?;
         let draft = self.is_draft();
@@ -235,7 +240,28 @@ pub(super) struct Review {
     commit_id: Option<String>,
     #[serde(default)]
     dismissed: bool,
+    /// Whether the branch's rules count it.
+    #[serde(default)]
+    official: bool,
+    /// Whether there was a push after it.
+    #[serde(default)]
+    stale: bool,
     submitted_at: Option<String>,
+}
+
+/// A review that the rules of a branch count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Official {
+    pub verdict: Word,
+    pub stale: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    Approved,
+    Rejected,
+    /// Somebody is asked for one, and has not given it.
+    Asked,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -243,7 +269,8 @@ pub(super) struct Review {
 enum ReviewState {
     Approved,
     RequestChanges,
-    /// `COMMENT`, `PENDING`, `REQUEST_REVIEW`: says nothing for or against.
+    RequestReview,
+    /// `COMMENT`, `PENDING`: says nothing for or against.
     #[serde(other)]
     Other,
 }
@@ -259,13 +286,24 @@ pub(super) struct Verdict {
 impl Review {
     /// `None` for a review that is no verdict, and for one by a deleted account, which has no rights any more.
     pub(super) fn verdict(self) -> Result<Option<Verdict>, Odd> {
-        let (Some(user), Some(at), false) = (self.user, self.submitted_at, self.state == ReviewState::Other) else {
+        let is_verdict = matches!(self.state, ReviewState::Approved | ReviewState::RequestChanges);
+        let (Some(user), Some(at), true) = (self.user, self.submitted_at, is_verdict) else {
             return Ok(None);
         };
         let stands = self.state == ReviewState::Approved && !self.dismissed;
         let approved = stands.then_some(self.commit_id).flatten().filter(|sha| !sha.is_empty());
         let approves = approved.map(|sha| sha.parse()).transpose()?;
         Ok(Some(Verdict { by: user.login.parse()?, approves, at: time(&at)? }))
+    }
+
+    pub(super) fn official(&self) -> Option<Official> {
+        let verdict = match self.state {
+            ReviewState::Approved => Word::Approved,
+            ReviewState::RequestChanges => Word::Rejected,
+            ReviewState::RequestReview => Word::Asked,
+            ReviewState::Other => return None,
+        };
+        (self.official && !self.dismissed).then_some(Official { verdict, stale: self.stale })
     }
 }
 

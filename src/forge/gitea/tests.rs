@@ -1,6 +1,7 @@
 //! What is asked of Gitea, how its answers are understood, and what becomes of those that do not come.
 
 mod hub;
+mod judging;
 
 use super::*;
 use crate::domain::id::PullNumber;

@@ -1,9 +1,11 @@
 //! What GitLab itself asks for before it merges: approvals (also of code owners), and what its pipeline says.
 //!
-//! Which jobs GitLab does not merge without is no property of a job: a pipeline has to succeed as a whole or not at all,
-//! and [`Gitlab::mergeable`] looks at that.
+//! Which jobs GitLab does not merge without is no property of a job: a pipeline has to succeed as a whole or not at all.
+//! Our own statuses are part of it, and wait for what is asked here: GitLab's word that the pipeline has to succeed is taken
+//! for that of everything else in it.
 //! Source: <https://docs.gitlab.com/api/merge_request_approvals/>, <https://docs.gitlab.com/api/commits/>.
 
+use super::obstacle::Obstacle;
 use super::payload::{self, MergeRequest, Pipeline};
 use super::{Gitlab, short};
 use crate::domain::id::{PullId, Sha};
@@ -33,20 +35,31 @@ impl Gitlab {
     pub(in crate::forge) async fn judgement(&self, pull: &PullId) -> Result<Judgement, ForgeError> {
         let doing = format!("asking what {} needs to be merged", short(pull));
         let merge_request = self.merge_request(&doing, pull).await?;
-        let reviews = match merge_request.detailed_merge_status.as_deref() {
-            Some("requested_changes") => ReviewsAsked::ChangesRequested,
+        let obstacle = merge_request.obstacle();
+        let reviews = match obstacle {
+            Obstacle::ChangesRequested => ReviewsAsked::ChangesRequested,
+            Obstacle::Approvals => ReviewsAsked::Missing,
             _ => self.reviews_asked(&doing, pull).await?,
+        };
+        let required = obstacle == Obstacle::Pipeline;
+        let mut blocked = match obstacle {
+            Obstacle::Other(why) => Some(why),
+            _ => None,
         };
         let MergeRequest { sha, head_pipeline, .. } = merge_request;
         let head: Option<Sha> = sha.and_then(|sha| sha.parse().ok());
         let checks = match (head, head_pipeline) {
             (Some(head), Some(pipeline)) => match self.about(&doing, pipeline, &head).await? {
-                Some(pipeline) => self.checks(&doing, pull, &pipeline).await?,
-                None => Vec::new(),
+                Some(pipeline) => self.checks(&doing, pull, &pipeline, required).await?,
+                None => {
+                    blocked = blocked.or_else(|| required.then(|| "its newest commit has no pipeline yet".to_owned()));
+                    Vec::new()
+                }
             },
+            // Where there is none, our own statuses will make one.
             _ => Vec::new(),
         };
-        Ok(Judgement { reviews, checks, unknown: None })
+        Ok(Judgement { reviews, checks, blocked, unknown: None })
     }
 
     /// `Given` only where code owners have to approve and did: what other rules ask for is said when it is missing.
@@ -67,12 +80,26 @@ impl Gitlab {
         })
     }
 
-    async fn checks(&self, doing: &str, pull: &PullId, pipeline: &Pipeline) -> Result<Vec<Check>, ForgeError> {
+    /// `required`: the pipeline has to succeed.
+    async fn checks(
+        &self,
+        doing: &str,
+        pull: &PullId,
+        pipeline: &Pipeline,
+        required: bool,
+    ) -> Result<Vec<Check>, ForgeError> {
+        let me = self.me().await?;
         let url = self.statuses_url(pull, pipeline);
         let mut checks = Vec::new();
         let keep = |status: payload::CommitStatus| {
             let state = if status.allow_failure { CheckState::Green } else { state(&status.status) };
-            checks.push(Check { name: status.name, state, required: false });
+            let author = status.author.as_ref().and_then(|author| author.login().ok());
+            let ours = status.is_named_like_ours() && author.as_ref().is_some_and(|author| author.same_as(&me));
+            let required = required && !status.allow_failure && !ours;
+            // Whoever names a status like ours does not get it taken for one.
+            let foreign = !ours && status.is_named_like_ours();
+            let name = if foreign { format!("{} of somebody else", status.name) } else { status.name };
+            checks.push(Check { name, state, required });
             ControlFlow::Continue(())
         };
         self.0.client.pages(doing, url, keep).await?;

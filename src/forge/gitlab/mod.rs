@@ -10,6 +10,7 @@ mod judgement;
 mod labels;
 mod merging;
 mod notes;
+mod obstacle;
 mod payload;
 mod review;
 mod statuses;

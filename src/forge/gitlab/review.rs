@@ -1,6 +1,6 @@
 //! Whether a merge request could be merged, and who approved which head.
 
-use super::payload::{self, MergeRequest, Odd, State};
+use super::payload::{self, Odd};
 use super::{Gitlab, short};
 use crate::domain::id::{Login, PullId, Sha, Timestamp};
 use crate::domain::pull::{Approval, Role};
@@ -8,48 +8,11 @@ use crate::forge::ForgeError;
 use crate::forge::rest::Request;
 use std::ops::ControlFlow;
 
-/// What stands in the way, as far as it matters to us.
-#[derive(Debug, PartialEq, Eq)]
-enum Obstacle {
-    Nothing,
-    /// GitLab is computing it, or has not begun to.
-    Unknown,
-    /// Only that the pipeline did not succeed; everything else has been found good before.
-    Pipeline,
-    Something,
-}
-
-/// By `detailed_merge_status` (<https://docs.gitlab.com/api/merge_requests/#merge-status>), which names the first check
-/// that fails; the pipeline's comes last. Every word that is not known here stands for an obstacle.
-fn obstacle(detailed: Option<&str>, coarse: Option<&str>) -> Obstacle {
-    match (detailed, coarse) {
-        (Some("mergeable"), _) | (None, Some("can_be_merged")) => Obstacle::Nothing,
-        (Some("unchecked" | "checking" | "preparing" | "approvals_syncing"), _)
-        | (None, Some("unchecked" | "checking" | "preparing" | "cannot_be_merged_recheck"))
-        | (None, None) => Obstacle::Unknown,
-        (Some("ci_must_pass" | "ci_still_running"), _) => Obstacle::Pipeline,
-        _ => Obstacle::Something,
-    }
-}
-
 impl Gitlab {
+    /// As far as git is concerned; the rest is [`Gitlab::judgement`]'s.
     pub(in crate::forge) async fn mergeable(&self, pull: &PullId) -> Result<Option<bool>, ForgeError> {
         let doing = format!("asking whether {} can be merged", short(pull));
-        let merge_request = self.merge_request(&doing, pull).await?;
-        if merge_request.is_draft() || merge_request.state != State::Opened {
-            return Ok(Some(false));
-        }
-        let MergeRequest { detailed_merge_status, merge_status, head_pipeline, .. } = &merge_request;
-        match obstacle(detailed_merge_status.as_deref(), merge_status.as_deref()) {
-            Obstacle::Nothing => Ok(Some(true)),
-            Obstacle::Unknown => Ok(None),
-            Obstacle::Something => Ok(Some(false)),
-            // Our own statuses are part of the pipeline: waiting for them would be waiting for ourselves.
-            Obstacle::Pipeline => match head_pipeline {
-                Some(pipeline) => self.others_pass(pull, pipeline).await.map(Some),
-                None => Ok(Some(true)),
-            },
-        }
+        Ok(self.merge_request(&doing, pull).await?.merges())
     }
 
     pub(in crate::forge) async fn approvals(&self, pull: &PullId) -> Result<Vec<Approval>, ForgeError> {
@@ -131,43 +94,6 @@ fn head_at(versions: &[(Timestamp, Sha)], at: Timestamp) -> Option<Sha> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_word_that_gitlab_has_for_an_obstacle_is_one_and_so_is_every_new_word() {
-        let by_detail = |word| obstacle(Some(word), Some("can_be_merged"));
-        assert_eq!(by_detail("mergeable"), Obstacle::Nothing);
-        for word in ["unchecked", "checking", "preparing", "approvals_syncing"] {
-            assert_eq!(by_detail(word), Obstacle::Unknown, "{word}");
-        }
-        for word in ["ci_must_pass", "ci_still_running"] {
-            assert_eq!(by_detail(word), Obstacle::Pipeline, "{word}");
-        }
-        for word in [
-            "blocked_status",
-            "commits_status",
-            "conflict",
-            "discussions_not_resolved",
-            "draft_status",
-            "jira_association_missing",
-            "locked_lfs_files",
-            "locked_paths",
-            "merge_request_blocked",
-            "merge_time",
-            "need_rebase",
-            "not_approved",
-            "not_open",
-            "requested_changes",
-            "security_policy_violations",
-            "status_checks_must_pass",
-            "title_regex",
-            "a_word_of_tomorrow",
-        ] {
-            assert_eq!(by_detail(word), Obstacle::Something, "{word}");
-        }
-        assert_eq!(obstacle(None, Some("can_be_merged")), Obstacle::Nothing, "before 15.6");
-        assert_eq!(obstacle(None, Some("cannot_be_merged")), Obstacle::Something);
-        assert_eq!(obstacle(None, Some("checking")), Obstacle::Unknown);
-    }
 
     #[test]
     fn an_approval_is_of_the_head_of_its_moment() {

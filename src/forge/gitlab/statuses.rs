@@ -237,22 +237,6 @@ impl Gitlab {
         url.query_pairs_mut().append_pair("pipeline_id", &pipeline.id.to_string());
         url
     }
-
-    /// Whether everything in a pipeline but our own statuses has come out well.
-    pub(super) async fn others_pass(&self, pull: &PullId, pipeline: &Pipeline) -> Result<bool, ForgeError> {
-        let doing = format!("reading the checks of {}", short(pull));
-        let me = self.me().await?;
-        let url = self.statuses_url(pull, pipeline);
-        let mut pass = true;
-        let look = |status: payload::CommitStatus| {
-            let author = status.author.as_ref().and_then(|author| author.login().ok());
-            let ours = status.is_named_like_ours() && author.is_some_and(|author| author.same_as(&me));
-            pass &= ours || status.allow_failure || matches!(status.status.as_str(), "success" | "skipped");
-            if pass { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        };
-        self.0.client.pages(&doing, url, look).await?;
-        Ok(pass)
-    }
 }
 
 /// The merge request's own name in the target project: a branch there that is named like the fork's has other pipelines.

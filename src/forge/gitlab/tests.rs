@@ -2,6 +2,7 @@
 //! The whole of it runs against the demo's GitLab in the scenarios.
 
 mod hub;
+mod judging;
 
 use super::merging::Merge;
 use super::*;
@@ -166,72 +167,6 @@ mod reading {
                 approval("olga", sha('a'), true, hour(4)),
             ]
         );
-    }
-}
-
-mod mergeability {
-    use super::*;
-
-    const STATUSES: &str = "/projects/5/repository/commits/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/statuses";
-
-    async fn mergeable(more: Value, statuses: Value) -> Option<bool> {
-        let hub = Hub::start().await;
-        hub.on(&format!("GET {MR}"), says(200, merge_request(&more)));
-        hub.on("GET /user", says(200, json!({ "username": "terraplane" })));
-        hub.on(&format!("GET {STATUSES}"), says(200, statuses));
-        hub.gitlab().mergeable(&hub.pull_id()).await.unwrap()
-    }
-
-    fn waits_for_pipeline() -> Value {
-        json!({ "detailed_merge_status": "ci_still_running", "head_pipeline": pipeline(31, &sha('a'), "topic") })
-    }
-
-    fn check(name: &str, status: &str, by: &str) -> Value {
-        json!({ "id": 1, "name": name, "status": status, "allow_failure": false, "author": { "username": by } })
-    }
-
-    #[tokio::test]
-    async fn it_follows_gitlab_s_own_verdict() {
-        for (more, wanted) in [
-            (json!({}), Some(true)),
-            (json!({ "detailed_merge_status": "checking" }), None),
-            (json!({ "detailed_merge_status": "conflict" }), Some(false)),
-            (json!({ "detailed_merge_status": "not_approved" }), Some(false)),
-            (json!({ "detailed_merge_status": "a_word_of_tomorrow" }), Some(false)),
-            (json!({ "draft": true }), Some(false)),
-            (json!({ "detailed_merge_status": null, "merge_status": "can_be_merged" }), Some(true)),
-        ] {
-            assert_eq!(mergeable(more.clone(), json!([])).await, wanted, "{more}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_pipeline_that_waits_for_nothing_but_our_own_statuses_is_no_obstacle() {
-        let ours = check("terraplane/apply", "pending", "Terraplane");
-        let passed = check("lint", "success", "sam");
-        assert_eq!(mergeable(waits_for_pipeline(), json!([ours, passed])).await, Some(true));
-        assert_eq!(mergeable(waits_for_pipeline(), json!([ours])).await, Some(true));
-        let no_pipeline = json!({ "detailed_merge_status": "ci_must_pass" });
-        assert_eq!(mergeable(no_pipeline, json!([])).await, Some(true), "ours will be the only one");
-    }
-
-    #[tokio::test]
-    async fn every_other_check_that_has_not_passed_is_one() {
-        let ours = check("terraplane/apply", "pending", "terraplane");
-        for other in [
-            check("lint", "failed", "sam"),
-            check("lint", "running", "sam"),
-            check("lint", "manual", "sam"),
-            check("lint", "a word of tomorrow", "sam"),
-            // Somebody else sets a status with our name; a job runs under our account.
-            check("terraplane/plan", "failed", "sam"),
-            check("lint", "failed", "terraplane"),
-        ] {
-            assert_eq!(mergeable(waits_for_pipeline(), json!([ours, other])).await, Some(false), "{other}");
-        }
-        let mut may_fail = check("lint", "failed", "sam");
-        may_fail["allow_failure"] = json!(true);
-        assert_eq!(mergeable(waits_for_pipeline(), json!([may_fail])).await, Some(true));
     }
 }
 
@@ -468,30 +403,6 @@ mod writing {
         );
         gitlab.react(&hub.pull_id(), CommentId(41), Reaction::Seen).await.unwrap();
         assert_eq!(hub.seen(&format!("POST {awards}")).len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_merge_goes_over_the_train_where_there_is_one() {
-        let hub = Hub::start().await;
-        hub.on(&format!("GET {PROJECT}"), says(200, json!({ "merge_trains_enabled": false })));
-        hub.on(&format!("PUT {MR}/merge"), says(200, json!({ "state": "merged" })));
-        let merge = async || hub.gitlab().merge_now(&hub.pull_id(), &sha('a'), Some(true)).await;
-        assert_eq!(merge().await, Ok(Merge::Done));
-        assert_eq!(hub.seen(&format!("PUT {MR}/merge"))[0].body, json!({ "sha": sha('a'), "squash": true }));
-        for (status, kind) in [
-            (401, ForgeErrorKind::Forbidden),
-            (405, ForgeErrorKind::Conflict),
-            (409, ForgeErrorKind::Conflict),
-            (422, ForgeErrorKind::Conflict),
-        ] {
-            hub.instead(&format!("PUT {MR}/merge"), says(status, json!({ "message": "no" })));
-            assert_eq!(merge().await.unwrap_err().kind, kind, "{status}");
-        }
-        hub.instead(&format!("GET {PROJECT}"), says(200, json!({ "merge_trains_enabled": true })));
-        let train = format!("POST {PROJECT}/merge_trains/merge_requests/7");
-        hub.on(&train, says(201, json!([])));
-        assert_eq!(merge().await, Ok(Merge::Queued));
-        assert_eq!(hub.seen(&train)[0].body["sha"], json!(sha('a')));
     }
 }
 

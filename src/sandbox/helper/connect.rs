@@ -40,9 +40,20 @@ pub(super) struct Supervisor {
     proxy: Option<SocketAddr>,
     /// Where unix sockets may be.
     dirs: Vec<PathBuf>,
+    /// What the programs see by paths is their own, and this process sees the same.
+    has_view: bool,
     refused: BTreeSet<String>,
     /// Those that make a call, and are not buried yet.
     forks: Vec<Pid>,
+}
+
+/// Where a unix socket may be that a program names by its path.
+#[derive(Clone, Copy)]
+enum Places<'d> {
+    /// Where the programs see nothing of the host's, and this process sees the same: there need not be a `/proc`, by
+    /// which a path could be looked at.
+    All,
+    Below(&'d [PathBuf]),
 }
 
 /// Where a call goes that may be made.
@@ -63,6 +74,7 @@ impl Supervisor {
             proxy: fence.proxy,
             // As the kernel names them, for that is how they will be compared.
             dirs: dirs.filter_map(|dir| std::fs::canonicalize(dir).ok()).collect(),
+            has_view: fence.has_view(),
             refused: BTreeSet::new(),
             forks: Vec::new(),
         }
@@ -102,8 +114,9 @@ impl Supervisor {
         if call.call != libc::SYS_connect {
             return answer(supervised::change(listener, &call, &self.dirs).map(|()| 0));
         }
+        let places = if self.has_view { Places::All } else { Places::Below(&self.dirs) };
         let refused = &mut self.refused;
-        let error = match target(listener, &call, self.network, self.proxy, &self.dirs, refused) {
+        let error = match target(listener, &call, self.network, self.proxy, places, refused) {
             Err(error) => error,
             Ok(target) => match sys::fork() {
                 Ok(Forked::Parent(fork)) => return self.forks.push(fork),
@@ -152,7 +165,7 @@ fn target(
     call: &Notification,
     network: Network,
     proxy: Option<SocketAddr>,
-    dirs: &[PathBuf],
+    places: Places<'_>,
     refused: &mut BTreeSet<String>,
 ) -> Result<Target, Errno> {
     let length = usize::try_from(call.args[2]).map_err(|_| Errno::INVAL)?;
@@ -167,7 +180,7 @@ fn target(
     }
     let family = AddressFamily::from_raw(u16::from_ne_bytes([address[0], address[1]]));
     match family {
-        AddressFamily::UNIX => unix(&address[2..], dirs),
+        AddressFamily::UNIX => unix(&address[2..], places),
         AddressFamily::INET | AddressFamily::INET6 => {
             let goal = internet(family, &address).ok_or(Errno::INVAL)?;
             if network == Network::Host || Some(goal) == proxy {
@@ -196,13 +209,18 @@ fn internet(family: AddressFamily, address: &[u8]) -> Option<SocketAddr> {
 
 /// Opens what the path leads to, looks where that is, and connects to this very thing: a link that is exchanged in between
 /// changes nothing.
-fn unix(path: &[u8], dirs: &[PathBuf]) -> Result<Target, Errno> {
+fn unix(path: &[u8], places: Places<'_>) -> Result<Target, Errno> {
     let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
     if path[..end].first() != Some(&b'/') {
         // Abstract, or relative to a directory that is not ours.
         return Err(Errno::ACCESS);
     }
     let path = [&path[..end], b"\0"].concat();
+    let address = |name: &[u8]| [&AddressFamily::UNIX.as_raw().to_ne_bytes(), name].concat();
+    let dirs = match places {
+        Places::All => return Ok(Target { family: AddressFamily::UNIX, address: address(&path), _file: None }),
+        Places::Below(dirs) => dirs,
+    };
     let path = CStr::from_bytes_with_nul(&path).map_err(|_| Errno::INVAL)?;
     let file = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let name = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -210,10 +228,8 @@ fn unix(path: &[u8], dirs: &[PathBuf]) -> Result<Target, Errno> {
     if !dirs.iter().any(|dir| real.starts_with(dir)) {
         return Err(Errno::ACCESS);
     }
-    let mut address = AddressFamily::UNIX.as_raw().to_ne_bytes().to_vec();
-    address.extend_from_slice(name.as_bytes());
-    address.push(0);
-    Ok(Target { family: AddressFamily::UNIX, address, _file: Some(file) })
+    let name = format!("{name}\0");
+    Ok(Target { family: AddressFamily::UNIX, address: address(name.as_bytes()), _file: Some(file) })
 }
 
 fn connect(listener: &OwnedFd, call: &Notification, target: &Target, network: Network) -> Result<(), Errno> {
@@ -276,8 +292,10 @@ mod tests {
     #[test]
     fn an_abstract_or_a_relative_address_leads_nowhere() {
         let dirs = [PathBuf::from("/")];
-        for path in [&b"\0name"[..], b"sock\0", b""] {
-            assert_eq!(unix(path, &dirs).err(), Some(Errno::ACCESS), "{path:?}");
+        for places in [Places::Below(&dirs), Places::All] {
+            for path in [&b"\0name"[..], b"sock\0", b""] {
+                assert_eq!(unix(path, places).err(), Some(Errno::ACCESS), "{path:?}");
+            }
         }
     }
 
@@ -285,13 +303,14 @@ mod tests {
     fn a_link_out_of_the_allowed_directories_is_followed_before_it_is_judged() {
         let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let dirs = [std::fs::canonicalize(inside.path()).unwrap()];
+        let dirs = Places::Below(&dirs);
         let own = inside.path().join("own");
         let _own = std::os::unix::net::UnixListener::bind(&own).unwrap();
         let foreign = outside.path().join("foreign");
         let _foreign = std::os::unix::net::UnixListener::bind(&foreign).unwrap();
         let link = inside.path().join("link");
         std::os::unix::fs::symlink(&foreign, &link).unwrap();
-        assert!(unix(own.as_os_str().as_bytes(), &dirs).is_ok());
-        assert_eq!(unix(link.as_os_str().as_bytes(), &dirs).err(), Some(Errno::ACCESS));
+        assert!(unix(own.as_os_str().as_bytes(), dirs).is_ok());
+        assert_eq!(unix(link.as_os_str().as_bytes(), dirs).err(), Some(Errno::ACCESS));
     }
 }

@@ -323,7 +323,7 @@ mod tests {
 
     fn fence() -> Fence {
         let (policy, cgroups, name) = (Policy::new("/tree", "/scratch"), Vec::new(), String::new());
-        let plan = Plan { level: Level::Reduced, policy, run_as: None, cgroups, name, light: false };
+        let plan = Plan { level: Level::Reduced, landlock: 7, policy, run_as: None, cgroups, name, light: false };
         Fence::new(&plan, None).ok().unwrap()
     }
 

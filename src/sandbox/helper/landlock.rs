@@ -8,10 +8,6 @@ use landlock::{
 };
 use std::path::{Path, PathBuf};
 
-/// The newest version of Landlock whose rights are asked for; an older kernel gives what it has. Version 9, which knows
-/// unix sockets by path, is not among them: its right would have to be granted to every directory that providers use.
-const VERSION: ABI = ABI::V7;
-
 /// What of the host's system every program may read.
 pub(super) const SYSTEM: [&str; 15] = [
     "/usr",
@@ -45,10 +41,16 @@ pub(super) enum Ground {
     View,
 }
 
+/// Whether signals and abstract unix sockets can be kept in: since version 6, of Linux 6.12.
+pub(super) fn has_scopes(at_most: u8) -> bool {
+    let asked = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    !Scope::from_all(ABI::from(i32::from(at_most))).is_empty() && asked.scope(Scope::from_all(ABI::V6)).is_ok()
+}
+
 /// Stands for this process and all that it starts.
-pub(super) fn restrict(ground: Ground, policy: &Policy, proxy: Option<u16>) -> Result<(), Trouble> {
+pub(super) fn restrict(ground: Ground, at_most: u8, policy: &Policy, proxy: Option<u16>) -> Result<(), Trouble> {
     let wrong = |error: RulesetError| Trouble::new("setting up Landlock", error.to_string());
-    let rules = rules(ground, policy, proxy).map_err(wrong)?;
+    let rules = rules(ground, ABI::from(i32::from(at_most)), policy, proxy).map_err(wrong)?;
     let status = rules.restrict_self().map_err(wrong)?;
     if status.ruleset == RulesetStatus::NotEnforced && ground == Ground::Host {
         return Err(Trouble::new("setting up Landlock", "this kernel does not have it, or it is not enabled"));
@@ -56,17 +58,20 @@ pub(super) fn restrict(ground: Ground, policy: &Policy, proxy: Option<u16>) -> R
     Ok(())
 }
 
-fn rules(ground: Ground, policy: &Policy, proxy: Option<u16>) -> Result<RulesetCreated, RulesetError> {
-    let read = AccessFs::from_read(VERSION);
-    let mut all = AccessFs::from_all(VERSION);
+fn rules(ground: Ground, version: ABI, policy: &Policy, proxy: Option<u16>) -> Result<RulesetCreated, RulesetError> {
+    let read = AccessFs::from_read(version);
+    let known = AccessFs::from_all(version);
+    let mut all = known;
     all.remove(AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev);
-    let mut asked = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(VERSION))?
-        .scope(Scope::from_all(VERSION))?;
-    let bounded = ground == Ground::Host && policy.network != Network::Host;
+    let mut asked = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(known)?;
+    // To ask for nothing is an error.
+    if !Scope::from_all(version).is_empty() {
+        asked = asked.scope(Scope::from_all(version))?;
+    }
+    let knows_ports = !AccessNet::from_all(version).is_empty();
+    let bounded = knows_ports && ground == Ground::Host && policy.network != Network::Host;
     if bounded {
-        asked = asked.handle_access(AccessNet::from_all(VERSION))?;
+        asked = asked.handle_access(AccessNet::from_all(version))?;
     }
     let mut rules = asked.create()?;
     match ground {
@@ -80,7 +85,7 @@ fn rules(ground: Ground, policy: &Policy, proxy: Option<u16>) -> Result<RulesetC
             }
         }
     }
-    let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
+    let device = (AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate) & known;
     for path in DEVICES {
         rules = allow(rules, Path::new(path), device)?;
     }
@@ -100,6 +105,6 @@ fn rules(ground: Ground, policy: &Policy, proxy: Option<u16>) -> Result<RulesetC
 /// What is not there needs no rule.
 fn allow(rules: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Result<RulesetCreated, RulesetError> {
     let Ok(descriptor) = PathFd::new(path) else { return Ok(rules) };
-    let access = if path.is_dir() { access } else { access & AccessFs::from_file(VERSION) };
+    let access = if path.is_dir() { access } else { access & AccessFs::from_file(ABI::V7) };
     rules.add_rule(PathBeneath::new(descriptor, access))
 }

@@ -18,6 +18,7 @@ pub(super) struct Fence {
     pub(super) policy: Policy,
     pub(super) proxy: Option<SocketAddr>,
     level: Level,
+    landlock: u8,
     /// Processes for which the kernel counts those of the server and of other runs as well.
     shares_user: bool,
     filters: Filters,
@@ -31,16 +32,26 @@ pub(super) struct Streams {
 
 impl Fence {
     pub(super) fn new(plan: &Plan, proxy: Option<SocketAddr>) -> Result<Self, Trouble> {
-        let filters = Filters::for_cage(plan.level, plan.policy.network, plan.shares_user())?;
-        Ok(Self { policy: plan.policy.clone(), proxy, level: plan.level, shares_user: plan.shares_user(), filters })
+        let filters = if is_exposed(plan) {
+            Filters::for_exposed()
+        } else {
+            Filters::for_cage(plan.level, plan.policy.network, plan.shares_user())
+        }?;
+        let Plan { level, landlock, policy, .. } = plan.clone();
+        Ok(Self { policy, proxy, level, landlock, shares_user: plan.shares_user(), filters })
+    }
+
+    /// Whether nothing that a program can name by its path belongs to the host.
+    pub(super) fn has_view(&self) -> bool {
+        self.level == Level::Full
     }
 
     /// Stands for this process from now on. Returns where its `connect()` calls are to be supervised.
     fn raise(&self) -> Result<Option<OwnedFd>, Trouble> {
         limit(self.policy.limits, self.shares_user)?;
         rustix::thread::set_no_new_privs(true).map_err(Trouble::at("giving up new privileges"))?;
-        let ground = if self.level == Level::Full { Ground::View } else { Ground::Host };
-        landlock::restrict(ground, &self.policy, self.proxy.map(|proxy| proxy.port()))?;
+        let ground = if self.has_view() { Ground::View } else { Ground::Host };
+        landlock::restrict(ground, self.landlock, &self.policy, self.proxy.map(|proxy| proxy.port()))?;
         self.filters.apply()
     }
 }
@@ -121,7 +132,7 @@ pub(super) fn light(plan: &Plan, control: &OwnedFd, mut inbox: Inbox) -> Trouble
         }
         threshold::drop_capabilities().map_err(Trouble::at("dropping capabilities"))?;
         rustix::thread::set_no_new_privs(true).map_err(Trouble::at("giving up new privileges"))?;
-        landlock::restrict(Ground::Host, &plan.policy, None)?;
+        landlock::restrict(Ground::Host, plan.landlock, &plan.policy, None)?;
         Filters::light(plan.policy.network)?.apply().map(drop)
     };
     let trouble = shut_in().err().unwrap_or_else(|| become_program(&step));
@@ -148,6 +159,11 @@ fn limit(limits: Limits, shares_user: bool) -> Result<(), Trouble> {
     set(Resource::Fsize, limits.file_size)?;
     // Reserved addresses are not memory, and Go reserves many: this only keeps one process from outrunning the watch.
     set(Resource::As, limits.memory.saturating_mul(2).saturating_add(2 << 30))
+}
+
+/// Whether the host's abstract unix sockets are there, which no view hides, and Landlock is too old to keep them away.
+fn is_exposed(plan: &Plan) -> bool {
+    plan.level == Level::Full && plan.policy.network == Network::Host && !landlock::has_scopes(plan.landlock)
 }
 
 /// Whether a program of this network may have INET sockets.

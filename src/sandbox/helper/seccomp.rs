@@ -190,6 +190,13 @@ impl Filters {
         Ok(filters)
     }
 
+    /// [`Level::Full`] with the host's network, where nothing else keeps away the host's abstract unix sockets.
+    pub(super) fn for_exposed() -> Result<Self, Trouble> {
+        let mut filters = Self::with(streams_only(unusual()))?;
+        filters.supervised = Some(supervise(Network::Host, false)?);
+        Ok(filters)
+    }
+
     pub(super) fn light(network: Network) -> Result<Self, Trouble> {
         let sockets = if program::is_online(network) {
             // Of this host it needs nothing, and as the server's user it would be let in to much.
@@ -351,12 +358,14 @@ fn on_the_host(network: Network) -> Rules {
         sockets.extend(INTERNET.map(|internet| when(&[family(Is::Eq, internet), kind(libc::SOCK_DGRAM)])));
     }
     sockets.push(when(&[family(Is::Eq, libc::AF_NETLINK)]));
-    // A datagram reaches any path without connect(), also from one of a pair.
-    let datagram = || when(&[family(Is::Eq, libc::AF_UNIX), kind(libc::SOCK_DGRAM)]);
-    let packets = when(&[family(Is::Eq, libc::AF_UNIX), kind(libc::SOCK_SEQPACKET)]);
-    sockets.extend([datagram(), packets]);
-    // As old programs ask for datagrams of AF_UNIX.
-    sockets.push(when(&[family(Is::Eq, libc::AF_UNIX), kind(libc::SOCK_RAW)]));
+    streams_only(sockets)
+}
+
+/// Of unix sockets, what has to be connected: a datagram reaches any address without that, also from one of a pair.
+fn streams_only(mut sockets: Vec<SeccompRule>) -> Rules {
+    // Old programs ask for datagrams of AF_UNIX as SOCK_RAW.
+    let others = [libc::SOCK_DGRAM, libc::SOCK_SEQPACKET, libc::SOCK_RAW];
+    sockets.extend(others.map(|other| when(&[family(Is::Eq, libc::AF_UNIX), kind(other)])));
     vec![
         (libc::SYS_socket, sockets),
         (libc::SYS_socketpair, vec![when(&[kind(libc::SOCK_DGRAM)]), when(&[kind(libc::SOCK_RAW)])]),
@@ -436,7 +445,10 @@ mod tests {
         let levels = [Level::Full, Level::Reduced, Level::Weak];
         let networks = [Network::None, Network::Allow, Network::Host];
         let cages = levels.iter().flat_map(|level| networks.map(|network| Filters::for_cage(*level, network, true)));
-        cages.chain([Filters::light(Network::None)]).map(|filters| filters.ok().unwrap()).collect()
+        cages
+            .chain([Filters::light(Network::None), Filters::for_exposed()])
+            .map(|filters| filters.ok().unwrap())
+            .collect()
     }
 
     #[test]
@@ -506,6 +518,22 @@ mod tests {
             assert_eq!(answers(&light, libc::SYS_utimensat, [0; 6]), REFUSE);
             assert_eq!(socket(&light, libc::AF_UNIX, libc::SOCK_STREAM, 0), REFUSE);
         }
+    }
+
+    #[test]
+    fn where_abstract_sockets_of_the_host_are_there_each_connection_is_supervised_and_no_datagram_is_sent() {
+        let filters = Filters::for_exposed().ok().unwrap();
+        for (kind, expected) in [(libc::SOCK_STREAM, ALLOW), (libc::SOCK_DGRAM, REFUSE), (libc::SOCK_RAW, REFUSE)] {
+            assert_eq!(socket(&filters, libc::AF_UNIX, kind, 0), expected, "type {kind}");
+        }
+        let pair = |kind: i32| answers(&filters, libc::SYS_socketpair, [libc::AF_UNIX as u64, kind as u64, 0, 0, 0, 0]);
+        assert_eq!([libc::SOCK_STREAM, libc::SOCK_DGRAM].map(pair), [ALLOW, REFUSE]);
+        // It has the host's network, and may ask for interfaces.
+        assert_eq!(socket(&filters, libc::AF_INET, libc::SOCK_DGRAM, 0), ALLOW);
+        assert_eq!(socket(&filters, libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE), ALLOW);
+        let supervised = filters.supervised.as_ref().unwrap();
+        assert_eq!(answer(supervised, libc::SYS_connect as u32, [0; 6]), libc::SECCOMP_RET_USER_NOTIF);
+        assert_eq!(answer(supervised, libc::SYS_socket as u32, [0; 6]), ALLOW);
     }
 
     #[test]

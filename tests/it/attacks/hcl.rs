@@ -38,15 +38,6 @@ pub(super) const ATTACKS: &[Attack] = &[
         "what an earlier init would have left, with another pull request's code for a module",
         &[HERE, test!("src/git/tests/hostile.rs", "what_terraform_left_in_a_repository_is_not_checked_out")],
     ),
-    by(
-        41,
-        "variables of terraform, git, the linker or a proxy",
-        &[
-            test!("src/domain/grant.rs", "what_changes_the_meaning_of_steps_or_what_is_seen_of_them_cannot"),
-            test!("src/terraform/steps/tests.rs", "variables_that_would_change_the_steps_are_not_passed_on"),
-            test!("tests/it/scenario/secrets.rs", "terraform_sees_nothing_of_the_server_s_environment"),
-        ],
-    ),
 ];
 
 const HERE: Test = test!("tests/it/attacks/hcl.rs", "what_hcl_asks_for_is_not_there");
@@ -161,13 +152,8 @@ fn bare(project: &Project, prey: &Path) -> String {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let run = |step: &&str| {
-        let mut terraform = Command::new(program("terraform"));
-        terraform.args([step, "-input=false", "-no-color"]).current_dir(root.path().join(project.dir)).env_clear();
-        terraform.envs([("PATH", std::env::var("PATH").unwrap()), ("HOME", root.path().display().to_string())]);
-        let output = terraform.env("CHECKPOINT_DISABLE", "1").output().unwrap();
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-    };
+    let dir = root.path().join(project.dir);
+    let run = |step: &&str| super::bare::said("terraform", &[step, "-input=false", "-no-color"], &dir, &[]);
     project.bare.iter().map(run).collect()
 }
 

@@ -5,11 +5,14 @@
 //! table says is known to be open there. All of it is tried as root and as a user without rights.
 
 pub(crate) mod attack;
+mod bare;
+mod documents;
 mod files;
 mod git;
 mod hcl;
 mod neighbours;
 mod network;
+mod older_kernels;
 mod plan_file;
 mod processes;
 mod programs;
@@ -19,13 +22,14 @@ mod sockets;
 mod syscalls;
 mod text;
 mod trial;
+mod variables;
 
 use attack::{Attack, Shown};
 
 fn attacks() -> impl Iterator<Item = &'static Attack> {
     let programs = [files::ATTACKS, processes::ATTACKS, sockets::ATTACKS, network::ATTACKS, resources::ATTACKS];
     let loops = [syscalls::ATTACKS, neighbours::ATTACKS, hcl::ATTACKS, programs::ATTACKS];
-    let duties = [plan_file::ATTACKS, git::ATTACKS, text::ATTACKS];
+    let duties = [plan_file::ATTACKS, git::ATTACKS, text::ATTACKS, variables::ATTACKS];
     [&programs[..], &loops, &duties].concat().into_iter().flatten()
 }
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use terraplane::sandbox::egress::{Egress, Outside, Resolver, Rules, variables};
 use terraplane::sandbox::policy::Policy;
 use terraplane::sandbox::process::{self, Outcome};
-use terraplane::sandbox::{Cage, Level};
+use terraplane::sandbox::{Cage, Level, Sandbox};
 
 /// A name below a listed `*.example.com` that leads to loopback, as its owner may make it.
 const NAME: &str = "rebound.example.com";
@@ -47,17 +47,26 @@ async fn one(attack: &Attack, index: usize, way: &Way) -> Vec<String> {
         }
     }
     for level in CAGED {
-        let (ended, said) = caged(way, level).await;
-        match (ended, is_open(way, level)) {
-            (Ended::Successfully, false) => differs(&format!("IT SUCCEEDS at level {level}"), said),
-            (Ended::Held, true) => differs(&format!("it is held at level {level}, and listed as open"), said),
-            (Ended::Unclear, _) => {
-                differs(&format!("at level {level} it did not begin or broke the cage, which proves nothing"), said)
-            }
-            _ => {}
+        let sandbox = sandbox(Some(level)).await;
+        assert_eq!(sandbox.level(), level, "{:?}", sandbox.findings());
+        if let Some((how, said)) = differs_in(&sandbox, way, is_open(way, level)).await {
+            differs(&how, said);
         }
     }
     wrong
+}
+
+/// How it goes in a cage, if that is not as listed.
+pub(super) async fn differs_in(sandbox: &Sandbox, way: &Way, is_open: bool) -> Option<(String, String)> {
+    let level = sandbox.level();
+    let (ended, said) = caged(way, sandbox, is_open).await;
+    let how = match (ended, is_open) {
+        (Ended::Successfully, false) => format!("IT SUCCEEDS at level {level}"),
+        (Ended::Held, true) => format!("it is held at level {level}, and listed as open"),
+        (Ended::Unclear, _) => format!("at level {level} it did not begin or broke the cage, which proves nothing"),
+        _ => return None,
+    };
+    Some((how, said))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,7 +77,7 @@ enum Ended {
     Unclear,
 }
 
-fn is_open(way: &Way, level: Level) -> bool {
+pub(super) fn is_open(way: &Way, level: Level) -> bool {
     let unless_root = !rustix::process::geteuid().is_root() && way.open_unless_root.contains(&level);
     way.open_at.contains(&level) || unless_root
 }
@@ -100,16 +109,14 @@ async fn bare(way: &Way) -> (Ended, String) {
 }
 
 /// With the policy that a plan has, and its proxy.
-async fn caged(way: &Way, level: Level) -> (Ended, String) {
+async fn caged(way: &Way, sandbox: &Sandbox, is_open: bool) -> (Ended, String) {
     let mut scene = Scene::new().await;
     scene.attend_to(way);
     let mut policy = Policy::new(scene.tree(), scene.scratch());
-    policy.least = level;
+    policy.least = sandbox.level();
     policy.read_only = vec!["/usr/local/bin/terraform".into(), scene.server().join("mirror")];
     policy.network = way.network;
     policy.limits = (way.limits)(policy.limits);
-    let sandbox = sandbox(Some(level)).await;
-    assert_eq!(sandbox.level(), level, "{:?}", sandbox.findings());
     let mut cage = sandbox.open(policy).await.unwrap();
     let (egress, mut names) = serve_proxy(&mut cage, &mut scene).await;
     names.push(("LINGER", LINGER.to_owned()));
@@ -118,7 +125,7 @@ async fn caged(way: &Way, level: Level) -> (Ended, String) {
     let outcome = cage.run(spec).await;
     let said = outcome.as_ref().map_or_else(|error| format!("{error:?}"), told);
     let ended = match outcome {
-        Ok(outcome) => judge(&mut scene, way, &outcome, is_open(way, level)).await,
+        Ok(outcome) => judge(&mut scene, way, &outcome, is_open).await,
         Err(_) => Ended::Unclear,
     };
     drop(egress);

@@ -129,6 +129,29 @@ async fn a_merge_is_refused_as_documented() {
 }
 
 #[tokio::test]
+async fn what_the_branch_s_rules_ask_for_is_told_and_stands_in_the_way() {
+    let (world, pull) = world_with_a_pull().await;
+    world.forge.change(|state| state.repo_mut(REPO).unwrap().required_reviews = 1);
+    let server = Caller::server(&world);
+    assert_eq!(server.get("{repo}/branches/main").await.1["required_approvals"], 1);
+    let merge = json!({ "Do": "merge" });
+    let official = async || {
+        let (_, reviews) = server.get("{repo}/pulls/1/reviews").await;
+        reviews.as_array().unwrap().iter().map(|review| review["official"] == true).collect::<Vec<_>>()
+    };
+    // Of somebody who may only read.
+    pull.approve("rita");
+    let refused = server.post("{repo}/pulls/1/merge", merge.clone()).await;
+    assert_eq!((refused.0, &refused.1["message"]), (405, &json!("Does not have enough approvals")));
+    pull.approve("ana");
+    pull.request_changes("ana");
+    assert_eq!(official().await, [false, false, true], "a newer verdict takes the place of an older one");
+    assert_eq!(server.post("{repo}/pulls/1/merge", merge.clone()).await.0, 405);
+    pull.approve("ana");
+    assert_eq!(server.post("{repo}/pulls/1/merge", merge).await.0, 200);
+}
+
+#[tokio::test]
 async fn lists_come_in_pages_of_at_most_fifty() {
     let (world, pull) = world_with_a_pull().await;
     for _ in 0..53 {

@@ -17,6 +17,7 @@ use terraplane::demo::Face;
 use terraplane::demo::state::{How, MergeMethod, Pipeline};
 use terraplane::demo::world::Hook;
 use terraplane::domain::id::{ForgeKind, Sha};
+use terraplane::domain::pull::Role;
 use terraplane::forge::webhook::{Proof, verify};
 
 const NOTES: &str = "{mr}/notes";
@@ -199,6 +200,70 @@ async fn approvals_are_those_that_stand_with_their_time_and_versions_have_every_
     let approved_at = at(&approved_by[0]["approved_at"]);
     assert!(at(&versions[1]["created_at"]) <= approved_at && approved_at <= at(&versions[0]["created_at"]));
     assert_eq!(approved_at.len(), "2026-11-24T01:02:03.000Z".len(), "{approved_at}");
+}
+
+#[tokio::test]
+async fn what_has_to_be_approved_stands_in_the_way_and_has_rules() {
+    let (world, pull) = world_with_a_merge_request().await;
+    world.forge.change(|state| {
+        let repo = state.repo_mut(REPO).unwrap();
+        (repo.required_reviews, repo.code_owners) = (1, vec!["lee".into()]);
+    });
+    world.forge.grant(REPO, "lee", Role::Write).unwrap();
+    let server = Caller::server(&world);
+    let rules = async || {
+        let (_, state) = server.get("{mr}/approval_state").await;
+        let rules = state["rules"].as_array().unwrap().clone();
+        let of = |rule: &Value| (rule["rule_type"].as_str().unwrap().to_owned(), rule["approved"] == true);
+        (server.get("{mr}").await.1["detailed_merge_status"].clone(), rules.iter().map(of).collect::<Vec<_>>())
+    };
+    let both = |any, owner| vec![("any_approver".to_owned(), any), ("code_owner".to_owned(), owner)];
+    // Of somebody who may only read.
+    pull.approve("rita");
+    assert_eq!(rules().await, (json!("not_approved"), both(false, false)));
+    assert_eq!(server.put("{mr}/merge", json!({})).await.0, 405);
+    pull.approve("ana");
+    assert_eq!(rules().await, (json!("not_approved"), both(true, false)));
+    pull.approve("lee");
+    assert_eq!(rules().await, (json!("mergeable"), both(true, true)));
+    assert_eq!(server.put("{mr}/merge", json!({})).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_merge_request_boards_the_train_where_there_is_one() {
+    let (world, pull) = world_with_a_merge_request().await;
+    let server = Caller::server(&world);
+    let train = "{repo}/merge_trains/merge_requests/1";
+    assert_eq!(server.post(train, json!({})).await.0, 404);
+    world.forge.change(|state| state.repo_mut(REPO).unwrap().merge_queue = true);
+    assert_eq!(server.get("{repo}").await.1["merge_trains_enabled"], true);
+    assert_eq!(Caller::person(&world, "rita").post(train, json!({})).await.0, 403);
+    assert_eq!(server.post(train, json!({ "sha": "0".repeat(40) })).await.0, 409);
+    world.forge.set_draft(REPO, pull.number, true, "sam").unwrap();
+    assert_eq!(server.post(train, json!({ "sha": pull.head() })).await.0, 400);
+    assert!(!pull.now().queued);
+    // It waits until it can.
+    assert_eq!(server.post(train, json!({ "sha": pull.head(), "auto_merge": true })).await.0, 202);
+    assert!(pull.now().queued && !pull.is_merged());
+    world.forge.set_draft(REPO, pull.number, false, "sam").unwrap();
+    let (status, cars) = server.post(train, json!({ "sha": pull.head() })).await;
+    assert_eq!((status, &cars[0]["merge_request"]["iid"]), (201, &json!(1)));
+}
+
+/// As its API makes one for a status that somebody sets.
+#[tokio::test]
+async fn what_another_tool_reports_stands_in_a_pipeline_of_the_branch() {
+    let (world, pull) = world_with_a_merge_request().await;
+    world.forge.set_status(REPO, &pull.head(), "ci", "pending", "ana").unwrap();
+    let server = Caller::server(&world);
+    let (_, read) = server.get("{mr}").await;
+    assert_eq!(
+        (&read["head_pipeline"]["source"], &read["head_pipeline"]["status"]),
+        (&json!("external"), &json!("running"))
+    );
+    let of_pipeline =
+        format!("{{repo}}/repository/commits/{}/statuses?pipeline_id={}", pull.head(), read["head_pipeline"]["id"]);
+    assert_eq!(server.get(&of_pipeline).await.1[0]["name"], "ci");
 }
 
 #[tokio::test]

@@ -117,6 +117,54 @@ async fn a_disk_that_is_filled_is_named_and_freed_with_the_cage() {
     }
 }
 
+/// A file system of so many MiB, on which a server could keep its work. Only root can have one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn of(mib: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let size = std::ffi::CString::new(format!("size={mib}m,mode=755")).unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("tmpfs", dir.path(), "tmpfs", flags, Some(size.as_c_str())).unwrap();
+        Self(dir)
+    }
+
+    fn free(&self) -> u64 {
+        let facts = rustix::fs::statvfs(self.0.path()).unwrap();
+        facts.f_bavail * facts.f_frsize
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(self.0.path(), rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+/// What its own limit would allow is not there: half of it is left to the server, and to everybody else.
+#[tokio::test]
+async fn a_run_that_would_fill_the_servers_disk_is_ended_before_it_is_full() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for (level, on_disk) in [(Level::Full, true), (Level::Reduced, false), (Level::Weak, false)] {
+        let disk = SmallDisk::of(128);
+        let yard = Yard::in_dir(level, disk.0.path()).await;
+        let mut policy = yard.policy();
+        policy.on_disk = on_disk;
+        policy.limits.disk = 1 << 40;
+        policy.limits.file_size = 1 << 40;
+        let mut cage = yard.open(policy).await;
+        // As fast as a usual disk takes it.
+        let script = "i=0; while head -c 1M /dev/zero >> big; do i=$((i+1)); sleep 0.01; done; echo full";
+        let outcome = cage.run(yard.script(script)).await.unwrap();
+        assert_eq!(outcome.end, End::Limit(Limit::Disk), "{level}: {}{}", out(&outcome), err(&outcome));
+        assert!((16 << 20..=64 << 20).contains(&disk.free()), "{level}: {} bytes are left", disk.free());
+        std::fs::write(yard.outside().join("database"), vec![1; 8 << 20]).unwrap();
+        cage.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_grows_too_large_is_named() {
     for level in CAGED {

@@ -33,7 +33,15 @@ pub(crate) struct Yard {
 
 impl Yard {
     pub(crate) async fn at(level: Level) -> Self {
-        let dir = TempDir::new().unwrap();
+        Self::around(level, TempDir::new().unwrap()).await
+    }
+
+    /// On another disk.
+    pub(crate) async fn in_dir(level: Level, dir: &Path) -> Self {
+        Self::around(level, TempDir::new_in(dir).unwrap()).await
+    }
+
+    async fn around(level: Level, dir: TempDir) -> Self {
         // The cage's user must be able to pass where there is no view of its own.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let (tree, scratch) = (dir.path().join("tree"), dir.path().join("scratch"));

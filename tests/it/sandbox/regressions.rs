@@ -166,6 +166,64 @@ async fn connections_that_are_broken_off_do_not_pile_up() {
     assert!((2..70).contains(&most), "{most} processes of the helper");
 }
 
+/// With 63 calls that block, another is made at once; with 64 it waits until one of them ends. Meanwhile the files `crowded`
+/// and `go` are between the program and the test.
+const CROWD: &str = r"
+import os, socket, threading, time
+def listen(name, backlog):
+    s = socket.socket(socket.AF_UNIX); s.bind(os.getcwd() + '/' + name); s.listen(backlog)
+    return s
+full, free = listen('full', 0), listen('free', 100)
+done = []
+def connect(name):
+    s = socket.socket(socket.AF_UNIX); s.connect(os.getcwd() + '/' + name); done.append((name, s))
+def begin(name):
+    t = threading.Thread(target=connect, args=(name,)); t.start()
+    return t
+def among(name): return sum(1 for known, _ in done if known == name)
+# One finds room in the queue, the others block.
+crowd = [begin('full') for _ in range(64)]
+time.sleep(0.5)
+early = begin('free'); early.join(10)
+print('with', 64 - among('full'), 'waits' if early.is_alive() else 'goes on')
+crowd.append(begin('full')); time.sleep(0.5)
+late = begin('free'); late.join(1)
+print('with', 65 - among('full'), 'waits' if late.is_alive() else 'goes on')
+# What is not supervised goes on for this program too.
+open('crowded', 'w').close()
+while not os.path.exists('go'): time.sleep(0.01)
+full.accept(); late.join(10)
+print('with one less', 'waits' if late.is_alive() else 'goes on')
+for _ in range(64): full.accept()
+for t in crowd: t.join(10)
+print('in the end', among('full'), among('free'))
+";
+
+/// The supervisor makes so many calls that block at a time and no more: a program can hold up itself, and nobody else.
+#[tokio::test]
+async fn the_65th_connection_that_blocks_waits_for_one_of_the_others_and_holds_up_no_other_run() {
+    let (yard, other) = (Yard::at(Level::Reduced).await, Yard::at(Level::Reduced).await);
+    let mut cage = yard.cage().await;
+    let spec = yard.python(CROWD);
+    let crowd = tokio::spawn(async move { cage.run(spec).await.unwrap() });
+    let end = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !yard.tree.join("crowded").exists() && !crowd.is_finished() {
+        assert!(tokio::time::Instant::now() < end, "it never was crowded");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let outcome = attacked(&other, "providers_sockets", &other.scratch.join("plugin"), Network::None).await;
+    assert!(out(&outcome).contains("hello from a provider"), "{}{}", out(&outcome), err(&outcome));
+    std::fs::write(yard.tree.join("go"), "").unwrap();
+    let outcome = crowd.await.unwrap();
+    assert_eq!(outcome.end, End::Exit(0), "{}{}", out(&outcome), err(&outcome));
+    assert_eq!(
+        out(&outcome),
+        "with 63 goes on\nwith 64 waits\nwith one less goes on\nin the end 65 2\n",
+        "{}",
+        err(&outcome)
+    );
+}
+
 #[test]
 #[ignore = "run in a cage by another test"]
 fn a_link_to_a_socket() {

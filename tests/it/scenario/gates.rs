@@ -123,6 +123,7 @@ async fn an_import_needs_more_and_atlantis_comments_work_as_they_are() {
 #[tokio::test]
 async fn what_is_applied_goes_into_the_queue_where_the_rules_want_it() {
     let stage = stage("apply: on_comment, automerge: enqueue").await;
+    stage.world.forge.change(|state| state.repo_mut(REPO).unwrap().merge_queue = true);
     let pull = planned(&stage, "queued", "prod/a.tf", &resource("a", "new")).await;
     assert!(!pull.now().queued);
     pull.comment("kim", "terraplane apply");

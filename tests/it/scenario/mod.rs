@@ -19,7 +19,7 @@ mod reviews;
 mod rights;
 mod rules;
 pub(crate) mod secrets;
-mod serving;
+pub(crate) mod serving;
 pub(crate) mod stand_in;
 mod state;
 mod trouble;

@@ -120,11 +120,11 @@ async fn why_looks_at_how_things_are_now() {
 
 #[tokio::test]
 async fn mergeable_is_the_forges_word_without_our_own_statuses() {
-    let stage = stage("apply: on_comment, require: [mergeable, approved by codeowners]").await;
+    let stage = stage("apply: on_comment, require: [mergeable]").await;
     stage.world.forge.change(|state| {
         let repo = state.repo_mut(REPO).unwrap();
         repo.required_statuses = vec!["terraplane/apply".into(), "ci".into()];
-        repo.code_owners = vec!["ana".into()];
+        repo.required_reviews = 1;
     });
     let pull = planned(&stage, "mergeable", "prod/a.tf").await;
     let ci = |state: &str| stage.world.forge.set_status(REPO, &pull.head(), "ci", state, "ana").unwrap();
@@ -138,6 +138,29 @@ async fn mergeable_is_the_forges_word_without_our_own_statuses() {
     assert!(refused.contains("required checks are not green (not done yet: `ci`)"), "{refused}");
     ci("success");
     // `terraplane/apply` is required and pending: it waits for exactly this.
+    pull.comment("kim", "terraplane apply");
+    assert!(pull.next_comment().await.contains("Applied `prod`"));
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn whether_code_owners_approved_is_the_forges_word() {
+    let stage = stage("apply: on_comment, require: [approved by codeowners]").await;
+    let pull = planned(&stage, "owned", "prod/a.tf").await;
+    pull.approve("ana");
+    pull.comment("kim", "terraplane apply");
+    let refused = pull.next_comment().await;
+    assert!(refused.contains("the forge's branch rules do not ask for one"), "{refused}");
+
+    stage.world.forge.change(|state| {
+        let repo = state.repo_mut(REPO).unwrap();
+        repo.code_owners = vec!["lee".into()];
+    });
+    stage.world.forge.grant(REPO, "lee", Role::Write).unwrap();
+    pull.comment("kim", "terraplane apply");
+    let refused = pull.next_comment().await;
+    assert!(refused.contains("it needs an approval of its code owners, as the forge judges"), "{refused}");
+    pull.approve("lee");
     pull.comment("kim", "terraplane apply");
     assert!(pull.next_comment().await.contains("Applied `prod`"));
     stage.finish().await;
@@ -195,10 +218,11 @@ async fn what_is_applied_merges_itself_where_the_rules_want_it() {
 
     stage.world.forge.change(|state| state.repo_mut(REPO).unwrap().required_statuses = vec!["ci".into()]);
     let blocked = planned(&stage, "blocked", "prod/b.tf").await;
+    stage.world.forge.set_status(REPO, &blocked.head(), "ci", "failure", "ana").unwrap();
     blocked.comment("sam", "terraplane apply");
     assert!(blocked.wait_for_comment(|text| text.contains("Applied `prod`")).await.contains("1 created"));
     let told = blocked.wait_for_comment(|text| text.contains("was not merged")).await;
-    assert!(told.contains("Required status checks are not all a success"), "{told}");
+    assert!(told.contains(stage.world.says_of_failed_checks()), "{told}");
     stage.hear_everything_again().await;
     stage.finish().await;
 }

@@ -28,6 +28,8 @@ pub(crate) enum Under {
     OwnMounts,
     /// The same, and its directory is read-only from the beginning.
     ReadOnly,
+    /// It has these variables besides.
+    Variables(&'static [(&'static str, String)]),
 }
 
 /// Makes a directory read-only for whoever has mounts of his own.
@@ -81,7 +83,7 @@ impl Serving {
         let file = self.data.path().join("server.yaml");
         std::fs::write(&file, server_yaml(&self.world, self.data.path(), &self.address, &self.setup)).unwrap();
         let before: Vec<String> = match under {
-            Under::Nothing => vec![],
+            Under::Nothing | Under::Variables(_) => vec![],
             Under::Limit(kib) => shell(&format!("ulimit -S -f {}", kib * 2)),
             Under::OwnMounts => [unshare(), shell(":")].concat(),
             Under::ReadOnly => {
@@ -94,6 +96,9 @@ impl Serving {
         command.args(words);
         // The server refuses variables that look like settings of its own and are none; this one is the tests'.
         command.env_remove("TERRAPLANE_TEST_TOFU");
+        if let Under::Variables(more) = under {
+            command.envs(more.iter().map(|(name, value)| (name, value)));
+        }
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         command.arg("serve").arg("--config").arg(file).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()

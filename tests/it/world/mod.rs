@@ -133,6 +133,14 @@ impl World {
         self.wait("an answer to every webhook", answered).await;
     }
 
+    /// Words of the forge when it does not merge because `ci` failed.
+    pub fn says_of_failed_checks(&self) -> &'static str {
+        match self.forge.face() {
+            Face::Gitlab => "its pipeline has not succeeded (`ci`)",
+            Face::Github | Face::Gitea => "Required status checks are not all a success",
+        }
+    }
+
     /// The next `times` requests whose path contains `path` meet this trouble. Both are as on GitHub; another forge has
     /// words of its own for them.
     pub fn trouble(&self, method: &'static str, path: &str, how: How, times: u32) {
