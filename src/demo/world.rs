@@ -5,6 +5,7 @@
 
 pub(super) mod accounts;
 mod pulls;
+mod queue;
 mod talk;
 
 use super::face::Face;
@@ -131,6 +132,7 @@ impl World {
         own.change(|state| state.add_user(&format!("{bot}[bot]"), true));
         tokio::spawn(stop.clone().run_until_cancelled_owned(webhook::deliver(own.clone(), due)));
         tokio::spawn(stop.clone().run_until_cancelled_owned(serve::serve(own.clone(), listener)));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(own.clone().work_on_queues()));
         Ok(Self { _alive: Some(Arc::new(stop.drop_guard())), ..own })
     }
 
@@ -332,6 +334,7 @@ impl World {
                 code_owners: Vec::new(),
                 pipelines: Vec::new(),
                 hooks: Vec::new(),
+                queue: Vec::new(),
             };
             state.repos.insert(path.into(), repo);
         });

@@ -10,6 +10,7 @@ mod hint;
 mod live;
 mod notice;
 mod outcome;
+mod queue;
 #[cfg(test)]
 pub(crate) mod sample;
 mod standing;
@@ -23,8 +24,9 @@ pub use live::{
 };
 pub use notice::{Notice, notices_change_at};
 pub use outcome::{Named, OutcomeRow, ResultView, result};
+pub use queue::{Fault, queue_faults, unqueued};
 pub use standing::{Counts, Standing, Tally};
-pub use status::{DESCRIPTION_LIMIT, Status, StatusState, statuses};
+pub use status::{DESCRIPTION_LIMIT, Status, StatusState, Verdict, statuses};
 
 use super::decide::PullState;
 use super::id::{RunId, Timestamp};

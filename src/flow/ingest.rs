@@ -17,10 +17,10 @@ use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
 
 /// A delivery that is being listened to, under the lease of its job.
 #[derive(Debug, Clone, Copy)]
-struct Hearing<'a> {
-    lease: &'a Lease,
-    forge: ForgeKind,
-    delivery: &'a DeliveryId,
+pub(super) struct Hearing<'a> {
+    pub(super) lease: &'a Lease,
+    pub(super) forge: ForgeKind,
+    pub(super) delivery: &'a DeliveryId,
 }
 
 impl Flow {
@@ -59,7 +59,9 @@ impl Flow {
             | Event::Commented { pull, .. }
             | Event::CommentGone { pull, .. }
             | Event::Called { pull, .. }
-            | Event::Reviewed { pull } => pull.clone(),
+            | Event::Reviewed { pull }
+            | Event::Queued { pull, .. }
+            | Event::Unqueued { pull, .. } => pull.clone(),
         };
         if self.config.policy(&pull.repo).is_none() {
             return Ok(Some(DeliveryEnd::Ignored(format!("no entry of `repos` matches {}", pull.repo))));
@@ -72,6 +74,8 @@ impl Flow {
             Event::CommentGone { comment, .. } => self.comment_gone(hearing.lease, &pull, comment).await.map(Some),
             Event::Called { called, .. } => self.called(hearing, &pull, called, delivered.received_at).await,
             Event::Reviewed { .. } => self.reviewed(hearing, &pull).await,
+            Event::Queued { group, .. } => self.queued(hearing, &pull, group).await,
+            Event::Unqueued { group, .. } => self.unqueued(hearing, &pull, group).await,
             Event::Ignored { reason, .. } => Ok(Some(DeliveryEnd::Ignored(reason))),
         }
     }
@@ -124,7 +128,7 @@ impl Flow {
     }
 
     /// Most plans depend on nothing that reviewers say.
-    async fn review_to_plan(&self, pull: &Pull, finding: &Finding) -> Result<Review, FlowError> {
+    pub(super) async fn review_to_plan(&self, pull: &Pull, finding: &Finding) -> Result<Review, FlowError> {
         if !asks_before_plans(match &finding.found {
             Found::Affected(affected) => Some(affected),
             Found::Problem(_) => None,
@@ -336,7 +340,7 @@ impl Flow {
     }
 
     /// Decides and ends the delivery, in one transaction.
-    async fn decide_on(
+    pub(super) async fn decide_on(
         &self,
         Hearing { lease, forge, delivery }: Hearing<'_>,
         pull: Pull,
@@ -356,7 +360,7 @@ impl Flow {
     }
 
     /// The pull request and whose rules hold for it, asked side by side.
-    async fn pull_and_default(&self, id: &PullId) -> Result<(Pull, Branch), FlowError> {
+    pub(super) async fn pull_and_default(&self, id: &PullId) -> Result<(Pull, Branch), FlowError> {
         let forge = self.forge(&id.repo)?;
         Ok(tokio::try_join!(forge.pull(id), forge.default_branch(&id.repo))?)
     }

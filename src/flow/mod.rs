@@ -22,6 +22,7 @@ pub mod outbox;
 mod pace;
 mod perform;
 mod plan;
+mod queue;
 mod renew;
 mod run;
 mod running;

@@ -24,6 +24,7 @@ mod meta;
 mod open;
 mod pulls;
 mod queue;
+mod queued;
 mod row;
 mod runs;
 mod shown;

@@ -44,7 +44,7 @@ const TABLE: &[Row] = &[
 const FORGES_JUDGE_DIFFERENTLY: (&str, &str) =
     ("mergeable_is_the_forges_word", "reviews and code owners are asked for by other means than GitHub's branch rules");
 
-const NO_QUEUE: (&str, &str) = ("what_is_applied_goes_into_the_queue", "merge queues are GitHub's");
+const NO_QUEUE: (&str, &str) = ("scenario::queue::", "merge queues are GitHub's");
 
 const ONLY_GITHUBS_APPS: (&str, &str) =
     ("an_app_has_webhooks_sent_again", "it has no Apps, and keeps no list of webhooks that a program may read");

@@ -1,6 +1,6 @@
 //! What has to be there before something is planned, applied or merged.
 
-use super::props::{managed, until};
+use super::props::managed;
 use super::resource;
 use super::stand_in::StandIn;
 use crate::stage::{Setup, Stage};
@@ -115,18 +115,6 @@ async fn an_import_needs_more_and_atlantis_comments_work_as_they_are() {
     pull.comment("kim", "atlantis apply");
     let result = pull.next_comment().await;
     assert!(result.contains("Applied `prod`"), "{result}");
-    stage.finish().await;
-}
-
-#[tokio::test]
-async fn what_is_applied_goes_into_the_queue_where_the_rules_want_it() {
-    let stage = stage("apply: on_comment, automerge: enqueue").await;
-    let pull = planned(&stage, "queued", "prod/a.tf", &resource("a", "new")).await;
-    assert!(!pull.now().queued);
-    pull.comment("kim", "terraplane apply");
-    assert!(pull.next_comment().await.contains("Applied `prod`"));
-    until("a place in the queue", || pull.now().queued).await;
-    assert!(!pull.is_merged(), "that is the forge's to do");
     stage.finish().await;
 }
 

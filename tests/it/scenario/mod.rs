@@ -12,6 +12,7 @@ mod outage;
 mod pages;
 mod plan;
 mod props;
+mod queue;
 mod refusals;
 mod restart;
 mod rights;
