@@ -24,7 +24,7 @@ pub use live::{
 };
 pub use notice::{Notice, notices_change_at};
 pub use outcome::{Named, OutcomeRow, ResultView, result};
-pub use queue::{Fault, queue_faults, unqueued};
+pub use queue::{Fault, QueueRefusal, queue_refusals, unqueued};
 pub use standing::{Counts, Standing, Tally};
 pub use status::{DESCRIPTION_LIMIT, Status, StatusState, Verdict, statuses};
 

@@ -74,7 +74,7 @@ impl Flow {
             Event::CommentGone { comment, .. } => self.comment_gone(hearing.lease, &pull, comment).await.map(Some),
             Event::Called { called, .. } => self.called(hearing, &pull, called, delivered.received_at).await,
             Event::Reviewed { .. } => self.reviewed(hearing, &pull).await,
-            Event::Queued { group, .. } => self.queued(hearing, &pull, group).await,
+            Event::Queued { group, .. } => self.queued(hearing, &pull, group, delivered.received_at).await,
             Event::Unqueued { group, .. } => self.unqueued(hearing, &pull, group).await,
             Event::Ignored { reason, .. } => Ok(Some(DeliveryEnd::Ignored(reason))),
         }

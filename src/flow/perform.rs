@@ -137,7 +137,7 @@ impl Performing<'_> {
                 self.begin(Begin { project, target, extra, work: Work::Plan }, RunState::Queued).await?;
             }
             Effect::NoteQueued(commit) => {
-                self.tx.save_queued(&self.state.pull().id, &commit, self.at).await?;
+                self.tx.save_queued(&self.state.pull().id, &commit).await?;
             }
             Effect::StartTrial { project, target } => {
                 self.begin(Begin { project, target, extra: Vec::new(), work: Work::Trial }, RunState::Queued).await?;

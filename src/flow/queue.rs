@@ -4,9 +4,9 @@ use super::ingest::Hearing;
 use super::perform::Occasion;
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, PullState, Rules, Say};
-use crate::domain::id::PullId;
+use crate::domain::id::{PullId, Timestamp};
 use crate::domain::pull::MergeGroup;
-use crate::domain::report;
+use crate::domain::report::{self, QueueRefusal};
 use crate::render::SayInput;
 use crate::store::{DeliveryEnd, Job, Lease, OutComment};
 
@@ -16,6 +16,7 @@ impl Flow {
         hearing: Hearing<'_>,
         id: &PullId,
         group: MergeGroup,
+        heard_at: Timestamp,
     ) -> Result<Option<DeliveryEnd>, FlowError> {
         let known = self.store.pull_state(id).await?;
         let is_it = |known: &PullState| known.queued.iter().any(|queued| queued.commit.group.head == group.head);
@@ -31,7 +32,7 @@ impl Flow {
         let review = self.review_to_plan(&pull, &finding).await?;
         let occasion = Occasion(format!("queue-{}", group.head));
         let (found, rules) = (finding.found, finding.rules);
-        self.decide_on(hearing, pull, &Input::Queued { group, found, review }, &rules, &occasion).await?;
+        self.decide_on(hearing, pull, &Input::Queued { group, heard_at, found, review }, &rules, &occasion).await?;
         Ok(None)
     }
 
@@ -65,17 +66,23 @@ impl Flow {
         state: &PullState,
         comments: &[OutComment],
     ) -> Result<(), FlowError> {
-        for (commit, faults) in report::queue_faults(state) {
+        for (commit, refusal) in report::queue_refusals(state) {
             let key = format!("queue-{}", commit.group.head);
             if comments.iter().any(|comment| comment.key == key) {
                 continue;
             }
-            let views = self.views(faults.iter().flat_map(report::Fault::runs).collect()).await;
-            let run_url = |run| self.links.run_url(run);
-            let astray = faults.iter().map(|fault| fault.astray(&views, &run_url)).collect();
+            let commit = commit.group.head.clone();
+            let say = match refusal {
+                QueueRefusal::Problem(problem) => Say::QueueUnplanned { commit, problem: problem.clone() },
+                QueueRefusal::Faults(faults) => {
+                    let views = self.views(faults.iter().flat_map(report::Fault::runs).collect()).await;
+                    let run_url = |run| self.links.run_url(run);
+                    let astray = faults.iter().map(|fault| fault.astray(&views, &run_url));
+                    Say::NotAsReviewed { commit, projects: astray.collect() }
+                }
+            };
             let pull = state.pull();
             let limit = self.comment_limit(&pull.id.repo);
-            let say = Say::NotAsReviewed { commit: commit.group.head.clone(), projects: astray };
             let input = SayInput { pull, key: &key, server: &self.server, limit };
             let body = self.renderer.say(&say, &input);
             let body = body.ok_or_else(|| FlowError::Broken("no reply says why the queue is told no".to_owned()))?;

@@ -3,11 +3,11 @@
 use super::body::INVISIBLE;
 use super::diff::Draft;
 use super::engine::Engine;
-use super::filters::fence;
+use super::filters::{fence, shortened};
 use super::live::length;
 use super::{COMMENT_LIMIT, SayInput};
 use crate::domain::command::Meant;
-use crate::domain::decide::{Astray, Hold, Missing, Say};
+use crate::domain::decide::{Astray, Hold, Missing, Problem, Say};
 use crate::domain::freeze::{Freeze, minute};
 use crate::domain::id::{ProjectName, PullId};
 use crate::domain::report::pull_text;
@@ -126,6 +126,21 @@ fn values(say: &Say, input: &SayInput<'_>, listed: usize) -> Option<Value> {
             context! {
                 say => "not_as_reviewed", commit => commit.short(), projects => rows.collect::<Vec<Value>>(),
                 more => projects.len().saturating_sub(listed),
+            }
+        }
+        Say::QueueUnplanned { commit, problem } => {
+            let errors = match problem {
+                Problem::Configuration { errors } => Some(shortened(errors, input.limit / 2)),
+                Problem::Fetch { message } => Some(message.clone()),
+                _ => None,
+            };
+            context! {
+                say => "queue_unplanned", commit => commit.short(), errors => errors.map(|errors| fence(&errors, "text")),
+                why => match problem {
+                    Problem::Configuration { .. } => "`terraplane.yaml` can't be used",
+                    Problem::Fetch { .. } => "the repository could not be read",
+                    other => other.sentence(),
+                },
             }
         }
         Say::NotMerged { why } => context! { say => "not_merged", why },

@@ -1258,3 +1258,24 @@ fn the_merge_queues_plan_is_not_the_reviewed_one() {
     Nothing of this was merged. What others change is applied after their merge; then this pull request is planned again by itself, the live comment shows the new plan, and it can go into the queue again. To plan it now: `terraplane plan`
     "#);
 }
+
+#[test]
+fn what_the_merge_queue_would_merge_cannot_be_planned() {
+    let errors = "error: unknown key `aply` in `rules`\n --> terraplane.yaml:14:5\n".into();
+    let unplanned = |problem| say(&Say::QueueUnplanned { commit: sha('9'), problem });
+    assert_snapshot!(unplanned(Problem::Configuration { errors }), @r"
+    <!-- terraplane:reply 77-1 -->
+    ### ⚠️ What the merge queue would merge can't be planned
+
+    At `9999999`, which the queue would merge: `terraplane.yaml` can't be used.
+
+    ```text
+    error: unknown key `aply` in `rules`
+     --> terraplane.yaml:14:5
+    ```
+
+    Nothing of this was merged. When that is mended, the pull request can go into the queue again.
+    ");
+    let told = unplanned(Problem::Fork);
+    assert!(told.contains("merge: pull requests from forks are refused.\n\nNothing"), "{told}");
+}

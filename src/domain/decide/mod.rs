@@ -64,7 +64,7 @@ pub enum Input {
     /// One line of a comment. `found`: as it is now; `None` for what needs no projects.
     Commanded { parsed: Parsed, origin: Origin, actor: Actor, review: Review, found: Option<Found> },
     /// The forge's merge queue would merge an open pull request as this commit. `found`: what the commit is.
-    Queued { group: MergeGroup, found: Found, review: Review },
+    Queued { group: MergeGroup, heard_at: Timestamp, found: Found, review: Review },
     /// The commit has left the queue.
     Unqueued { group: MergeGroup },
     /// A run came to its end, whatever it was.
@@ -86,8 +86,10 @@ pub fn decide(state: &PullState, input: &Input, rules: &Rules, now: Timestamp) -
             let asked = command::Asking { origin, actor, review, found: found.as_ref(), rules, now };
             command::commanded(state, parsed, asked)
         }
-        Input::Queued { group, found, review } => queue::queued(state, group, found, review, rules),
-        Input::Unqueued { group } => queue::unqueued(state, group),
+        Input::Queued { group, heard_at, found, review } => {
+            queue::queued(state, queue::Heard { group, at: *heard_at, found, review }, rules)
+        }
+        Input::Unqueued { group } => queue::unqueued(state, group, now),
         Input::RunOver { run } => over::run_over(state, *run),
     }
 }

@@ -5,7 +5,7 @@
 //! it, and the pull request never shows it as its plan. It ends with its commit's time in the queue.
 
 use super::{Effect, Found, PullState, Rules, present};
-use crate::domain::id::{ProjectKey, Sha};
+use crate::domain::id::{ProjectKey, Sha, Timestamp};
 use crate::domain::project::Project;
 use crate::domain::pull::{MergeGroup, Review};
 use crate::domain::requirement::lacks_to_plan;
@@ -18,6 +18,8 @@ pub struct QueuedCommit {
     pub group: MergeGroup,
     /// The pull request's head when it was heard of.
     pub of: Sha,
+    /// When the queue asked about it, by our clock: of two, the later one is in the queue.
+    pub heard_at: Timestamp,
     /// What it concerns; `None` of one that has left the queue.
     pub found: Option<Found>,
     /// It is no longer in the queue. It stays known, so that a webhook that comes late does not bring it back.
@@ -38,21 +40,28 @@ impl Queued {
     }
 }
 
+/// What was heard of a commit, and what was found there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard<'a> {
+    pub(super) group: &'a MergeGroup,
+    pub(super) at: Timestamp,
+    pub(super) found: &'a Found,
+    pub(super) review: &'a Review,
+}
+
 /// Heard twice, it begins once.
-pub(super) fn queued(
-    state: &PullState,
-    group: &MergeGroup,
-    found: &Found,
-    review: &Review,
-    rules: &Rules,
-) -> Vec<Effect> {
+pub(super) fn queued(state: &PullState, heard: Heard<'_>, rules: &Rules) -> Vec<Effect> {
+    let Heard { group, at, found, review } = heard;
     if !state.pull().is_open() || state.queued.iter().any(|known| known.commit.group.head == group.head) {
         return Vec::new();
     }
-    // The queue has one commit for a pull request at a time.
-    let mut effects = end(state, |_| true);
     let of = state.pull().head.clone();
-    let commit = QueuedCommit { group: group.clone(), of, found: Some(found.clone()), ended: false };
+    let commit = QueuedCommit { group: group.clone(), of, heard_at: at, found: Some(found.clone()), ended: false };
+    // The queue has one commit for a pull request at a time, and it takes a while to find out what is in one.
+    if state.in_queue().any(|other| other.commit.heard_at > at) {
+        return vec![Effect::NoteQueued(QueuedCommit { found: None, ended: true, ..commit })];
+    }
+    let mut effects = end(state, |_| true);
     effects.push(Effect::NoteQueued(commit));
     let Found::Affected(affected) = found else { return effects };
     // What must be there before anything of it is run holds here too.
@@ -64,12 +73,13 @@ pub(super) fn queued(
 }
 
 /// Of one that nobody has heard of, it is noted all the same: webhooks may change places.
-pub(super) fn unqueued(state: &PullState, group: &MergeGroup) -> Vec<Effect> {
+pub(super) fn unqueued(state: &PullState, group: &MergeGroup, now: Timestamp) -> Vec<Effect> {
     if state.queued.iter().any(|known| known.commit.group.head == group.head) {
         return end(state, |commit| commit.group.head == group.head);
     }
     let of = state.pull().head.clone();
-    vec![Effect::NoteQueued(QueuedCommit { group: group.clone(), of, found: None, ended: true })]
+    let commit = QueuedCommit { group: group.clone(), of, heard_at: now, found: None, ended: true };
+    vec![Effect::NoteQueued(commit)]
 }
 
 /// The queue lets go of what was pushed to, and the webhook that says so may be lost.

@@ -2,6 +2,7 @@
 
 use super::effect::Missing;
 use super::hold::Hold;
+use super::state::Problem;
 use crate::domain::command::{Meant, Verb};
 use crate::domain::freeze::Freeze;
 use crate::domain::id::{Login, ProjectName, PullId, RunId, Sha, Timestamp};
@@ -89,6 +90,11 @@ pub enum Say {
     NotAsReviewed {
         commit: Sha,
         projects: Vec<Astray>,
+    },
+    /// The same, because nothing of its commit can be planned.
+    QueueUnplanned {
+        commit: Sha,
+        problem: Problem,
     },
     /// Everything is applied, and the forge did not merge.
     NotMerged {

@@ -52,14 +52,26 @@ enum Judged<'a> {
     },
 }
 
-/// Each commit in the queue that is told no because of its plans, and why.
+/// Why the queue is told no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueueRefusal<'a> {
+    /// Nothing could be planned.
+    Problem(&'a Problem),
+    Faults(Vec<Fault<'a>>),
+}
+
+/// Each commit in the queue that is told no, and why.
 #[must_use]
-pub fn queue_faults(state: &PullState) -> Vec<(&QueuedCommit, Vec<Fault<'_>>)> {
-    let faults = |queued| match judge(state, queued) {
-        Judged::Faults(faults) => Some((&queued.commit, faults)),
-        _ => None,
-    };
-    state.in_queue().filter_map(faults).collect()
+pub fn queue_refusals(state: &PullState) -> Vec<(&QueuedCommit, QueueRefusal<'_>)> {
+    let refused = state.in_queue().filter_map(|queued| {
+        let refusal = match judge(state, queued) {
+            Judged::Faults(faults) => QueueRefusal::Faults(faults),
+            Judged::Problem(problem) => QueueRefusal::Problem(problem),
+            Judged::Planning { .. } | Judged::OwnPlan | Judged::Good { .. } => return None,
+        };
+        Some((&queued.commit, refusal))
+    });
+    refused.collect()
 }
 
 /// A plan and an apply for each commit in the queue.

@@ -303,6 +303,8 @@ proptest! {
         check(&say(&Say::Why { to: to.clone(), projects: vec![because; 3] }), marker);
         check(&say(&Say::Locks { to: to.clone(), held: vec![], freezes: vec![freeze; words.len()] }), marker);
         check(&say(&Say::NotMerged { why: words.join("\n") }), marker);
+        let problem = Problem::Configuration { errors: words.join("\n") };
+        check(&say(&Say::QueueUnplanned { commit: sha('9'), problem }), marker);
     }
 }
 

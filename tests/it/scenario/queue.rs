@@ -172,3 +172,37 @@ async fn what_is_applied_goes_into_the_queue_where_the_rules_want_it() {
     assert_eq!((let_go(&stage, "merged").await, stage.applies(&pull).await), (1, 1));
     stage.finish().await;
 }
+
+#[tokio::test]
+async fn what_can_not_be_planned_there_goes_out_of_the_queue_with_the_errors() {
+    let stage = stage("apply: on_merge", Setup::default()).await;
+    let pull = planned(&stage, "first", "prod/a.tf").await;
+    stage.world.push("main", &[("terraplane.yaml", "version: 1\nproject: []\n")]).await;
+    enqueue(&pull).await;
+    let commit = in_queue(&pull).head;
+    let red = stage.world.await_status(&commit, "terraplane/plan", "failure").await;
+    assert_eq!(red.description.as_deref(), Some("Not planned: the configuration can't be used"));
+    let why = pull.next_comment().await;
+    assert!(why.contains("What the merge queue would merge can't be planned"), "{why}");
+    assert!(why.contains("unknown key `project`") && why.contains("terraplane.yaml:2"), "{why}");
+    assert_eq!(let_go(&stage, "dequeued").await, 1);
+    assert!(!pull.is_merged());
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_puts_a_fork_into_the_queue_vouches_for_it() {
+    let stage = stage("apply: on_merge", Setup::default()).await;
+    let fork = stage.world.forge.fork(REPO, "otto").await.unwrap();
+    let new = stage.world.open_pull("outside").in_fork(&fork).by("otto");
+    let pull = new.changing("prod/a.tf", &resource("outside", "new")).await;
+    pull.live_comment().await_containing("--sha").await;
+    pull.comment("kim", &format!("terraplane plan --sha {}", pull.head()));
+    pull.await_status("terraplane/plan", "success").await;
+    stage.settled().await;
+    enqueue(&pull).await;
+    let commit = in_queue(&pull).head;
+    assert_eq!(merged(&pull).await, commit);
+    assert!(pull.next_comment().await.contains("Applied `prod`"));
+    stage.finish().await;
+}

@@ -129,9 +129,9 @@ async fn nothing_superseded_is_seen(db: Fresh) {
     assert_eq!(db.store.run(newer.id).await.unwrap(), Some(newer));
 }
 
-fn queued(head: char, ended: bool) -> QueuedCommit {
+fn queued(head: char, seconds: i64, ended: bool) -> QueuedCommit {
     let group = MergeGroup { head: sha(head), base: sha('b') };
-    QueuedCommit { group, of: sha('a'), found: None, ended }
+    QueuedCommit { group, of: sha('a'), heard_at: at(seconds), found: None, ended }
 }
 
 async fn trials_are_kept_apart_from_plans_as_long_as_their_commit_is_in_the_queue(db: Fresh) {
@@ -149,9 +149,9 @@ async fn trials_are_kept_apart_from_plans_as_long_as_their_commit_is_in_the_queu
     ];
     save(&db.store, &record(1, 'a', 'b', &["prod"]), &runs).await;
     save(&db.store, &record(2, 'a', 'b', &["prod"]), &[]).await;
-    let (gone, there) = (queued('e', true), queued('c', false));
-    for (seconds, commit) in [(7, &there), (5, &gone)] {
-        write(&db.store, async |tx| tx.save_queued(&pull_id(1), commit, at(seconds)).await).await;
+    let (gone, there) = (queued('e', 5, true), queued('c', 7, false));
+    for commit in [&there, &gone] {
+        write(&db.store, async |tx| tx.save_queued(&pull_id(1), commit).await).await;
     }
     let now = state(&db.store, 1).await;
     assert_eq!(seen(&now), [("prod".into(), Some(1), None)], "a trial is never the pull request's plan");
@@ -163,7 +163,7 @@ async fn trials_are_kept_apart_from_plans_as_long_as_their_commit_is_in_the_queu
     assert_eq!(state(&db.store, 2).await.queued, []);
 
     let ended = QueuedCommit { ended: true, ..there };
-    write(&db.store, async |tx| tx.save_queued(&pull_id(1), &ended, at(9)).await).await;
+    write(&db.store, async |tx| tx.save_queued(&pull_id(1), &ended).await).await;
     let now = state(&db.store, 1).await;
     assert_eq!(
         now.queued.iter().map(|queued| (queued.commit.ended, queued.trials.len())).collect::<Vec<_>>(),

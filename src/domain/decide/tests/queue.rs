@@ -10,11 +10,11 @@ fn group(head: char) -> MergeGroup {
 
 fn queued(head: char, projects: &[Project]) -> Input {
     let found = Found::Affected(affected(head, projects));
-    Input::Queued { group: group(head), found, review: Review::default() }
+    Input::Queued { group: group(head), heard_at: at(9), found, review: Review::default() }
 }
 
 fn noted(head: char, ended: bool, found: Option<Found>) -> Effect {
-    Effect::NoteQueued(QueuedCommit { group: group(head), of: sha('a'), found, ended })
+    Effect::NoteQueued(QueuedCommit { group: group(head), of: sha('a'), heard_at: at(9), found, ended })
 }
 
 fn trial(id: u128, project: &Project, head: char) -> Run {
@@ -26,7 +26,7 @@ fn tried(pull: Pull, project: &Project, head: char) -> PullState {
     let plan = plan_run(1, project, 'a', RunState::Succeeded);
     let mut state = state(pull, project, Some(plan), None);
     let found = Some(Found::Affected(affected(head, std::slice::from_ref(project))));
-    let commit = QueuedCommit { group: group(head), of: sha('a'), found, ended: false };
+    let commit = QueuedCommit { group: group(head), of: sha('a'), heard_at: at(9), found, ended: false };
     let trial = trial(2, project, head);
     state.unfinished.push(trial.clone());
     state.queued.push(Queued { commit, trials: vec![trial] });
@@ -58,6 +58,12 @@ fn a_newer_commit_of_the_queue_takes_the_place_of_the_older_one() {
     let [old @ .., new] = &effects[..] else { panic!() };
     assert_eq!(old, ended('b'));
     assert!(matches!(new, Effect::NoteQueued(commit) if commit.group == group('c') && !commit.ended));
+    // Of one that was asked about before, it took longer to find out what is in it.
+    let Input::Queued { group, found, review, .. } = queued('c', &[]) else { panic!() };
+    let late = Input::Queued { group, heard_at: at(8), found, review };
+    let QueuedCommit { group, of, .. } = tried(pull('a'), &prod, 'c').queued.remove(0).commit;
+    let gone = QueuedCommit { group, of, heard_at: at(8), found: None, ended: true };
+    assert_eq!(decide(&tried(pull('a'), &prod, 'b'), &late, &rules(), at(9)), [Effect::NoteQueued(gone)]);
 }
 
 #[test]
@@ -130,7 +136,7 @@ fn what_must_be_there_before_a_plan_must_be_there_before_a_trial() {
 #[test]
 fn a_problem_is_kept_with_the_commit_and_not_with_the_pull_request() {
     let found = Found::Problem(Problem::Configuration { errors: "no".into() });
-    let input = Input::Queued { group: group('b'), found: found.clone(), review: Review::default() };
+    let input = Input::Queued { group: group('b'), heard_at: at(9), found: found.clone(), review: Review::default() };
     let effects = decide(&fresh(pull('a')), &input, &rules(), at(9));
     assert_eq!(effects, [noted('b', false, Some(found))]);
 }

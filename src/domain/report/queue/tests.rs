@@ -56,7 +56,13 @@ fn in_queue(projects: Vec<ProjectState>, concerned: &[&str], trials: Vec<Run>) -
         ..state.record.affected.clone().unwrap()
     };
     let group = MergeGroup { head: sha('9'), base: sha('a') };
-    let commit = QueuedCommit { group, of: sha('8'), found: Some(Found::Affected(affected)), ended: false };
+    let commit = QueuedCommit {
+        group,
+        of: sha('8'),
+        heard_at: Timestamp(1_000),
+        found: Some(Found::Affected(affected)),
+        ended: false,
+    };
     state.queued.push(Queued { commit, trials });
     state
 }
@@ -248,14 +254,14 @@ fn what_can_not_be_planned_at_all_fails_as_on_the_head() {
         told(&state),
         "plan Failure: Not planned: the configuration can't be used\napply Failure: Not merged: see the plan's status"
     );
-    assert!(queue_faults(&state).is_empty(), "the status says it all");
+    assert!(matches!(&queue_refusals(&state)[..], [(_, QueueRefusal::Problem(Problem::Configuration { .. }))]));
 }
 
 #[test]
 fn a_commit_that_has_left_the_queue_is_told_nothing_more_and_what_is_pending_there_ends() {
     let mut state = in_queue(vec![prod()], &["prod"], vec![]);
     state.queued[0].commit.ended = true;
-    assert_eq!((queue_checks(&state, "terraplane"), queue_faults(&state)), (vec![], vec![]));
+    assert_eq!((queue_checks(&state, "terraplane"), queue_refusals(&state)), (vec![], vec![]));
     assert_eq!(statuses(&state, "terraplane").len(), 2, "those of the head");
     assert_eq!(unqueued(&state, &sha('9')).unwrap().1, "No longer in the merge queue");
     assert_eq!(unqueued(&state, &sha('8')), None);
@@ -270,7 +276,7 @@ fn people_are_shown_what_differs() {
         |address: &str| PlanView { resources: vec![resource(address, Action::Create, &[])], ..PlanView::default() };
     let views = Views::from([(run_id(1), view("a.old")), (run_id(9), view("a.new"))]);
     let told = |state: &PullState| {
-        let [(_, faults)] = &queue_faults(state)[..] else { panic!() };
+        let [(_, QueueRefusal::Faults(faults))] = &queue_refusals(state)[..] else { panic!() };
         let [fault] = &faults[..] else { panic!() };
         assert!(fault.runs().all(|run| views.contains_key(&run)));
         let Astray { why, url, differences, .. } = fault.astray(&views, &run_url);
