@@ -233,5 +233,5 @@ fn state(projects: Vec<ProjectState>) -> anyhow::Result<PullState> {
         held_back: None,
     };
     let record = PullRecord { pull, affected: Some(affected), problem: None };
-    Ok(PullState { record, projects, unfinished: Vec::new(), around: Around::default() })
+    Ok(PullState { record, projects, unfinished: Vec::new(), queued: Vec::new(), around: Around::default() })
 }

@@ -1,5 +1,6 @@
 //! What happened in the world, in words that every face understands: each makes its own webhooks of it.
 
+use super::state::InQueue;
 use crate::domain::id::Sha;
 
 /// One thing that happened. `by` is the login of who did it.
@@ -30,6 +31,13 @@ pub(super) enum News<'a> {
         repo: &'a str,
         id: u64,
         pressed: Option<&'a str>,
+        by: &'a str,
+    },
+    /// The merge queue asks for checks, or lets go of what it asked about.
+    Queue {
+        repo: &'a str,
+        entry: &'a InQueue,
+        what: QueueNews,
         by: &'a str,
     },
     Review {
@@ -63,6 +71,15 @@ pub(super) enum CommentNews<'a> {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub(super) enum QueueNews {
+    ChecksRequested,
+    Merged,
+    /// Made anew, because one before it was taken out.
+    Invalidated,
+    Dequeued,
+}
+
+#[derive(Debug, Clone, Copy)]
 pub(super) enum ReviewNews {
     Submitted,
     Dismissed,
@@ -76,6 +93,7 @@ impl News<'_> {
             Self::Pull { .. } => "pull_request",
             Self::Comment { .. } => "comment",
             Self::Check { .. } => "check",
+            Self::Queue { .. } => "merge_group",
             Self::Review { .. } => "review",
         }
     }

@@ -3,9 +3,11 @@
 mod around;
 mod commit;
 mod merging;
+mod traffic;
 
-pub use around::{InstalledHook, Pipeline, Team};
+pub use around::{InQueue, InstalledHook, Pipeline, Team};
 pub use commit::{Change, Content, MergeMethod, ReadyCommit};
+pub use traffic::{Answer, Delivery, Request};
 
 use crate::domain::id::{Sha, Timestamp};
 use crate::domain::pull::Role;
@@ -67,6 +69,8 @@ pub struct Repo {
     pub hooks: Vec<InstalledHook>,
     /// Every label that there is, by number from 1.
     pub labels: Vec<String>,
+    /// GitHub's merge queue, first one first.
+    pub queue: Vec<InQueue>,
 }
 
 #[derive(Debug, Clone)]
@@ -251,41 +255,6 @@ impl How {
     pub(super) fn status(self) -> Option<StatusCode> {
         if let Self::Answer(code) = self { StatusCode::from_u16(code).ok() } else { None }
     }
-}
-
-/// A request that the server made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    pub method: String,
-    pub path: String,
-    /// `None` while it is being answered, or if the answer was lost.
-    pub status: Option<u16>,
-}
-
-/// A webhook: what was sent, and what the server answered.
-#[derive(Debug, Clone)]
-pub struct Delivery {
-    /// The forge's id of it.
-    pub id: String,
-    /// `push`, `pull_request`, `comment` or `review`: on every forge the same words.
-    pub kind: &'static str,
-    /// The forge's own name of the event.
-    pub event: String,
-    pub body: String,
-    /// When it was due first.
-    pub at: Timestamp,
-    pub answer: Answer,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// Not sent yet.
-    None,
-    Status(u16),
-    /// Nobody answered.
-    Failed(String),
-    /// Lost on purpose ([`How::LoseWebhook`]), or nobody listens yet.
-    Lost,
 }
 
 impl State {

@@ -6,6 +6,7 @@
 pub(super) mod accounts;
 mod labels;
 mod pulls;
+mod queue;
 mod talk;
 
 use super::face::Face;
@@ -132,6 +133,7 @@ impl World {
         own.change(|state| state.add_user(&format!("{bot}[bot]"), true));
         tokio::spawn(stop.clone().run_until_cancelled_owned(webhook::deliver(own.clone(), due)));
         tokio::spawn(stop.clone().run_until_cancelled_owned(serve::serve(own.clone(), listener)));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(own.clone().work_on_queues()));
         Ok(Self { _alive: Some(Arc::new(stop.drop_guard())), ..own })
     }
 
@@ -335,6 +337,7 @@ impl World {
                 pipelines: Vec::new(),
                 hooks: Vec::new(),
                 labels: Vec::new(),
+                queue: Vec::new(),
             };
             state.repos.insert(path.into(), repo);
         });

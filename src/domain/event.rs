@@ -2,6 +2,7 @@
 //! fresh from the forge.
 
 use super::id::{CommentId, Login, PullId, RepoName, Sha, Timestamp};
+use super::pull::MergeGroup;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,10 @@ pub enum Event {
     Called { pull: PullId, called: Called },
     /// A review was given or dismissed: requirements may have changed.
     Reviewed { pull: PullId },
+    /// The forge's merge queue wants to know whether it may merge a pull request as this commit.
+    Queued { pull: PullId, group: MergeGroup },
+    /// The commit is no longer in the queue: merged, taken out, or made anew.
+    Unqueued { pull: PullId, group: MergeGroup },
     /// Nothing that we act on, and why; kept so that an operator can see it.
     Ignored { repo: Option<RepoName>, reason: String },
 }

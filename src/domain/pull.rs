@@ -54,6 +54,15 @@ impl Pull {
     }
 }
 
+/// What the forge's merge queue would merge of a pull request, together with those that are before it in the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergeGroup {
+    /// The commit that the base branch would be moved to.
+    pub head: Sha,
+    /// What it adds this pull request to: the base branch's tip, or the commit of the one before it in the queue.
+    pub base: Sha,
+}
+
 /// What the requirements are about: read from the forge and git when an apply is asked for, never stored.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Review {

@@ -12,6 +12,7 @@ mod label;
 mod live;
 mod notice;
 mod outcome;
+mod queue;
 #[cfg(test)]
 pub(crate) mod sample;
 mod standing;
@@ -25,8 +26,9 @@ pub use label::{Labelling, label_family, labelling};
 pub use live::{Detail, Footer, LiveView, PhaseWord, Row, Since, live, live_due, mark, pull_text, shown_plans};
 pub use notice::{Notice, notices_change_at};
 pub use outcome::{Named, OutcomeRow, ResultView, result};
+pub use queue::{Fault, QueueRefusal, queue_refusals, unqueued};
 pub use standing::{Counts, Standing, Tally};
-pub use status::{DESCRIPTION_LIMIT, Status, StatusState, statuses};
+pub use status::{DESCRIPTION_LIMIT, Status, StatusState, Verdict, statuses};
 
 use super::decide::PullState;
 use super::id::{RunId, Timestamp};

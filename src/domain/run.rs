@@ -129,6 +129,9 @@ impl RunState {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Work {
     Plan,
+    /// A plan of a commit that the forge's merge queue would merge. It is compared with the reviewed one, and never shown
+    /// as the pull request's, nor applied.
+    Trial,
     Apply(ApplyOrder),
 }
 
@@ -136,7 +139,7 @@ impl Work {
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Plan => "plan",
+            Self::Plan | Self::Trial => "plan",
             Self::Apply(_) => "apply",
         }
     }
@@ -330,15 +333,26 @@ impl Step {
 }
 
 impl Run {
+    /// The pull request's own plan.
     #[must_use]
     pub const fn is_plan(&self) -> bool {
         matches!(self.work, Work::Plan)
     }
 
     #[must_use]
+    pub const fn is_trial(&self) -> bool {
+        matches!(self.work, Work::Trial)
+    }
+
+    #[must_use]
+    pub const fn is_apply(&self) -> bool {
+        matches!(self.work, Work::Apply(_))
+    }
+
+    #[must_use]
     pub const fn apply_order(&self) -> Option<&ApplyOrder> {
         match &self.work {
-            Work::Plan => None,
+            Work::Plan | Work::Trial => None,
             Work::Apply(order) => Some(order),
         }
     }

@@ -11,7 +11,7 @@ use crate::domain::decide::{Affected, AffectedProject, Found, Problem, Rules, ad
 use crate::domain::id::{Branch, RepoName, Sha, TreeId};
 use crate::domain::impact::Extent;
 use crate::domain::project::{Project, RuleChanges};
-use crate::domain::pull::Pull;
+use crate::domain::pull::{MergeGroup, Pull};
 use crate::git::{Folder, GitError, Merge, Mirror, Reader, Want};
 use std::sync::Arc;
 
@@ -86,27 +86,11 @@ impl Flow {
         asked_for: Option<&Sha>,
         attempt: u32,
     ) -> Result<Finding, FlowError> {
-        let (have, required) = (self.sandbox.level(), self.config.sandbox.require);
-        if have < required {
-            return Ok(Finding::problem(Problem::Sandbox { have, required }));
+        if let Err(problem) = self.may_look(pull, asked_for).await? {
+            return Ok(Finding::problem(problem));
         }
-        if pull.fork {
-            let known = self.store.pull_state(&pull.id).await?.map(|state| state.record);
-            let seen = known.as_ref().and_then(|record| record.affected.as_ref());
-            if let Err(problem) = admit(pull, seen, asked_for, have) {
-                return Ok(Finding::problem(problem));
-            }
-        }
-        match self.look(pull, default).await {
-            Err(FlowError::Git(error)) if attempt >= MOST_TRIES && !error.is_transient() => {
-                let message = match &error {
-                    GitError::NotFound { .. } => error.to_string(),
-                    // Other causes may hold paths of the server.
-                    _ => "git could not read it; the server's log says more".to_owned(),
-                };
-                tracing::error!(pull = %pull.id, error = %FlowError::Git(error).chain(), "nothing can be planned");
-                Ok(Finding::problem(Problem::Fetch { message }))
-            }
+        match self.look(pull, default, Onto::Branch).await {
+            Err(FlowError::Git(error)) if attempt >= MOST_TRIES && !error.is_transient() => Ok(unfetched(pull, error)),
             // Between the forge's answer and the fetch it may have been merged: then nothing of it differs from its base.
             Ok(finding) if pull.is_open() && finding.is_empty() => {
                 let now = self.forge(&pull.id.repo)?.pull(&pull.id).await?;
@@ -116,10 +100,43 @@ impl Flow {
         }
     }
 
-    async fn look(&self, pull: &Pull, default: Branch) -> Result<Finding, FlowError> {
+    /// Whether its code may be run at all. The inner error is why not.
+    async fn may_look(&self, pull: &Pull, asked_for: Option<&Sha>) -> Result<Result<(), Problem>, FlowError> {
+        let (have, required) = (self.sandbox.level(), self.config.sandbox.require);
+        if have < required {
+            return Ok(Err(Problem::Sandbox { have, required }));
+        }
+        if !pull.fork {
+            return Ok(Ok(()));
+        }
+        let known = self.store.pull_state(&pull.id).await?.map(|state| state.record);
+        let seen = known.as_ref().and_then(|record| record.affected.as_ref());
+        Ok(admit(pull, seen, asked_for, have))
+    }
+
+    /// What a merge queue's commit concerns. Whoever put the pull request into the queue could have merged it, and
+    /// thereby vouches for what is in it.
+    pub(super) async fn find_queued(
+        &self,
+        pull: &Pull,
+        group: &MergeGroup,
+        default: Branch,
+        attempt: u32,
+    ) -> Result<Finding, FlowError> {
+        let as_queued = Pull { head: group.head.clone(), base: group.base.clone(), ..pull.clone() };
+        if let Err(problem) = self.may_look(&as_queued, Some(&group.head)).await? {
+            return Ok(Finding::problem(problem));
+        }
+        match self.look(&as_queued, default, Onto::Commit(&group.base)).await {
+            Err(FlowError::Git(error)) if attempt >= MOST_TRIES && !error.is_transient() => Ok(unfetched(pull, error)),
+            result => result,
+        }
+    }
+
+    async fn look(&self, pull: &Pull, default: Branch, onto: Onto<'_>) -> Result<Finding, FlowError> {
         let mut reader = self.mirrors.reader(&pull.id.repo, LARGEST);
-        let mirror = self.fetch(&pull.id.repo, &wants(pull, &default)).await?;
-        let base = base_of(&mirror, pull).await?;
+        let mirror = self.fetch(&pull.id.repo, &wants(pull, &default, onto)).await?;
+        let base = base_of(&mirror, pull, onto).await?;
         let default_tip = mirror.tip(&default)?;
         let merged_into_default = pull.merge_commit().is_some() && pull.base_branch == default;
         let rules_at = if merged_into_default { &base } else { &default_tip };
@@ -241,18 +258,41 @@ fn repo_config(survey: &Survey, shown: &str) -> Result<RepoConfig, ConfigErrors>
     survey.config.as_deref().map_or_else(|| Ok(RepoConfig::default()), |text| RepoConfig::parse(shown, text))
 }
 
-fn wants(pull: &Pull, default: &Branch) -> Vec<Want> {
+/// What a head is merged into.
+#[derive(Debug, Clone, Copy)]
+enum Onto<'a> {
+    /// The base branch's tip, or of a merged pull request what it was before the merge.
+    Branch,
+    Commit(&'a Sha),
+}
+
+fn unfetched(pull: &Pull, error: GitError) -> Finding {
+    let message = match &error {
+        GitError::NotFound { .. } => error.to_string(),
+        // Other causes may hold paths of the server.
+        _ => "git could not read it; the server's log says more".to_owned(),
+    };
+    tracing::error!(pull = %pull.id, error = %FlowError::Git(error).chain(), "nothing can be planned");
+    Finding::problem(Problem::Fetch { message })
+}
+
+fn wants(pull: &Pull, default: &Branch, onto: Onto<'_>) -> Vec<Want> {
     let mut wants = vec![Want::Commit(pull.head.clone()), Want::Branch(default.clone())];
-    match pull.merge_commit() {
-        Some(commit) => wants.extend([Want::Commit(commit.clone()), Want::Commit(pull.base.clone())]),
-        None if pull.base_branch != *default => wants.push(Want::Branch(pull.base_branch.clone())),
-        None => {}
+    match (onto, pull.merge_commit()) {
+        (Onto::Commit(base), _) => wants.push(Want::Commit(base.clone())),
+        (Onto::Branch, Some(commit)) => {
+            wants.extend([Want::Commit(commit.clone()), Want::Commit(pull.base.clone())]);
+        }
+        (Onto::Branch, None) if pull.base_branch != *default => wants.push(Want::Branch(pull.base_branch.clone())),
+        (Onto::Branch, None) => {}
     }
     wants
 }
 
-/// What head is merged into: the base branch's tip, or what it was before the merge.
-async fn base_of(mirror: &Mirror, pull: &Pull) -> Result<Sha, FlowError> {
+async fn base_of(mirror: &Mirror, pull: &Pull, onto: Onto<'_>) -> Result<Sha, FlowError> {
+    if let Onto::Commit(base) = onto {
+        return Ok(base.clone());
+    }
     Ok(match pull.merge_commit() {
         Some(commit) => mirror.before_merge(commit, &pull.head, &pull.base).await?,
         None => mirror.tip(&pull.base_branch)?,

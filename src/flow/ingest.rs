@@ -19,8 +19,8 @@ use crate::store::{DeliveryEnd, Job, Lease, NewDelivery};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hearing<'a> {
     pub(super) lease: &'a Lease,
-    forge: ForgeKind,
-    delivery: &'a DeliveryId,
+    pub(super) forge: ForgeKind,
+    pub(super) delivery: &'a DeliveryId,
 }
 
 impl Flow {
@@ -59,7 +59,9 @@ impl Flow {
             | Event::Commented { pull, .. }
             | Event::CommentGone { pull, .. }
             | Event::Called { pull, .. }
-            | Event::Reviewed { pull } => pull.clone(),
+            | Event::Reviewed { pull }
+            | Event::Queued { pull, .. }
+            | Event::Unqueued { pull, .. } => pull.clone(),
         };
         if self.config.policy(&pull.repo).is_none() {
             return Ok(Some(DeliveryEnd::Ignored(format!("no entry of `repos` matches {}", pull.repo))));
@@ -72,6 +74,8 @@ impl Flow {
             Event::CommentGone { comment, .. } => self.comment_gone(hearing.lease, &pull, comment).await.map(Some),
             Event::Called { called, .. } => self.called(hearing, &pull, called, delivered.received_at).await,
             Event::Reviewed { .. } => self.reviewed(hearing, &pull).await,
+            Event::Queued { group, .. } => self.queued(hearing, &pull, group, delivered.received_at).await,
+            Event::Unqueued { group, .. } => self.unqueued(hearing, &pull, group).await,
             Event::Ignored { reason, .. } => Ok(Some(DeliveryEnd::Ignored(reason))),
         }
     }
@@ -304,7 +308,7 @@ impl Flow {
     }
 
     /// Decides and ends the delivery, in one transaction.
-    async fn decide_on(
+    pub(super) async fn decide_on(
         &self,
         Hearing { lease, forge, delivery }: Hearing<'_>,
         pull: Pull,

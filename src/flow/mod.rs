@@ -23,6 +23,7 @@ pub mod outbox;
 mod pace;
 mod perform;
 mod plan;
+mod queue;
 mod renew;
 mod reviewed;
 mod room;

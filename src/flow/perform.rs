@@ -136,6 +136,12 @@ impl Performing<'_> {
             Effect::StartPlan { project, target, extra } => {
                 self.begin(Begin { project, target, extra, work: Work::Plan }, RunState::Queued).await?;
             }
+            Effect::NoteQueued(commit) => {
+                self.tx.save_queued(&self.state.pull().id, &commit).await?;
+            }
+            Effect::StartTrial { project, target } => {
+                self.begin(Begin { project, target, extra: Vec::new(), work: Work::Trial }, RunState::Queued).await?;
+            }
             Effect::StartApply { project, target, order, extra, proof: _ } => {
                 let begin = Begin { project, target, extra, work: Work::Apply(order) };
                 self.order(begin, RunState::Queued).await?;
@@ -212,7 +218,7 @@ impl Performing<'_> {
     async fn begin(&mut self, begin: Begin, state: RunState) -> Result<Run, FlowError> {
         let Begin { project, target, extra, work } = begin;
         let id = RunId(Uuid::now_v7());
-        let batch = (!matches!(work, Work::Plan)).then(|| *self.batch.get_or_insert(id));
+        let batch = matches!(work, Work::Apply(_)).then(|| *self.batch.get_or_insert(id));
         let run = Run {
             id,
             pull: self.pull().clone(),

@@ -41,7 +41,13 @@ impl Flow {
             self.wake.notify_waiters();
             Ok::<_, FlowError>(())
         };
-        let done = if run.is_plan() {
+        let done = if run.is_apply() {
+            noted.await?;
+            match taken_up {
+                Some((about, place)) => self.resume(attempt, about, place).await,
+                None => self.apply(attempt).await,
+            }
+        } else {
             // Beside each other: files for a run that could not be noted are removed again.
             let (bench, noted) = tokio::join!(self.bench_to_plan(attempt), noted);
             noted?;
@@ -50,12 +56,6 @@ impl Flow {
                 Err(stop) => Err(stop),
             };
             planned.map(|outcome| Done { outcome, commit: None })
-        } else {
-            noted.await?;
-            match taken_up {
-                Some((about, place)) => self.resume(attempt, about, place).await,
-                None => self.apply(attempt).await,
-            }
         };
         run.blocked = blocked.all();
         let end = match done {
@@ -91,7 +91,7 @@ impl Flow {
             }
         };
         // What was done is told as it was, however long the database is away. A plan can be made again.
-        let patience = if run.is_plan() { &self.ends.soon } else { &self.ends.now };
+        let patience = if run.is_apply() { &self.ends.now } else { &self.ends.soon };
         patiently(patience, || Box::pin(self.end_run(lease, &run, &end))).await?;
         forget(&self.applies.place(id));
         Ok(())
@@ -132,7 +132,7 @@ impl Flow {
         };
         // What was begun under an earlier lease lost its server.
         let lost = run.state == RunState::Running;
-        let aftermath = if lost && !run.is_plan() { self.aftermath(&run)? } else { Aftermath::NotBegun };
+        let aftermath = if lost && run.is_apply() { self.aftermath(&run)? } else { Aftermath::NotBegun };
         let (end, taken_up) = match (aftermath, &run.cancelled_by) {
             (Aftermath::Supervised(about, place), _) => (None, Some((about, place))),
             // Never repeated.
@@ -149,13 +149,13 @@ impl Flow {
             self.wake.notify_waiters();
             return Ok(Beginning::Nothing);
         }
-        if !run.is_plan() && taken_up.is_none() && !self.may_begin(&mut tx, &run, now()).await? {
+        if run.is_apply() && taken_up.is_none() && !self.may_begin(&mut tx, &run, now()).await? {
             self.wait_again(&mut tx, lease, run, now()).await?;
             tx.commit().await?;
             self.wake.notify_waiters();
             return Ok(Beginning::Nothing);
         }
-        if !run.is_plan() && taken_up.is_none() {
+        if run.is_apply() && taken_up.is_none() {
             let place = self.applies.place(id);
             place.prepare().map_err(|error| FlowError::disk(&self.config.data_dir, error))?;
         }
@@ -236,7 +236,7 @@ impl Flow {
         run.finished_at = Some(now());
         run.outcome = Some(without_secrets(end.outcome.clone()));
         tx.update_run(&run).await?;
-        if let Some(planned) = run.planned() {
+        if let Some(planned) = run.planned().filter(|_| run.is_plan()) {
             let touched = planned.touched.clone();
             tx.set_touched(&run.pull, &run.project.key, &touched).await?;
         }
@@ -245,7 +245,7 @@ impl Flow {
         for overlap in known.iter().flat_map(|known| &known.around.overlaps).filter(|_| run.is_plan()) {
             tx.enqueue(&Job::Tell { pull: overlap.pull.clone() }, now()).await?;
         }
-        if !run.is_plan() {
+        if run.is_apply() {
             // An apply that was begun before the merge is in the base branch by now.
             let merged = || known.as_ref().and_then(|known| known.pull().merge_commit().cloned());
             self.record_apply(tx, &run, end.commit.clone().or_else(merged)).await?;
@@ -351,7 +351,7 @@ impl End {
 
     /// Of what costs the server its life again and again.
     fn hopeless(run: &Run) -> Self {
-        let step = if run.is_plan() { Step::Plan } else { Step::Prepare };
+        let step = if run.is_apply() { Step::Prepare } else { Step::Plan };
         Self::failed(failure(step, "the server did not survive it, again and again"))
     }
 }

@@ -40,6 +40,15 @@ impl Flow {
         // The comment first: it is what people wait for.
         let told = self.tell_live(&outbox, &told_of, &comments, &mut turn).await;
         let mut again = refused.unless(Thing::Comment(LIVE), told)?.flatten();
+        // What has just been shown counts for what is in a merge queue.
+        let fresh = match state.in_queue().next() {
+            Some(_) => self.store.pull_state(id).await?,
+            None => None,
+        };
+        let told_of = fresh.as_ref().map_or(told_of, |fresh| Told::new(self, fresh));
+        if again.is_none() {
+            self.explain_queue(lease, told_of.state, &comments).await?;
+        }
         // A status that is green may merge by itself, so that it waits until the plans can be seen.
         let told = self.tell_statuses(&outbox, &told_of, again.is_some(), &mut turn).await;
         again = sooner(again, refused.unless(Thing::Status, told)?.flatten());

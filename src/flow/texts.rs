@@ -73,7 +73,7 @@ impl Flow {
         self.forge(repo).map_or(COMMENT_LIMIT, Forge::comment_limit)
     }
 
-    async fn views(&self, runs: Vec<RunId>) -> Views {
+    pub(super) async fn views(&self, runs: Vec<RunId>) -> Views {
         let mut views = Views::new();
         for run in runs {
             if let Some(view) = self.load_view(run).await {

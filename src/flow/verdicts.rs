@@ -16,6 +16,10 @@ use crate::store::{SentCheck, SentStatus};
 /// What a check says besides its title while there is nothing more to read, or where the other one has it.
 const ELSEWHERE: &str = "What is planned, and what to do next, stands in the live comment on the pull request.";
 
+/// The same of a commit in a merge queue.
+const OF_QUEUE: &str = "What the queue would merge is planned, and merged only if it does what was reviewed on the pull \
+                        request. If it does not, a comment there says what differs.";
+
 impl Flow {
     /// Returns when to go on. `unseen`: the live comment does not show the plans yet; a verdict that is green may merge by
     /// itself, so that it waits.
@@ -30,7 +34,11 @@ impl Flow {
         let told = self.store.statuses(id).await?;
         let mut wanted = report::checks(state, &self.server.name);
         wanted.extend(outdated(&told, &wanted, state));
-        let untold = |check: &report::Check| unseen && check.status.state == StatusState::Success;
+        // What a merge queue's plan is compared with is what can be seen.
+        let untold = |check: &report::Check| {
+            let state = check.status.state;
+            unseen && (state == StatusState::Success || check.of_queue && state == StatusState::Failure)
+        };
         for check in wanted.into_iter().filter(|check| !untold(check)) {
             let status = &check.status;
             let known = told.iter().find(|told| told.sha == status.sha && told.context == status.context);
@@ -87,11 +95,12 @@ impl Flow {
 
 /// What is to be shown, and what is kept of it once it is.
 async fn verdict(told_of: &Told<'_>, check: report::Check, as_check: bool) -> (Check, SentStatus) {
-    let report::Check { status, buttons, annotations } = check;
-    let reads = as_check && status.state != StatusState::Pending && status.context.ends_with("/plan");
+    let report::Check { status, buttons, annotations, of_queue } = check;
+    let reads = as_check && !of_queue && status.state != StatusState::Pending && status.context.ends_with("/plan");
     let text = if reads { told_of.live().await } else { "" };
     // Without the marker, by which the live comment is found.
-    let summary = text.split_once('\n').map_or(ELSEWHERE, |(_, text)| text).to_owned();
+    let elsewhere = if of_queue { OF_QUEUE } else { ELSEWHERE };
+    let summary = text.split_once('\n').map_or(elsewhere, |(_, text)| text).to_owned();
     let shown = Status { context: status.context, state: status.state, description: status.description, url: None };
     let mut sent = sent_status(&status.sha, &shown);
     let check = Check { sha: status.sha, status: shown, summary, buttons, annotations };
@@ -145,22 +154,24 @@ fn says_the_same(known: &SentStatus, sent: &SentStatus) -> bool {
     (&known.state, &known.description, content(known)) == (&sent.state, &sent.description, content(sent))
 }
 
-/// Statuses of older heads that would stay pending for ever.
+/// Statuses of older heads, and of what has left a merge queue, that would stay pending for ever.
 fn outdated(told: &[SentStatus], wanted: &[report::Check], state: &PullState) -> Vec<report::Check> {
     let is_wanted = |told: &SentStatus| {
         wanted.iter().any(|check| check.status.sha == told.sha && check.status.context == told.context)
     };
     told.iter()
         .filter(|told| told.state == StatusState::Pending.as_str() && !is_wanted(told))
-        .map(|told| report::Check {
-            status: report::Status {
-                sha: told.sha.clone(),
-                context: told.context.clone(),
-                state: StatusState::Failure,
-                description: format!("Superseded by {}", state.pull().head.short()),
-            },
-            buttons: Vec::new(),
-            annotations: Vec::new(),
+        .map(|told| {
+            let (sha, context) = (told.sha.clone(), told.context.clone());
+            let queued = report::unqueued(state, &sha);
+            let newer = || (StatusState::Failure, format!("Superseded by {}", state.pull().head.short()));
+            let (verdict, description) = queued.clone().unwrap_or_else(newer);
+            report::Check {
+                status: report::Status { sha, context, state: verdict, description },
+                buttons: Vec::new(),
+                annotations: Vec::new(),
+                of_queue: queued.is_some(),
+            }
         })
         .collect()
 }

@@ -41,7 +41,15 @@ fn every_recorded_webhook_is_accepted_and_means_what_its_name_says() {
                 changes += 1;
             }
             (Event::Reviewed { .. }, None) => assert_eq!(name, "pull_request_review", "{path:?}"),
-            (Event::Ignored { .. }, None) => assert_ne!(name, "pull_request_review", "{path:?}"),
+            (Event::Queued { pull, group }, None) => {
+                assert_eq!((name.as_str(), action), ("merge_group", "checks_requested"), "{path:?}");
+                assert_eq!(pull, "github.com/octo-org/octo-repo#104".parse().unwrap());
+                assert_eq!(group.head.as_str(), "2ffea6db159f6b6c47a24e778fb9ef40cf6b1c7d");
+                assert_eq!(group.base.as_str(), "380387fbc80638b734a49e1be1c4dfec1c01b33c");
+            }
+            (Event::Ignored { .. }, None) => {
+                assert!(!["merge_group", "pull_request_review"].contains(&name.as_str()), "{path:?}");
+            }
             (event, wanted) => panic!("{path:?}: {event:?} instead of {wanted:?}"),
         }
     }
@@ -79,6 +87,7 @@ fn every_recorded_webhook_of_gitea_is_accepted_and_means_what_its_name_says() {
             Event::Called { .. } => "called".into(),
             Event::Reviewed { .. } => "reviewed".into(),
             Event::CommentGone { .. } => "gone".into(),
+            Event::Queued { .. } | Event::Unqueued { .. } => "queued".into(),
             Event::Ignored { .. } => "ignored".into(),
         };
         assert_eq!(told, wanted, "{name}");

@@ -18,7 +18,7 @@ const MOST_BLOCKED: usize = 5;
 const MOST_CHECKS: usize = 5;
 /// So many errors are named.
 const MOST_ERRORS: usize = 5;
-const INVISIBLE: &str = "What differs can't be shown: a sensitive value, or the code behind a value that is only known \
+pub(super) const INVISIBLE: &str = "What differs can't be shown: a sensitive value, or the code behind a value that is only known \
      after the apply.";
 const LOST: &str = "The server was lost before the run could tell how it ended. Nobody knows how much of it was done.";
 

@@ -1,10 +1,13 @@
 //! Answers to commands.
 
+use super::body::INVISIBLE;
+use super::diff::Draft;
 use super::engine::Engine;
+use super::filters::{fence, shortened};
 use super::live::length;
 use super::{COMMENT_LIMIT, SayInput};
 use crate::domain::command::Meant;
-use crate::domain::decide::{Hold, Missing, Say};
+use crate::domain::decide::{Astray, Hold, Missing, Problem, Say};
 use crate::domain::freeze::{Freeze, minute};
 use crate::domain::id::{ProjectName, PullId};
 use crate::domain::report::pull_text;
@@ -115,8 +118,44 @@ fn values(say: &Say, input: &SayInput<'_>, listed: usize) -> Option<Value> {
         Say::Version { .. } => {
             context! { say => "version", version => env!("CARGO_PKG_VERSION"), level => input.server.level.as_str() }
         }
+        Say::NotAsReviewed { commit, projects } => {
+            // Beside the diffs there is room for the words around them.
+            let shown = projects.len().clamp(1, listed);
+            let room = input.limit.min(COMMENT_LIMIT) * 2 / 3 / shown * listed / LISTED[0];
+            let rows = projects.iter().take(listed).map(|astray| astray_values(astray, room));
+            context! {
+                say => "not_as_reviewed", commit => commit.short(), projects => rows.collect::<Vec<Value>>(),
+                more => projects.len().saturating_sub(listed),
+            }
+        }
+        Say::QueueUnplanned { commit, problem } => {
+            let errors = match problem {
+                Problem::Configuration { errors } => Some(shortened(errors, input.limit / 2)),
+                Problem::Fetch { message } => Some(message.clone()),
+                _ => None,
+            };
+            context! {
+                say => "queue_unplanned", commit => commit.short(), errors => errors.map(|errors| fence(&errors, "text")),
+                why => match problem {
+                    Problem::Configuration { .. } => "`terraplane.yaml` can't be used",
+                    Problem::Fetch { .. } => "the repository could not be read",
+                    other => other.sentence(),
+                },
+            }
+        }
         Say::NotMerged { why } => context! { say => "not_merged", why },
     })
+}
+
+fn astray_values(Astray { project, why, url, differences }: &Astray, room: usize) -> Value {
+    let draft = differences.as_deref().map(Draft::of_differences);
+    let invisible = draft.as_ref().is_some_and(Draft::is_empty);
+    let diff = draft.filter(|draft| !draft.is_empty()).map(|draft| draft.within(room));
+    context! {
+        project => project.as_str(), why, url, invisible => invisible.then_some(INVISIBLE),
+        cut => diff.as_ref().is_some_and(|diff| diff.shortened + diff.left_out > 0),
+        diff => diff.map(|diff| fence(&diff.text, "diff")),
+    }
 }
 
 fn hold_values(hold: &Hold, input: &SayInput<'_>) -> Value {

@@ -7,11 +7,11 @@ mod size;
 
 use super::*;
 use crate::domain::command::{Meant, Selector, Verb};
-use crate::domain::decide::{Because, Held, Helped, Hold, Missing, Overlap, Problem, ProjectState, PullState};
+use crate::domain::decide::{Astray, Because, Held, Helped, Hold, Missing, Overlap, Problem, ProjectState, PullState};
 use crate::domain::egress::{Reason, Refusal};
 use crate::domain::freeze::Freeze;
 use crate::domain::id::{Login, Timestamp};
-use crate::domain::plan::{Action, CheckView, PlanSummary, PlanView, Shown, Stateful};
+use crate::domain::plan::{Action, CheckView, PlanSummary, PlanView, Shown, Stateful, differences};
 use crate::domain::project::{ApplyMode, Project, StateKind};
 use crate::domain::report::Views;
 use crate::domain::report::sample::*;
@@ -74,6 +74,28 @@ fn changed_since() -> (ProjectState, Views) {
     };
     views.insert(run_id(9), new);
     (project, views)
+}
+
+/// What a merge queue is told no for.
+fn not_as_reviewed() -> Say {
+    let (changed, views) = changed_since();
+    let (reviewed, new) = (&views[&changed.plan.as_ref().unwrap().id], &views[&run_id(9)]);
+    let astray = |project: &str, why: &str, url: Option<&str>, differences| Astray {
+        project: project.parse().unwrap(),
+        why: why.into(),
+        url: url.map(str::to_owned),
+        differences,
+    };
+    let compared = "compared with the reviewed plan";
+    Say::NotAsReviewed {
+        commit: sha('9'),
+        projects: vec![
+            astray("prod/network", compared, Some("https://tp/runs/9"), Some(differences(reviewed, new))),
+            astray("prod/db", compared, Some("https://tp/runs/10"), Some(vec![])),
+            astray("prod/iam", "it could not be planned: `terraform plan` failed", Some("https://tp/runs/11"), None),
+            astray("prod/dns", "what the rules ask for before a plan is not there", None, None),
+        ],
+    }
 }
 
 fn half_applied() -> Outcome {
@@ -1257,4 +1279,57 @@ fn the_result_of_applies_is_no_answer() {
 #[test]
 fn a_key_cannot_end_its_marker() {
     assert_eq!(reply_marker("terraplane", "4 --> b"), "<!-- terraplane:reply 4_____b -->");
+}
+
+#[test]
+fn the_merge_queues_plan_is_not_the_reviewed_one() {
+    assert_snapshot!(say(&not_as_reviewed()), @r#"
+    <!-- terraplane:reply 77-1 -->
+    ### ⚠️ The merge queue's plan is not the reviewed one
+
+    At `9999999`, which the queue would merge:
+
+    **`prod/network`** · compared with the reviewed plan · [its plan](https://tp/runs/9)
+
+    ```diff
+    - aws_route_table_association.private["c"]  create  (only in the reviewed plan)
+    - aws_security_group_rule.legacy_ssh  destroy  (only in the reviewed plan)
+    + aws_subnet.private["d"]  create  (only in the new plan)
+    +   cidr: "10.0.4.0/24"
+    ! aws_vpc.main  update
+    -   tags.Owner: "net" -> "platform"
+    +   tags.Owner: "net" -> "core"
+    ```
+
+    **`prod/db`** · compared with the reviewed plan · [its plan](https://tp/runs/10)
+
+    What differs can't be shown: a sensitive value, or the code behind a value that is only known after the apply.
+
+    **`prod/iam`** · it could not be planned: `terraform plan` failed · [its plan](https://tp/runs/11)
+
+    **`prod/dns`** · what the rules ask for before a plan is not there
+
+    Nothing of this was merged. What others change is applied after their merge; then this pull request is planned again by itself, the live comment shows the new plan, and it can go into the queue again. To plan it now: `terraplane plan`
+    "#);
+}
+
+#[test]
+fn what_the_merge_queue_would_merge_cannot_be_planned() {
+    let errors = "error: unknown key `aply` in `rules`\n --> terraplane.yaml:14:5\n".into();
+    let unplanned = |problem| say(&Say::QueueUnplanned { commit: sha('9'), problem });
+    assert_snapshot!(unplanned(Problem::Configuration { errors }), @r"
+    <!-- terraplane:reply 77-1 -->
+    ### ⚠️ What the merge queue would merge can't be planned
+
+    At `9999999`, which the queue would merge: `terraplane.yaml` can't be used.
+
+    ```text
+    error: unknown key `aply` in `rules`
+     --> terraplane.yaml:14:5
+    ```
+
+    Nothing of this was merged. When that is mended, the pull request can go into the queue again.
+    ");
+    let told = unplanned(Problem::Fork);
+    assert!(told.contains("merge: pull requests from forks are refused.\n\nNothing"), "{told}");
 }

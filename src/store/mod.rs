@@ -25,6 +25,7 @@ mod meta;
 mod open;
 mod pulls;
 mod queue;
+mod queued;
 mod row;
 mod runs;
 mod shown;

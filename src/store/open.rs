@@ -200,6 +200,7 @@ fn migrator() -> Migrator {
         step(5, "holders", include_str!("migrations/0005_holders.sql")),
         step(10, "rights", include_str!("migrations/0010_rights.sql")),
         step(12, "checks", include_str!("migrations/0012_checks.sql")),
+        step(13, "queued", include_str!("migrations/0013_queued.sql")),
         step(14, "approved", include_str!("migrations/0014_approved.sql")),
         step(15, "labels", include_str!("migrations/0015_labels.sql")),
     ])

@@ -2,13 +2,15 @@
 
 use super::error::StoreError;
 use super::{Store, Tx, freezes, locks, row, shown, touched, turns};
-use crate::domain::decide::{Affected, AffectedProject, Around, ProjectState, PullRecord, PullState, Shown};
+use crate::domain::decide::{
+    Affected, AffectedProject, Around, ProjectState, PullRecord, PullState, Queued, QueuedCommit, Shown,
+};
 use crate::domain::id::{ProjectKey, PullId, RepoName, Timestamp};
 use crate::domain::lock::{Lock, Wait};
 use crate::domain::project::{Project, StateKind, Target};
 use crate::domain::pull::{Phase, Pull};
 use crate::domain::run::Run;
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Store {
@@ -138,12 +140,22 @@ fn is_to_apply(project: &ProjectState) -> bool {
 }
 
 async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<PullState>, StoreError> {
-    let row = sqlx::query("SELECT record FROM pull WHERE id = $1")
-        .bind(id.to_string())
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    let record: PullRecord = row::json(&row, "record")?;
+    // One row for each commit in a merge queue, and one if there is none.
+    let rows = sqlx::query(
+        "SELECT pull.record AS record, queued.record AS queued FROM pull LEFT JOIN queued ON queued.pull = pull.id \
+         WHERE pull.id = $1 ORDER BY queued.at, queued.head",
+    )
+    .bind(id.to_string())
+    .fetch_all(&mut *connection)
+    .await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let record: PullRecord = row::json(row, "record")?;
+    let mut queued = Vec::new();
+    for row in &rows {
+        if row.try_get::<Option<String>, _>("queued")?.is_some() {
+            queued.push(row::json::<QueuedCommit>(row, "queued")?);
+        }
+    }
     let runs = current_runs(connection, id, record.affected.as_ref()).await?;
     let mut around = Around {
         locks: locks::of_repo(connection, &id.repo).await?,
@@ -157,7 +169,7 @@ async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<Pull
         around.overlaps = touched::overlaps(connection, id, &projects).await?;
     }
     let shown = shown::of_pull(connection, id).await?;
-    let mut newest = Newest::of(runs, record.affected.as_ref());
+    let mut newest = Newest::of(runs, record.affected.as_ref(), queued);
     // A lock outlives the heads and the applies that it was taken for.
     for lock in around.locks.iter().filter(|lock| lock.held_by == *id) {
         if !newest.projects.contains_key(&lock.project)
@@ -169,8 +181,8 @@ async fn load(connection: &mut AnyConnection, id: &PullId) -> Result<Option<Pull
     Ok(Some(assemble(record, newest, around, &shown)))
 }
 
-/// The plans of the present head and base, all applies, and whatever is not over, oldest first; without those that were
-/// superseded.
+/// The plans of the present head and base, all applies, the trials of what is in a merge queue, and whatever is not over,
+/// oldest first; without those that were superseded.
 async fn current_runs(
     connection: &mut AnyConnection,
     id: &PullId,
@@ -179,6 +191,7 @@ async fn current_runs(
     let rows = sqlx::query(
         "SELECT record FROM run WHERE pull = $1 AND state <> 'superseded' \
          AND (kind = 'apply' OR (kind = 'plan' AND head = $2 AND base = $3) \
+         OR (kind = 'plan' AND head IN (SELECT head FROM queued WHERE pull = $1 AND ended = 0)) \
          OR state IN ('queued', 'waiting', 'running')) ORDER BY created_at, id",
     )
     .bind(id.to_string())
@@ -204,7 +217,7 @@ async fn last_run(
     row.map(|row| row::json(&row, "record")).transpose()
 }
 
-/// The newest plan and apply of each project, the projects that are only known by an apply or a lock, and the runs that
+/// The newest plan, apply and trials of each project, the projects that are only known by an apply or a lock, and the runs that
 /// are not over.
 #[derive(Default)]
 struct Newest {
@@ -212,18 +225,22 @@ struct Newest {
     applies: BTreeMap<ProjectKey, Run>,
     projects: BTreeMap<ProjectKey, Project>,
     unfinished: Vec<Run>,
+    queued: Vec<Queued>,
 }
 
 impl Newest {
     /// From runs that are sorted oldest first.
-    fn of(runs: Vec<Run>, affected: Option<&Affected>) -> Self {
-        let mut newest = Self::default();
+    fn of(runs: Vec<Run>, affected: Option<&Affected>, queued: Vec<QueuedCommit>) -> Self {
+        let queued = queued.into_iter().map(|commit| Queued { commit, trials: Vec::new() }).collect();
+        let mut newest = Self { queued, ..Self::default() };
         for run in runs {
             let key = run.project.key.clone();
             if !run.state.is_over() {
                 newest.unfinished.push(run.clone());
             }
-            if run.is_plan() {
+            if run.is_trial() {
+                newest.add_trial(run);
+            } else if run.is_plan() {
                 let is_current = affected
                     .is_some_and(|affected| affected.head == run.target.head && affected.base == run.target.base);
                 if is_current {
@@ -235,6 +252,14 @@ impl Newest {
             }
         }
         newest
+    }
+
+    fn add_trial(&mut self, run: Run) {
+        let of_it = |queued: &&mut Queued| !queued.commit.ended && queued.commit.group.head == run.target.head;
+        if let Some(queued) = self.queued.iter_mut().find(of_it) {
+            queued.trials.retain(|older| older.project.key != run.project.key);
+            queued.trials.push(run);
+        }
     }
 }
 
@@ -262,7 +287,7 @@ fn assemble(record: PullRecord, mut newest: Newest, around: Around, shown: &[(Pr
     for project in newest.projects.into_values() {
         projects.push(state_of(project, None, None));
     }
-    PullState { record, projects, unfinished: newest.unfinished, around }
+    PullState { record, projects, unfinished: newest.unfinished, queued: newest.queued, around }
 }
 
 /// A pull request's place among those that wait for the project, counted from 1; or the one that it would get.

@@ -22,6 +22,7 @@ const TABLE: &[Row] = &[
         not: &[
             ONLY_GITHUBS_APPS,
             WRITERS_ARE_HEARD,
+            NO_MERGE_GROUP,
             ("a_live_comment_that_somebody_deleted", "its webhooks tell nothing of comments that are deleted"),
             ("a_project_is_held_from_its_apply_on", "a status that is pending takes no new text there"),
             ("an_unknown_event_or_action", "its webhooks have another shape; `forge::gitlab::event` has its own table"),
@@ -30,7 +31,7 @@ const TABLE: &[Row] = &[
     Row {
         face: Face::Gitea,
         scenarios: &["scenario::"],
-        not: &[ONLY_GITHUBS_APPS, WRITERS_ARE_HEARD, NO_QUEUE, OWNERS_ARE_ONLY_ASKED],
+        not: &[ONLY_GITHUBS_APPS, WRITERS_ARE_HEARD, NO_MERGE_GROUP, NO_QUEUE, OWNERS_ARE_ONLY_ASKED],
     },
 ];
 
@@ -40,6 +41,8 @@ const OWNERS_ARE_ONLY_ASKED: (&str, &str) = (
 );
 
 const NO_QUEUE: (&str, &str) = ("what_is_applied_goes_into_the_queue", "it merges at once, and has no queue for that");
+
+const NO_MERGE_GROUP: (&str, &str) = ("scenario::queue::", "only GitHub asks for checks of what its queue would merge");
 
 const ONLY_GITHUBS_APPS: (&str, &str) =
     ("an_app_has_webhooks_sent_again", "it has no Apps, and keeps no list of webhooks that a program may read");

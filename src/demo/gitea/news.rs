@@ -49,8 +49,8 @@ fn event_type(delivery: &Outgoing) -> &'static str {
 
 pub(in crate::demo) fn webhooks(world: &World, news: News<'_>) -> Vec<(&'static str, Value)> {
     let made = world.read(|state| match news {
-        // Only GitHub has checks.
-        News::Check { .. } => None,
+        // Only GitHub has checks, and a merge queue.
+        News::Check { .. } | News::Queue { .. } => None,
         News::Push { repo, branch, before, after, by } => {
             let sender = shapes(world).login(state, by);
             let payload = json!({

@@ -25,6 +25,7 @@ fn permissions() -> Value {
         "checks": "write",
         "contents": "read",
         "issues": "write",
+        "merge_queues": "read",
         "metadata": "read",
         "pull_requests": "write",
         "statuses": "write",
@@ -50,7 +51,7 @@ pub(super) async fn app(
         "created_at": "2026-01-01T00:00:00Z",
         "updated_at": "2026-01-01T00:00:00Z",
         "permissions": permissions(),
-        "events": ["check_run", "issue_comment", "pull_request", "pull_request_review", "push"],
+        "events": ["check_run", "issue_comment", "merge_group", "pull_request", "pull_request_review", "push"],
     })))
 }
 
@@ -76,7 +77,7 @@ pub(super) async fn installation(
             "target_id": 1,
             "target_type": "Organization",
             "permissions": permissions(),
-            "events": ["check_run", "issue_comment", "pull_request", "pull_request_review", "push"],
+            "events": ["check_run", "issue_comment", "merge_group", "pull_request", "pull_request_review", "push"],
             "created_at": "2026-01-01T00:00:00Z",
             "updated_at": "2026-01-01T00:00:00Z",
             "single_file_name": null,

@@ -1,7 +1,7 @@
 //! The webhooks that GitHub sends. Source: "Webhook events and payloads", "Validating webhook deliveries".
 
 use super::shapes;
-use crate::demo::news::{CommentNews, News, PullNews, ReviewNews};
+use crate::demo::news::{CommentNews, News, PullNews, QueueNews, ReviewNews};
 use crate::demo::state::{Repo, State};
 use crate::demo::webhook::{self, Outgoing};
 use crate::demo::world::World;
@@ -47,6 +47,27 @@ pub(in crate::demo) fn webhooks(world: &World, news: News<'_>) -> Vec<(&'static 
             }
             let action = if pressed.is_some() { "requested_action" } else { "rerequested" };
             Some(("check_run", around(world, state, repo, action, by, more)))
+        }
+        News::Queue { repo, entry, what, by } => {
+            let repo = state.repo(repo)?;
+            let (action, reason) = match what {
+                QueueNews::ChecksRequested => ("checks_requested", None),
+                QueueNews::Merged => ("destroyed", Some("merged")),
+                QueueNews::Invalidated => ("destroyed", Some("invalidated")),
+                QueueNews::Dequeued => ("destroyed", Some("dequeued")),
+            };
+            let group = json!({
+                "head_sha": entry.head,
+                "head_ref": format!("refs/heads/{}", entry.branch),
+                "base_sha": entry.base,
+                "base_ref": format!("refs/heads/{}", entry.base_branch),
+                "head_commit": { "id": entry.head },
+            });
+            let mut more = json!({ "merge_group": group });
+            if let Some(reason) = reason {
+                more["reason"] = reason.into();
+            }
+            Some(("merge_group", around(world, state, repo, action, by, more)))
         }
         News::Review { repo, number, id, what, by } => {
             let repo = state.repo(repo)?;

@@ -62,18 +62,23 @@ pub(super) async fn graphql(
     }
     if query.starts_with("mutation Enqueue(") {
         let (id, head) = (variables["pull"].as_str(), variables["head"].as_str());
-        let queued = world.change(|state| {
-            let queues = state.repos.values_mut().filter(|repo| repo.merge_queue);
-            let pulls = queues.flat_map(|repo| repo.pulls.values_mut());
-            let mut pulls = pulls.filter(|pull| Some(format!("PR_{}", pull.id).as_str()) == id);
-            pulls
-                .next()
-                .filter(|pull| Some(pull.head.as_str()) == head && pull.is_open())
-                .map(|pull| pull.queued = true)
+        let found = world.read(|state| {
+            let queues = state.repos.values().filter(|repo| repo.merge_queue);
+            let mut repos = queues.filter(|repo| {
+                let name = (repo.owner(), repo.name());
+                writable(state, &caller, name.0, name.1).is_ok()
+            });
+            repos.find_map(|repo| {
+                let pull = repo.pulls.values().find(|pull| Some(format!("PR_{}", pull.id).as_str()) == id)?;
+                (Some(pull.head.as_str()) == head).then(|| (repo.path.clone(), pull.number))
+            })
         });
-        return Ok(match queued {
-            Some(()) => Json(json!({ "data": { "enqueuePullRequest": { "clientMutationId": null } } })),
-            None => refused("The pull request can't be queued as it is"),
+        let Some((path, number)) = found else {
+            return Ok(refused("Could not resolve to a pull request with this head"));
+        };
+        return Ok(match world.enqueue(&path, number, caller.login()).await {
+            Ok(()) => Json(json!({ "data": { "enqueuePullRequest": { "clientMutationId": null } } })),
+            Err(error) => refused(&error.to_string()),
         });
     }
     Ok(refused("the forge does not know this operation"))

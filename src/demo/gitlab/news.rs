@@ -44,8 +44,8 @@ pub(in crate::demo) fn headers(delivery: &Outgoing) -> HeaderMap {
 
 pub(in crate::demo) fn webhooks(world: &World, news: News<'_>) -> Vec<(&'static str, Value)> {
     let made = world.read(|state| match news {
-        // Only GitHub has checks.
-        News::Check { .. } => None,
+        // Only GitHub has checks, and a merge queue.
+        News::Check { .. } | News::Queue { .. } => None,
         News::Push { repo, branch, before, after, by } => {
             let repo = state.repo(repo)?;
             let zero = "0".repeat(40);

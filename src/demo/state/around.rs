@@ -36,3 +36,15 @@ pub struct Pipeline {
     /// The head whose merge `sha` is, if it is one that was made to be tested.
     pub of_head: Option<Sha>,
 }
+
+/// A pull request in a merge queue, with what would be merged of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InQueue {
+    pub number: u64,
+    pub base_branch: String,
+    /// `gh-readonly-queue/main/pr-7-…`
+    pub branch: String,
+    pub head: Sha,
+    /// What it is added to: the base branch's tip, or the head of the one before it.
+    pub base: Sha,
+}

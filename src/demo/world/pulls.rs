@@ -74,7 +74,7 @@ impl World {
     }
 
     /// Everything that follows from a branch's new tip: pull requests, their refs, webhooks.
-    async fn moved(
+    pub(super) async fn moved(
         &self,
         repo: &str,
         branch: &str,
@@ -113,6 +113,7 @@ impl World {
         }
         for (base, number, _) in concerned.iter().filter(|(_, _, head)| *head) {
             self.tell_pull(base, *number, PullNews::Pushed { before, after }, by);
+            self.leave_queue(base, *number).await?;
         }
         Ok(())
     }
@@ -344,7 +345,7 @@ impl World {
     }
 }
 
-fn may_merge(repo: &Repo, pull: &Pull, by: &str) -> Result<(), WorldError> {
+pub(super) fn may_merge(repo: &Repo, pull: &Pull, by: &str) -> Result<(), WorldError> {
     let refused = |why: &str| Err(WorldError::Refused(why.to_owned()));
     if repo.role(by) < Role::Write {
         return refused("Only people with write access can merge");

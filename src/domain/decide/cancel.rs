@@ -29,7 +29,7 @@ pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>)
     let mut missing: Vec<Missing> = Vec::new();
     for run in &chosen {
         let can = rights(asking, &run.project);
-        let on = if run.is_plan() { On::Project(can) } else { On::Apply(can) };
+        let on = if run.is_apply() { On::Apply(can) } else { On::Project(can) };
         let lacking = authorize(ask(state, asking, Verb::Cancel), on).err().unwrap_or_default();
         missing.extend(per_project(&run.project, lacking));
     }
@@ -40,7 +40,7 @@ pub(super) fn cancel(state: &PullState, selector: &Selector, asking: Asking<'_>)
     let mut effects: Vec<Effect> = chosen.iter().map(|run| Effect::Cancel { run: run.id, by: by.clone() }).collect();
     // Those that have not begun end by this; the others when they have stopped.
     let ending: Vec<&Run> =
-        chosen.iter().copied().filter(|run| !run.is_plan() && run.state != RunState::Running).collect();
+        chosen.iter().copied().filter(|run| run.is_apply() && run.state != RunState::Running).collect();
     let given_up: Vec<&ProjectName> = ending.iter().map(|run| &run.project.name).collect();
     let mut in_vain = waiting_in_vain(state, &given_up);
     in_vain.retain(|run| !chosen.iter().any(|chosen| chosen.id == run.id));

@@ -1,17 +1,19 @@
 //! A pull request was opened, pushed to, retargeted, closed: what is planned, and what is made pointless.
 
 use super::over::end_of_batches;
-use super::{Affected, Effect, Found, Present, Problem, ProjectState, PullState, Rules, Say, present};
+use super::{Affected, Effect, Found, Present, Problem, ProjectState, PullState, Rules, Say, present, queue};
 use crate::domain::id::{ProjectKey, Timestamp};
 use crate::domain::pull::Review;
 use crate::domain::requirement::{Requirement, lacks_to_plan};
 use crate::domain::run::{Run, RunState};
 
 pub(super) fn changed(state: &PullState, found: &Found, review: &Review, rules: &Rules) -> Vec<Effect> {
-    match found {
+    let mut effects = queue::end_overtaken(state);
+    effects.extend(match found {
         Found::Problem(problem) => broken(state, problem),
         Found::Affected(affected) => plan_all(state, affected, review, rules),
-    }
+    });
+    effects
 }
 
 /// What was planned of the project before this moment is planned again. A plan that is under way since is new enough.
@@ -118,7 +120,7 @@ fn call_off_overtaken(state: &PullState) -> Vec<Effect> {
 pub(super) fn call_off_applies(state: &PullState, pointless: impl Fn(&Run) -> bool) -> Vec<Effect> {
     let begun = |run: &Run| run.state == RunState::Running;
     let called_off: Vec<&Run> =
-        state.unfinished.iter().filter(|run| !run.is_plan() && !begun(run) && pointless(run)).collect();
+        state.unfinished.iter().filter(|run| run.is_apply() && !begun(run) && pointless(run)).collect();
     let mut effects: Vec<Effect> = called_off.iter().map(|run| Effect::Supersede { run: run.id }).collect();
     effects.extend(end_of_batches(state, &called_off));
     effects
@@ -141,6 +143,7 @@ pub(super) fn free_untouched<'a>(state: &PullState, projects: impl Iterator<Item
 /// something was applied, for reality then differs from the base branch.
 pub(super) fn closed(state: &PullState) -> Vec<Effect> {
     let mut effects = supersede_plans(state, |_| true);
+    effects.extend(queue::end_all(state));
     effects.extend(call_off_applies(state, |_| true));
     let applying = |project: &&ProjectState| project.apply_state() == Some(RunState::Running);
     effects.extend(free_untouched(state, state.projects.iter().filter(|project| !applying(project))));

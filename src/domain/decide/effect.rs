@@ -4,6 +4,7 @@
 //! (see `domain::report`). A `SetStatus` effect could be lost, repeated or overtaken; a view can't.
 
 use super::hold::Hold;
+use super::queue::QueuedCommit;
 use super::say::Say;
 use super::state::{Affected, Problem};
 use crate::domain::command::Selector;
@@ -26,6 +27,13 @@ pub enum Effect {
         target: Target,
         /// Arguments for `terraform plan`.
         extra: Vec<String>,
+    },
+    /// Keep what the merge queue would merge, or that it no longer would.
+    NoteQueued(QueuedCommit),
+    /// Plan what the merge queue would merge.
+    StartTrial {
+        project: Project,
+        target: Target,
     },
     /// The proof can only be had from `permission` and `requirement`.
     StartApply {

@@ -162,14 +162,15 @@ pub(crate) fn order(merge_commit: Option<char>) -> ApplyOrder {
 /// Nothing known but the pull request itself.
 pub(crate) fn fresh(pull: Pull) -> PullState {
     let record = PullRecord { pull, affected: None, problem: None };
-    PullState { record, projects: vec![], unfinished: vec![], around: Around::default() }
+    PullState { record, projects: vec![], unfinished: vec![], queued: vec![], around: Around::default() }
 }
 
 /// One project of one head, with its plan and apply. Whatever they planned was shown when they were over.
 pub(crate) fn state(pull: Pull, project: &Project, plan: Option<Run>, apply: Option<Run>) -> PullState {
     let head = pull.head.as_str().chars().next().unwrap();
     let record = PullRecord { pull, affected: Some(affected(head, &[])), problem: None };
-    let mut state = PullState { record, projects: vec![], unfinished: vec![], around: Around::default() };
+    let mut state =
+        PullState { record, projects: vec![], unfinished: vec![], queued: vec![], around: Around::default() };
     with(&mut state, project, plan, apply);
     state
 }

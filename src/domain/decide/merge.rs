@@ -1,7 +1,9 @@
 //! A pull request was merged: what is applied by that, and what has to wait for a person.
 
 use super::hold::hold;
-use super::{Affected, Effect, Found, Missing, Present, Problem, ProjectState, PullState, Rules, Say, change, present};
+use super::{
+    Affected, Effect, Found, Missing, Present, Problem, ProjectState, PullState, Rules, Say, change, present, queue,
+};
 use crate::domain::command::Verb;
 use crate::domain::id::{CommentId, Fingerprint, Login, ProjectName, RunId, Timestamp};
 use crate::domain::permission::MayApply;
@@ -22,6 +24,7 @@ pub(super) fn merged(
     }
     // Plans that are still running would be shown for a pull request that is over: the applies plan for themselves.
     let mut effects = change::supersede_plans(state, |_| true);
+    effects.extend(queue::end_all(state));
     let affected = match affected_by_merge(state, Some(found)) {
         Ok(affected) => affected,
         Err(problem) => {

@@ -17,6 +17,7 @@ mod hold;
 mod keep;
 mod merge;
 mod over;
+mod queue;
 mod say;
 mod shown;
 mod state;
@@ -29,17 +30,20 @@ pub use change::awaits_the_forge;
 pub use effect::{Effect, Holding, Missing};
 pub use fork::admit;
 pub use hold::{Hold, Turn, held_from_outside, hold, turn};
-pub use say::{Because, Held, Helped, Say};
+pub use queue::{Queued, QueuedCommit};
+pub use say::{Astray, Because, Held, Helped, Say};
 pub use shown::Shown;
 pub use state::{Affected, AffectedProject, Around, Overlap, Problem, ProjectState, PullRecord, PullState};
 
 use super::command::{Origin, Parsed};
 use super::id::{ProjectKey, RunId, Timestamp};
 use super::project::{Project, Target};
-use super::pull::{Actor, Review};
+use super::pull::{Actor, MergeGroup, Review};
+use serde::{Deserialize, Serialize};
 
 /// What the changed files decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Found {
     Affected(Affected),
     Problem(Problem),
@@ -61,6 +65,10 @@ pub enum Input {
     Merged { review: Review, by: Actor, found: Found },
     /// One line of a comment. `found`: as it is now; `None` for what needs no projects.
     Commanded { parsed: Parsed, origin: Origin, actor: Actor, review: Review, found: Option<Found> },
+    /// The forge's merge queue would merge an open pull request as this commit. `found`: what the commit is.
+    Queued { group: MergeGroup, heard_at: Timestamp, found: Found, review: Review },
+    /// The commit has left the queue.
+    Unqueued { group: MergeGroup },
     /// A run came to its end, whatever it was.
     RunOver { run: RunId },
 }
@@ -80,6 +88,10 @@ pub fn decide(state: &PullState, input: &Input, rules: &Rules, now: Timestamp) -
             let asked = command::Asking { origin, actor, review, found: found.as_ref(), rules, now };
             command::commanded(state, parsed, asked)
         }
+        Input::Queued { group, heard_at, found, review } => {
+            queue::queued(state, queue::Heard { group, at: *heard_at, found, review }, rules)
+        }
+        Input::Unqueued { group } => queue::unqueued(state, group, now),
         Input::RunOver { run } => over::run_over(state, *run),
     }
 }

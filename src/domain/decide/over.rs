@@ -54,7 +54,7 @@ fn those_after<'a>(state: &'a PullState, over: &'a ProjectState, apply: &Run) ->
             && run.project.after.contains(&over.project.name)
             && comes_before(state, &run.project).next().is_none()
     };
-    let go_on = state.unfinished.iter().filter(|run| !run.is_plan()).filter(may_go_on).collect();
+    let go_on = state.unfinished.iter().filter(|run| run.is_apply()).filter(may_go_on).collect();
     let applied = matches!(apply.outcome, Some(Outcome::Applied(_)));
     let in_vain = if applied { Vec::new() } else { waiting_in_vain(state, &[&over.project.name]) };
     (go_on, in_vain)
@@ -64,7 +64,7 @@ fn those_after<'a>(state: &'a PullState, over: &'a ProjectState, apply: &Run) ->
 pub(super) fn waiting_in_vain<'a>(state: &'a PullState, given_up: &[&'a ProjectName]) -> Vec<&'a Run> {
     let mut names = given_up.to_vec();
     let mut found: Vec<&Run> = Vec::new();
-    let waiting = |run: &&Run| run.state == RunState::Waiting && !run.is_plan();
+    let waiting = |run: &&Run| run.state == RunState::Waiting && run.is_apply();
     loop {
         let next = state.unfinished.iter().filter(waiting).find(|run| {
             let new = !found.iter().any(|other| other.id == run.id);

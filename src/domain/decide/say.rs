@@ -2,9 +2,11 @@
 
 use super::effect::Missing;
 use super::hold::Hold;
+use super::state::Problem;
 use crate::domain::command::{Meant, Verb};
 use crate::domain::freeze::Freeze;
-use crate::domain::id::{Login, ProjectName, PullId, RunId, Timestamp};
+use crate::domain::id::{Login, ProjectName, PullId, RunId, Sha, Timestamp};
+use crate::domain::plan::Difference;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Say {
@@ -84,6 +86,16 @@ pub enum Say {
     Version {
         to: Login,
     },
+    /// The forge's merge queue is told no: its commit would not do what was reviewed.
+    NotAsReviewed {
+        commit: Sha,
+        projects: Vec<Astray>,
+    },
+    /// The same, because nothing of its commit can be planned.
+    QueueUnplanned {
+        commit: Sha,
+        problem: Problem,
+    },
     /// Everything is applied, and the forge did not merge.
     NotMerged {
         why: String,
@@ -96,6 +108,18 @@ pub struct Helped {
     pub verb: Verb,
     /// Why not, as the end of a line; `None`: they may.
     pub lacks: Option<String>,
+}
+
+/// A project that a merge queue's commit would change otherwise than was reviewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Astray {
+    pub project: ProjectName,
+    /// The end of a sentence.
+    pub why: String,
+    /// The page of its plan, if there is one.
+    pub url: Option<String>,
+    /// `None`: there is nothing to compare, or not any more.
+    pub differences: Option<Vec<Difference>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What is known when something happens: the pull request, the projects that it concerns, their runs and locks.
 
 use super::Shown;
+use super::queue::Queued;
 use crate::domain::freeze::Freeze;
 use crate::domain::id::{ProjectKey, PullId, RunId, Sha, TreeId};
 use crate::domain::lock::{AtWork, Lock, Wait};
@@ -118,6 +119,8 @@ pub struct PullState {
     pub projects: Vec<ProjectState>,
     /// Every run of this pull request that is not over, of whatever head.
     pub unfinished: Vec<Run>,
+    /// What the forge's merge queue would merge of it, or would have, oldest first.
+    pub queued: Vec<Queued>,
     pub around: Around,
 }
 
@@ -168,7 +171,12 @@ impl PullState {
         &self.record.pull
     }
 
-    /// Whether the run stands in the live comment, or its plan does.
+    /// Commits that are in the forge's merge queue now.
+    pub fn in_queue(&self) -> impl Iterator<Item = &Queued> {
+        self.queued.iter().filter(|queued| !queued.commit.ended)
+    }
+
+    /// Whether the run stands in the live comment, or its plan does; or the merge queue is told of it.
     #[must_use]
     pub fn shows(&self, run: RunId) -> bool {
         let shown = |project: &ProjectState| {
@@ -179,7 +187,8 @@ impl PullState {
             [project.plan.as_ref().map(|plan| plan.id), apply.map(|apply| apply.id), ordered, approved]
                 .contains(&Some(run))
         };
-        self.projects.iter().any(shown)
+        let tried = |queued: &Queued| queued.trials.iter().any(|trial| trial.id == run);
+        self.projects.iter().any(shown) || self.in_queue().any(tried)
     }
 
     /// Whether the run's plan may still be applied, shown or compared with: the pull request is not over, or still holds

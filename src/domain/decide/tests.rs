@@ -21,6 +21,8 @@ fn words(effects: &[Effect]) -> Vec<String> {
                 format!("remember {} projects", affected.as_ref().map_or(0, |affected| affected.projects.len()))
             }
             Effect::StartPlan { project, target, .. } => format!("plan {} at {}", project.name, target.head.short()),
+            Effect::StartTrial { project, target } => format!("try {} at {}", project.name, target.head.short()),
+            Effect::NoteQueued(commit) => format!("note {} ended: {}", commit.group.head.short(), commit.ended),
             Effect::StartApply { project, order, .. } => {
                 format!(
                     "apply {} reviewed {}",
@@ -862,6 +864,7 @@ fn a_word_that_names_no_project_stops_the_whole_command() {
 }
 
 mod model;
+mod queue;
 mod safety;
 mod turns;
 
@@ -1102,7 +1105,7 @@ mod properties {
 
         #[test]
         fn a_running_apply_is_never_stopped((state, input) in any_case()) {
-            let running: Vec<RunId> = state.unfinished.iter().filter(|run| !run.is_plan() && run.state == RunState::Running).map(|run| run.id).collect();
+            let running: Vec<RunId> = state.unfinished.iter().filter(|run| run.is_apply() && run.state == RunState::Running).map(|run| run.id).collect();
             let effects = decide(&state, &input, &rules(), at(1000));
             let stopped = effects.iter().any(|effect| matches!(effect, Effect::Supersede { run } if running.contains(run)));
             prop_assert!(!stopped, "{:?}", effects);

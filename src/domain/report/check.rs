@@ -3,10 +3,12 @@
 
 use super::hint::{Hint, hints};
 use super::live::mark;
+use super::queue::queue_checks;
 use super::standing::current_apply;
 use super::status::{Status, shortened, statuses};
 use crate::domain::command::Verb;
 use crate::domain::decide::{Problem, ProjectState, PullState};
+use crate::domain::project::Project;
 use crate::domain::run::{Outcome, Run};
 use serde::Serialize;
 use std::path::{Component, Path, PathBuf};
@@ -26,6 +28,8 @@ pub struct Check {
     /// At most three.
     pub buttons: Vec<Button>,
     pub annotations: Vec<Annotation>,
+    /// It is about a commit of a merge queue.
+    pub of_queue: bool,
 }
 
 /// Something that a person can ask for by a click. All of its texts are within GitHub's limits: 20, 40 and 20 characters.
@@ -48,7 +52,7 @@ pub struct Annotation {
     pub message: String,
 }
 
-/// [`statuses`], as checks.
+/// [`statuses`], as checks, and those of what is in a merge queue.
 #[must_use]
 pub fn checks(state: &PullState, name: &str) -> Vec<Check> {
     let plan = annotations(state, |project| project.plan.as_ref());
@@ -57,9 +61,11 @@ pub fn checks(state: &PullState, name: &str) -> Vec<Check> {
     let with = |status: Status| Check {
         buttons: buttons(state, name),
         annotations: if status.context == plan_context { plan.clone() } else { apply.clone() },
+        of_queue: false,
         status,
     };
-    statuses(state, name).into_iter().map(with).collect()
+    let own = statuses(state, name).into_iter().map(with);
+    own.chain(queue_checks(state, name)).collect()
 }
 
 /// What works as it is, for everything at once: a button can name no projects.
@@ -88,17 +94,21 @@ fn buttons(state: &PullState, name: &str) -> Vec<Button> {
 
 /// What Terraform found wrong, where it said in which line.
 fn annotations<'a>(state: &'a PullState, run: impl Fn(&'a ProjectState) -> Option<&'a Run>) -> Vec<Annotation> {
+    annotations_of(state.projects.iter().map(|project| (&project.project, run(project))))
+}
+
+pub(super) fn annotations_of<'a>(runs: impl Iterator<Item = (&'a Project, Option<&'a Run>)>) -> Vec<Annotation> {
     let mut all: Vec<Annotation> = Vec::new();
-    for project in &state.projects {
-        let Some(Outcome::Failed(failure)) = run(project).and_then(|run| run.outcome.as_ref()) else { continue };
+    for (project, run) in runs {
+        let Some(Outcome::Failed(failure)) = run.and_then(|run| run.outcome.as_ref()) else { continue };
         for diagnostic in &failure.diagnostics {
             let Some((file, line)) = &diagnostic.place else { continue };
-            let Some(path) = in_repository(project.project.key.dir.as_str(), file) else { continue };
+            let Some(path) = in_repository(project.key.dir.as_str(), file) else { continue };
             let message = if diagnostic.detail.is_empty() { &diagnostic.summary } else { &diagnostic.detail };
             let annotation = Annotation {
                 path,
                 line: (*line).max(1),
-                title: cut(&format!("{}: {}", project.project.name, diagnostic.summary), TITLE_LIMIT),
+                title: cut(&format!("{}: {}", project.name, diagnostic.summary), TITLE_LIMIT),
                 message: cut(message, MESSAGE_LIMIT),
             };
             // Two projects may use the same module.

@@ -187,13 +187,14 @@ pub(crate) fn state(projects: Vec<ProjectState>) -> PullState {
         record: PullRecord { pull: pull(), affected: Some(affected), problem: None },
         projects,
         unfinished: Vec::new(),
+        queued: Vec::new(),
         around: Around::default(),
     }
 }
 
 pub(crate) fn with_problem(problem: Problem) -> PullState {
     let record = PullRecord { pull: pull(), affected: None, problem: Some(problem) };
-    PullState { record, projects: Vec::new(), unfinished: Vec::new(), around: Around::default() }
+    PullState { record, projects: Vec::new(), unfinished: Vec::new(), queued: Vec::new(), around: Around::default() }
 }
 
 pub(crate) fn merged_state(projects: Vec<ProjectState>) -> PullState {

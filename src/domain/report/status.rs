@@ -42,7 +42,8 @@ impl StatusState {
     }
 }
 
-type Verdict = (StatusState, String);
+/// A state, and what it says.
+pub type Verdict = (StatusState, String);
 
 /// Everything that the forge should show for a pull request now. `name`: the server's.
 #[must_use]
@@ -58,7 +59,7 @@ pub fn statuses(state: &PullState, name: &str) -> Vec<Status> {
     all
 }
 
-fn status(sha: &Sha, context: &str, (state, text): Verdict) -> Status {
+pub(super) fn status(sha: &Sha, context: &str, (state, text): Verdict) -> Status {
     let description = shortened(text, DESCRIPTION_LIMIT);
     Status { sha: sha.clone(), context: context.to_owned(), state, description }
 }
@@ -68,7 +69,7 @@ pub(super) fn shortened(text: String, limit: usize) -> String {
     if text.chars().count() <= limit { text } else { text.chars().take(limit - 1).chain(['…']).collect() }
 }
 
-fn problem_verdict(problem: &Problem) -> Verdict {
+pub(super) fn problem_verdict(problem: &Problem) -> Verdict {
     let waits = matches!(problem, Problem::ForkWaits { .. });
     let text = match problem {
         Problem::Fork => "Refused: the head is in a fork".into(),
@@ -137,7 +138,7 @@ fn totals(state: &PullState) -> String {
     tally.map_or_else(|| "no changes".into(), |counts| counts.to_string())
 }
 
-fn apply(state: &PullState, name: &str) -> Verdict {
+pub(super) fn apply(state: &PullState, name: &str) -> Verdict {
     use StatusState::{Failure, Pending, Success};
     let pull = state.pull();
     if let Some(problem) = &state.record.problem {
@@ -205,7 +206,7 @@ fn apply(state: &PullState, name: &str) -> Verdict {
 }
 
 /// `1 file`, `2 files`.
-fn count(n: usize, word: &str) -> String {
+pub(super) fn count(n: usize, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 

@@ -72,7 +72,8 @@ impl Github {
                 )
             });
         }
-        for wanted in event::WANTED.into_iter().chain([event::WANTED_OF_APP]) {
+        let always = event::WANTED.into_iter().filter(|wanted| *wanted != event::OF_QUEUE);
+        for wanted in always.chain([event::WANTED_OF_APP]) {
             let what = format!("the App is told about `{wanted}` events");
             findings.push(if app.events.iter().any(|event| event == wanted) {
                 good(what)
@@ -80,6 +81,7 @@ impl Github {
                 bad(what, format!("subscribe to `{wanted}` in the App's settings under \"Permissions & events\""))
             });
         }
+        findings.push(examine_queue(&app));
         findings.push(self.examine_hook().await);
         Ok(findings)
     }
@@ -151,6 +153,18 @@ impl Github {
         });
         findings
     }
+}
+
+/// Most repositories have no merge queue, and then nothing is missing.
+fn examine_queue(app: &App) -> Finding {
+    let heard = app.events.iter().any(|name| name == event::OF_QUEUE) && app.permissions.contains_key("merge_queues");
+    if heard {
+        return good("the App is told what a merge queue asks");
+    }
+    let what = "the App is not told what a merge queue asks, which only matters where a repository has one".to_owned();
+    let advice = "give it the permission *Merge queues* (read), and subscribe to `merge_group` in the App's settings under \
+                  \"Permissions & events\"";
+    Finding { what, ok: true, advice: advice.to_owned() }
 }
 
 pub(super) fn good(what: impl Into<String>) -> Finding {

@@ -4,12 +4,16 @@
 use super::payload::{IssueComment, Odd};
 use crate::domain::event::{Called, Event, PullChange};
 use crate::domain::id::{PullId, PullNumber, RepoName};
+use crate::domain::pull::MergeGroup;
 use crate::forge::Malformed;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 /// The events to subscribe to.
-pub(super) const WANTED: [&str; 3] = ["issue_comment", "pull_request", "pull_request_review"];
+pub(super) const WANTED: [&str; 4] = ["issue_comment", "merge_group", "pull_request", "pull_request_review"];
+
+/// Those of them that matter only where the repository has a merge queue.
+pub(super) const OF_QUEUE: &str = "merge_group";
 
 /// And of an App, which alone has check runs.
 pub(super) const WANTED_OF_APP: &str = "check_run";
@@ -53,6 +57,18 @@ struct Issue {
     number: PullNumber,
     /// Only there when the issue is a pull request.
     pull_request: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct MergeGroupEvent {
+    merge_group: Group,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    head_sha: String,
+    head_ref: String,
+    base_sha: String,
 }
 
 #[derive(Deserialize)]
@@ -112,6 +128,7 @@ impl Reader<'_> {
         match self.event_name {
             "pull_request" => self.pull_request(repo, action),
             "issue_comment" => self.issue_comment(repo, action),
+            OF_QUEUE => self.merge_group(repo, action),
             WANTED_OF_APP => self.check_run(repo, action),
             _ => self.review(repo, action),
         }
@@ -151,6 +168,23 @@ impl Reader<'_> {
         }
         let comment = payload.comment.into_comment().map_err(|odd| self.malformed(&odd))?;
         Ok(Event::Commented { pull, comment })
+    }
+
+    /// The merge queue asks for checks of a commit that it has made, or has let go of it: `destroyed`, for whatever reason.
+    fn merge_group(&self, repo: RepoName, action: &str) -> Result<Event, Malformed> {
+        if !matches!(action, "checks_requested" | "destroyed") {
+            return Ok(self.ignored_action(repo, action));
+        }
+        let Group { head_sha, head_ref, base_sha } = self.parse::<MergeGroupEvent>()?.merge_group;
+        let Some(number) = queued_pull(&head_ref) else {
+            let named: String = head_ref.chars().take(200).collect();
+            let reason = format!("a merge queue's branch that names no pull request: `{named}`");
+            return Ok(Event::Ignored { repo: Some(repo), reason });
+        };
+        let sha = |text: &str| text.parse().map_err(|error| self.malformed(&error));
+        let group = MergeGroup { head: sha(&head_sha)?, base: sha(&base_sha)? };
+        let pull = PullId { repo, number };
+        Ok(if action == "destroyed" { Event::Unqueued { pull, group } } else { Event::Queued { pull, group } })
     }
 
     /// Somebody pressed a button of ours, or asked for the check once more.
@@ -206,6 +240,15 @@ impl Reader<'_> {
     fn malformed(&self, what: &dyn std::fmt::Display) -> Malformed {
         Malformed { event: self.event_name.into(), what: what.to_string() }
     }
+}
+
+/// `refs/heads/gh-readonly-queue/BASE/pr-NUMBER-SHA`, where the base branch's name may hold slashes. Of several that are
+/// merged at once it names the last.
+fn queued_pull(head_ref: &str) -> Option<PullNumber> {
+    let branch = head_ref.strip_prefix("refs/heads/gh-readonly-queue/")?;
+    let (_base, last) = branch.rsplit_once('/')?;
+    let (number, _sha) = last.strip_prefix("pr-")?.split_once('-')?;
+    number.parse().ok().map(PullNumber)
 }
 
 #[cfg(test)]

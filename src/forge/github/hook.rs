@@ -100,8 +100,8 @@ impl Github {
     pub(super) async fn examine_repo_hook(&self, repo: &RepoName) -> Finding {
         let what = format!("a webhook of {} tells us about pull requests and comments", repo.path());
         let by_hand = "in the repository's settings under \"Webhooks\", with this server's address and `/webhooks/github`, the content \
-                       type `application/json`, the configured secret, and the events *Pull requests*, *Issue comments* and \
-                       *Pull request reviews*";
+                       type `application/json`, the configured secret, and the events *Pull requests*, *Issue comments*, \
+                       *Pull request reviews* and, with a merge queue, *Merge groups*";
         let leads_here = |hook: &Hook| {
             let url = hook.config.url.as_deref().unwrap_or_default();
             url.ends_with("/webhooks/github") || url.ends_with("/events")

@@ -341,7 +341,7 @@ mod writing {
         let (url, proof) = ("https://t.example.com/webhooks/github".parse().unwrap(), Proof::Github("hush".into()));
         assert_eq!(github.install_webhook(&repo, &url, &proof).await, Ok(Installed::Created));
         assert_eq!(github.install_webhook(&repo, &url, &proof).await, Ok(Installed::Repaired));
-        let wanted = json!({ "active": true, "events": ["issue_comment", "pull_request", "pull_request_review"],
+        let wanted = json!({ "active": true, "events": ["issue_comment", "merge_group", "pull_request", "pull_request_review"],
             "config": { "url": url, "content_type": "json", "insecure_ssl": "0", "secret": "hush" } });
         assert_eq!(hub.seen("PATCH /repos/acme/infra/hooks/2")[0].body, wanted);
         let mut made = hub.seen(make)[0].body.clone();
@@ -719,6 +719,7 @@ mod examining {
         ok the App is told about `pull_request` events
         NO the App is told about `pull_request_review` events: subscribe to `pull_request_review` in the App's settings under "Permissions & events"
         NO the App is told about `check_run` events: subscribe to `check_run` in the App's settings under "Permissions & events"
+        ok the App is not told what a merge queue asks, which only matters where a repository has one
         NO the App's webhook sends JSON: set the webhook's content type to `application/json` in the App's settings
         ok acme/infra can be read
         ok git may fetch from http://HUB/acme/infra.git
@@ -739,7 +740,7 @@ mod examining {
         NO the token has the scope `repo`: it has `gist, public_repo`: make a token with the scope `repo`, or use an App
         ok acme/infra can be read
         NO the token's owner may write to acme/infra: without the role `write` no status can be set: give it to the token's owner
-        NO a webhook of acme/infra tells us about pull requests and comments: there is none: `terraplane webhook install` makes it, or add one in the repository's settings under "Webhooks", with this server's address and `/webhooks/github`, the content type `application/json`, the configured secret, and the events *Pull requests*, *Issue comments* and *Pull request reviews*; one of the organisation does as well, and is not seen here
+        NO a webhook of acme/infra tells us about pull requests and comments: there is none: `terraplane webhook install` makes it, or add one in the repository's settings under "Webhooks", with this server's address and `/webhooks/github`, the content type `application/json`, the configured secret, and the events *Pull requests*, *Issue comments*, *Pull request reviews* and, with a merge queue, *Merge groups*; one of the organisation does as well, and is not seen here
         ok git may fetch from http://HUB/acme/infra.git
         "#);
     }

@@ -84,12 +84,10 @@ const fn state_words(state: RunState) -> &'static str {
 fn message(run: &Run) -> Option<String> {
     match run.outcome.as_ref()? {
         Outcome::Failed(failure) => {
-            let changed = if run.is_plan() {
-                ""
-            } else if failure.changed_something {
-                " Some changes were made before it failed."
-            } else {
-                " Nothing was changed."
+            let changed = match (run.is_apply(), failure.changed_something) {
+                (false, _) => "",
+                (true, true) => " Some changes were made before it failed.",
+                (true, false) => " Nothing was changed.",
             };
             Some(format!("{}: {}{changed}", failure.step.as_str(), failure.message))
         }
@@ -106,7 +104,9 @@ fn rows(facts: &RunFacts<'_>) -> Vec<Fact> {
         rows.push(Fact::code("Directory", run.project.key.to_string()));
     }
     rows.push(pull(facts));
-    rows.push(Fact::code("Head", run.target.head.to_string()));
+    // What a merge queue would merge is no head of the pull request.
+    let head = if run.is_trial() { "Merge queue's commit" } else { "Head" };
+    rows.push(Fact::code(head, run.target.head.to_string()));
     let base = facts.pull.map_or_else(String::new, |pull| format!(" ({})", pull.base_branch));
     rows.push(Fact::code("Base", format!("{}{base}", run.target.base)));
     if let Some(order) = run.apply_order() {

@@ -152,6 +152,7 @@ fn situations() -> Vec<(&'static str, &'static str, String)> {
             "A command was not carried out",
             say(&Say::Refused { to: login("sam"), verb: Verb::Apply, missing: refused }),
         ),
+        ("merge-queue", "The merge queue's plan is not the reviewed one", say(&not_as_reviewed())),
         ("help", "Somebody asked for help", say(&Say::Help { to: login("sam"), verbs: helped() })),
     ]
 }

@@ -262,6 +262,14 @@ proptest! {
 
     #[test]
     fn a_result_stays_ours((projects, views) in any_projects(), by in named("ana"), approved in prop::collection::vec(named("lee"), 0..9)) {
+        let astray = |project: &ProjectState| {
+            let view = project.plan.as_ref().and_then(|plan| views.get(&plan.id));
+            let differences = view.map(|view| differences(&PlanView::default(), view));
+            let (project, why) = (project.project.name.clone(), project.project.reason.clone());
+            Astray { project, why, url: Some("https://tp/runs/1".into()), differences }
+        };
+        let astray = projects.iter().map(astray).collect();
+        check(&say(&Say::NotAsReviewed { commit: sha('9'), projects: astray }), "<!-- terraplane:reply 77-1 -->");
         let mut runs: Vec<Run> = projects.into_iter().filter_map(|project| project.apply).collect();
         for run in &mut runs {
             if let Work::Apply(order) = &mut run.work {
@@ -295,6 +303,8 @@ proptest! {
         check(&say(&Say::Why { to: to.clone(), projects: vec![because; 3] }), marker);
         check(&say(&Say::Locks { to: to.clone(), held: vec![], freezes: vec![freeze; words.len()] }), marker);
         check(&say(&Say::NotMerged { why: words.join("\n") }), marker);
+        let problem = Problem::Configuration { errors: words.join("\n") };
+        check(&say(&Say::QueueUnplanned { commit: sha('9'), problem }), marker);
     }
 }
 

@@ -240,6 +240,7 @@ async fn everything_that_happens_is_told_signed_and_understood() {
                 Event::CommentGone { .. } => "gone".into(),
                 Event::Called { .. } => "called".into(),
                 Event::Reviewed { .. } => "reviewed".into(),
+                Event::Queued { .. } | Event::Unqueued { .. } => "queued".into(),
                 Event::Ignored { .. } => format!("({})", delivery.event_name),
             }
         })

@@ -7,6 +7,7 @@ mod gitea;
 mod gitlab;
 mod looks;
 mod pages;
+mod queue;
 mod troubles;
 mod webhooks;
 

@@ -13,6 +13,7 @@ mod outage;
 mod pages;
 mod plan;
 mod props;
+mod queue;
 mod refusals;
 mod restart;
 mod reviews;

@@ -43,6 +43,7 @@ async fn every_step_is_applied_over_data(db: Fresh) {
     assert!(prod.lock.as_ref().is_some_and(|lock| lock.applied && lock.held_by.number.0 == 6));
     assert_eq!(store.label(&pull).await.unwrap().as_deref(), Some("terraplane: changes"));
     assert_eq!(prod.approved().map(|(_, by)| by.as_str()), Some("kim"));
+    assert_eq!(state.queued.iter().map(|queued| queued.commit.ended).collect::<Vec<_>>(), [true, false]);
     let comments = store.comments(&pull).await.unwrap();
     assert_eq!(comments.iter().map(|comment| comment.key.as_str()).collect::<Vec<_>>(), ["live", "reply:1"]);
     let statuses = store.statuses(&pull).await.unwrap();

@@ -5,17 +5,19 @@ use super::sample::{
 };
 use super::{Fresh, on_both};
 use std::time::{Duration, Instant};
-use terraplane::domain::decide::{Around, ProjectState, PullRecord, PullState};
+use terraplane::domain::decide::{Around, ProjectState, PullRecord, PullState, Queued, QueuedCommit};
 use terraplane::domain::id::PullId;
 use terraplane::domain::lock::Lock;
 use terraplane::domain::project::StateKind;
-use terraplane::domain::run::{Run, RunState};
+use terraplane::domain::pull::MergeGroup;
+use terraplane::domain::run::{Run, RunState, Work};
 use terraplane::store::{JobKind, Store, StoreError, Tx};
 
 on_both!(
     a_pull_request_is_kept_as_it_was_saved,
     a_project_has_the_newest_plan_of_the_present_head_and_base,
     nothing_superseded_is_seen,
+    trials_are_kept_apart_from_plans_as_long_as_their_commit_is_in_the_queue,
     whatever_is_not_over_is_known_of_any_head,
     a_merged_pull_request_waits_only_for_what_its_head_concerns,
     an_apply_stays_in_sight_when_the_head_moves_on,
@@ -83,7 +85,13 @@ async fn a_pull_request_is_kept_as_it_was_saved(db: Fresh) {
     save(&db.store, &first, &[]).await;
     assert_eq!(
         state(&db.store, 1).await,
-        PullState { record: first, projects: Vec::new(), unfinished: Vec::new(), around: Around::default() }
+        PullState {
+            record: first,
+            projects: Vec::new(),
+            unfinished: Vec::new(),
+            queued: Vec::new(),
+            around: Around::default()
+        }
     );
 }
 
@@ -119,6 +127,49 @@ async fn nothing_superseded_is_seen(db: Fresh) {
     update(&db.store, &second).await;
     assert_eq!(seen(&state(&db.store, 1).await), [("prod".into(), Some(1), Some(3))]);
     assert_eq!(db.store.run(newer.id).await.unwrap(), Some(newer));
+}
+
+fn queued(head: char, seconds: i64, ended: bool) -> QueuedCommit {
+    let group = MergeGroup { head: sha(head), base: sha('b') };
+    QueuedCommit { group, of: sha('a'), heard_at: at(seconds), found: None, ended }
+}
+
+async fn trials_are_kept_apart_from_plans_as_long_as_their_commit_is_in_the_queue(db: Fresh) {
+    let trial = |id, dir: &str, head| Run { work: Work::Trial, ..plan(id, 1, dir, head, 'b') };
+    let over = |run| planned(run, 1);
+    let running = Run { state: RunState::Running, ..trial(4, "dev", 'c') };
+    // One at the very commits that the pull request is planned at; one of a commit that nobody knows.
+    let runs = [
+        plan(1, 1, "prod", 'a', 'b'),
+        over(trial(2, "prod", 'c')),
+        over(trial(3, "prod", 'c')),
+        running.clone(),
+        over(trial(5, "prod", 'a')),
+        over(trial(6, "prod", 'd')),
+    ];
+    save(&db.store, &record(1, 'a', 'b', &["prod"]), &runs).await;
+    save(&db.store, &record(2, 'a', 'b', &["prod"]), &[]).await;
+    let (gone, there) = (queued('e', 5, true), queued('c', 7, false));
+    for commit in [&there, &gone] {
+        write(&db.store, async |tx| tx.save_queued(&pull_id(1), commit).await).await;
+    }
+    let now = state(&db.store, 1).await;
+    assert_eq!(seen(&now), [("prod".into(), Some(1), None)], "a trial is never the pull request's plan");
+    let trials = |queued: &Queued| queued.trials.iter().map(|run| run.id.0.as_u128()).collect::<Vec<_>>();
+    let all: Vec<_> = now.queued.iter().map(|queued| (queued.commit.clone(), trials(queued))).collect();
+    assert_eq!(all, [(gone, vec![]), (there.clone(), vec![3, 4])], "oldest first, with the newest trials");
+    assert_eq!(now.unfinished, [runs[0].clone(), running.clone()]);
+    assert!(now.shows(runs[2].id) && !now.shows(runs[1].id));
+    assert_eq!(state(&db.store, 2).await.queued, []);
+
+    let ended = QueuedCommit { ended: true, ..there };
+    write(&db.store, async |tx| tx.save_queued(&pull_id(1), &ended).await).await;
+    let now = state(&db.store, 1).await;
+    assert_eq!(
+        now.queued.iter().map(|queued| (queued.commit.ended, queued.trials.len())).collect::<Vec<_>>(),
+        [(true, 0); 2]
+    );
+    assert_eq!(now.unfinished, [runs[0].clone(), running]);
 }
 
 async fn whatever_is_not_over_is_known_of_any_head(db: Fresh) {

@@ -133,6 +133,7 @@ impl World {
         });
         PullState {
             projects: projects.collect(),
+            queued: Vec::new(),
             unfinished: known.applies.iter().filter(|run| !run.state.is_over()).cloned().collect(),
             record: PullRecord {
                 pull: known.pull.clone(),

@@ -121,6 +121,44 @@ fn a_review_that_is_given_changed_or_dismissed_is_told() {
     }
 }
 
+/// As GitHub's documentation has it.
+fn merge_group(action: &str, head_ref: &str) -> Value {
+    let group = json!({
+        "head_sha": "2ffea6db159f6b6c47a24e778fb9ef40cf6b1c7d", "head_ref": head_ref,
+        "base_sha": "380387fbc80638b734a49e1be1c4dfec1c01b33c", "base_ref": "refs/heads/main",
+        "head_commit": { "id": "ec26c3e57ca3a959ca5aad62de7213c562f8c821" },
+    });
+    payload(action, &json!({ "merge_group": group, "reason": "dequeued" }))
+}
+
+#[test]
+fn what_a_merge_queue_asks_and_lets_go_of_is_told_by_its_branch() {
+    let group = MergeGroup {
+        head: "2ffea6db159f6b6c47a24e778fb9ef40cf6b1c7d".parse().unwrap(),
+        base: "380387fbc80638b734a49e1be1c4dfec1c01b33c".parse().unwrap(),
+    };
+    let queued = Event::Queued { pull: pull_id(), group: group.clone() };
+    let at = |branch: &str| format!("refs/heads/gh-readonly-queue/{branch}-929f8209d40f77f4abc622a499c93a83babdbe64");
+    for (action, head_ref, expected) in [
+        ("checks_requested", at("main/pr-7"), queued.clone()),
+        ("checks_requested", at("release/pr-1-a/v2/pr-7"), queued),
+        ("destroyed", at("main/pr-7"), Event::Unqueued { pull: pull_id(), group }),
+    ] {
+        assert_eq!(meaning("merge_group", &merge_group(action, &head_ref)), Ok(expected), "{action} {head_ref}");
+    }
+    for head_ref in
+        ["refs/heads/main", "refs/heads/gh-readonly-queue/main", &at("main/pull-7"), &at("main/pr-x"), &at("pr-7")]
+    {
+        let reason = format!("a merge queue's branch that names no pull request: `{head_ref}`");
+        assert_eq!(ignored("merge_group", &merge_group("checks_requested", head_ref)), reason);
+    }
+    let reason = "nothing follows from the action `sealed` of `merge_group` events";
+    assert_eq!(ignored("merge_group", &merge_group("sealed", &at("main/pr-7"))), reason);
+    let mut odd = merge_group("destroyed", &at("main/pr-7"));
+    odd["merge_group"]["head_sha"] = json!("main");
+    assert!(meaning("merge_group", &odd).is_err());
+}
+
 #[test]
 fn what_nobody_heard_of_is_ignored_with_a_reason_and_never_an_error() {
     let repo = Some(pull_id().repo);
@@ -163,7 +201,7 @@ fn what_lacks_what_its_documentation_promises_is_named() {
 
 proptest! {
     #[test]
-    fn no_body_makes_it_stumble(name in "pull_request|issue_comment|pull_request_review|push", body in ".{0,200}") {
+    fn no_body_makes_it_stumble(name in "pull_request|issue_comment|merge_group|pull_request_review|push", body in ".{0,200}") {
         let _ = event(&name, &body, "github.com");
     }
 

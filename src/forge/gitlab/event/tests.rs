@@ -172,6 +172,7 @@ fn every_recorded_webhook_means_what_its_name_says() {
             Ok(Event::Commented { pull, comment }) => format!("{pull} {}: {}", comment.author, comment.body),
             Ok(Event::CommentGone { comment, .. }) => format!("{comment} gone"),
             Ok(Event::Called { pull, .. }) => format!("{pull} called"),
+            Ok(Event::Queued { pull, .. } | Event::Unqueued { pull, .. }) => format!("{pull} queued"),
             Ok(Event::Reviewed { pull }) => format!("{pull} reviewed"),
             Ok(Event::Ignored { repo, reason }) => format!("{}: {reason}", repo.unwrap()),
             Err(malformed) => malformed.what,
