@@ -5,7 +5,7 @@ use super::perform::Occasion;
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, PullState, Rules, Say};
 use crate::domain::id::{PullId, Timestamp};
-use crate::domain::pull::MergeGroup;
+use crate::domain::pull::{MergeGroup, Review};
 use crate::domain::report::{self, QueueRefusal};
 use crate::render::SayInput;
 use crate::store::{DeliveryEnd, Job, Lease, OutComment};
@@ -30,6 +30,8 @@ impl Flow {
         tracing::info!(pull = %id, commit = %group.head, "the merge queue asks about a commit");
         let finding = self.find_queued(&pull, &group, default, hearing.lease.attempts).await?;
         let review = self.review_to_plan(&pull, &finding).await?;
+        // The commit contains what it is added to, whatever the pull request's own head does.
+        let review = Review { diverged: false, ..review };
         let occasion = Occasion(format!("queue-{}", group.head));
         let (found, rules) = (finding.found, finding.rules);
         self.decide_on(hearing, pull, &Input::Queued { group, heard_at, found, review }, &rules, &occasion).await?;

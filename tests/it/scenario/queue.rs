@@ -206,3 +206,15 @@ async fn whoever_puts_a_fork_into_the_queue_vouches_for_it() {
     assert!(pull.next_comment().await.contains("Applied `prod`"));
     stage.finish().await;
 }
+
+#[tokio::test]
+async fn in_the_queue_nothing_lacks_the_tip_of_the_base_branch() {
+    let stage = stage("apply: on_merge, require_plan: [undiverged]", Setup::default()).await;
+    let pull = planned(&stage, "first", "prod/a.tf").await;
+    stage.world.push("main", &[("README.md", "Others went on.\n")]).await;
+    enqueue(&pull).await;
+    let commit = in_queue(&pull).head;
+    assert_eq!(merged(&pull).await, commit);
+    assert!(pull.next_comment().await.contains("Applied `prod`"));
+    stage.finish().await;
+}
