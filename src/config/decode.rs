@@ -122,7 +122,9 @@ impl<'n> Fields<'n> {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("known keys: {}", self.known.join(", ")),
             };
-            faults.add_help(&key.place, format!("unknown key {}{within}", quoted(&key.text)), help);
+            let named =
+                faults.key(key).map_or_else(|| "a key that is no name".to_owned(), |key| format!("unknown key {key}"));
+            faults.add_help(&key.place, format!("{named}{within}"), help);
         }
         for (key, advice) in self.missing {
             faults.add_help(&self.place, format!("`{key}` is missing{within}"), advice);

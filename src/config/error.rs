@@ -4,7 +4,7 @@
 //! secret's value.
 
 use super::source::{Place, Snippet, Source, printable};
-use super::yaml::Node;
+use super::yaml::{Key, Node};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -163,6 +163,18 @@ impl Faults {
         });
     }
 
+    /// A key inside a message. `None`: it is no name, and may be a part of the file that a quote has swallowed, with
+    /// whatever stands in it.
+    pub(crate) fn key(&mut self, key: &Key) -> Option<String> {
+        if !self.source.holds_secrets || is_name(&key.text) {
+            return Some(quoted(&key.text));
+        }
+        if let Place::Bytes(bytes) = &key.place {
+            self.hidden.push(bytes.clone());
+        }
+        None
+    }
+
     pub(crate) fn hide_bytes(&mut self, bytes: Range<usize>) {
         self.hidden.push(bytes);
     }
@@ -196,6 +208,12 @@ pub(crate) fn quoted(text: &str) -> String {
         shown.push('…');
     }
     format!("`{shown}`")
+}
+
+/// As all keys and variables are written.
+pub(super) fn is_name(text: &str) -> bool {
+    const LONGEST: usize = 60;
+    text.len() <= LONGEST && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-. ".contains(&b))
 }
 
 /// The candidate that was probably meant: at most a third of its letters differ.

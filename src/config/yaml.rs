@@ -3,7 +3,7 @@
 //!
 //! Repository files are written by whoever opens a pull request: size, depth, nodes and aliases are bounded.
 
-use super::error::{Faults, quoted};
+use super::error::{Faults, is_name, quoted};
 use super::source::{Place, Source};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, MessageFormatter as _, Spanned};
@@ -85,7 +85,8 @@ pub(crate) fn parse(faults: &mut Faults) -> Option<Node> {
         faults.hide_bytes(values);
     }
     if let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error.without_snippet() {
-        let key = key.as_deref().map_or_else(|| "this key".to_owned(), quoted);
+        let key = key.as_deref().filter(|key| !source.holds_secrets || is_name(key));
+        let key = key.map_or_else(|| "this key".to_owned(), quoted);
         faults.add(&place, format!("{key} stands here for the second time"));
         // The file can still be read for other errors.
         return read(&source, DuplicateKeyPolicy::LastWins).ok();

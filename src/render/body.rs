@@ -27,7 +27,7 @@ pub(super) enum Body {
     Diff {
         draft: Draft,
         drift: Draft,
-        since: Option<Changed>,
+        since: Option<Box<Changed>>,
         summary: PlanSummary,
         intro: Option<String>,
         opens: bool,
@@ -93,7 +93,7 @@ impl Body {
                 Some(Self::Diff {
                     draft: Draft::of_plan(view),
                     drift: Draft::of_drift(view),
-                    since: since.as_ref().map(Changed::of),
+                    since: since.as_ref().map(|since| Box::new(Changed::of(since))),
                     summary: (*summary).clone(),
                     intro: failed_checks(&view.checks),
                     opens: false,

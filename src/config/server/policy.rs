@@ -226,7 +226,8 @@ fn variables(node: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
             && !name.is_empty();
         if !sound {
-            faults.add(&key.place, format!("{} is not the name of a variable", quoted(name)));
+            let named = faults.key(key).unwrap_or_else(|| "this".to_owned());
+            faults.add(&key.place, format!("{named} is not the name of a variable"));
         } else if let Some(why) = refusal(name) {
             faults.add_help(&key.place, format!("{} cannot be granted", quoted(name)), why);
         } else if let Some(value) = secrets.value(value, faults) {

@@ -400,8 +400,24 @@ fn nearly() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn a_quote_that_swallows_the_file_as_a_key_shows_nothing_of_it() {
+    for text in [
+        "? '\ngithub:\n  token: hunter2hunter2\n  projects:\n'",
+        "? 'token: hunter2hunter2'\n",
+        "'token: hunter2hunter2': 1\n",
+        "'token: hunter2hunter2': 1\n'token: hunter2hunter2': 2\n",
+        "repos:\n  - match: '*'\n    env:\n      - {match: '*', plan: {'token: hunter2hunter2': x}}\n",
+    ] {
+        let server = Server::file(text);
+        let errors = ServerConfig::load(Some(&server.path()), &server.environment).unwrap_err().to_string();
+        assert!(!errors.contains("hunter2"), "{text}:\n{errors}");
+        assert!(["no name", "this key", "this is not the name"].iter().any(|why| errors.contains(why)), "{errors}");
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_text_makes_reading_panic(text in prop_oneof![any::<String>(), nearly()], value in ".{0,40}") {
