@@ -33,6 +33,6 @@ pub enum Answer {
     Status(u16),
     /// Nobody answered.
     Failed(String),
-    /// Lost on purpose ([`How::LoseWebhook`]), or nobody listens yet.
+    /// Lost on purpose ([`How::LoseWebhook`](super::How::LoseWebhook)), or nobody listens yet.
     Lost,
 }
