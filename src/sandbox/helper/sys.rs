@@ -50,11 +50,14 @@ pub(super) fn exec(program: &CStr, args: &[CString], env: &[CString]) -> io::Err
     io::Error::last_os_error()
 }
 
-/// Rust ignores SIGPIPE, and what is ignored stays so in the program that comes next.
+/// Rust ignores SIGPIPE, and a server that a script has started in the background the interrupt; what is ignored stays so
+/// in the program that comes next, and a shell can't even listen for it.
 pub(super) fn default_signals() {
     // SAFETY: SIG_DFL is no handler of ours; the set is initialised before it is used.
     unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        for signal in [libc::SIGPIPE, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            libc::signal(signal, libc::SIG_DFL);
+        }
         let mut none = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());

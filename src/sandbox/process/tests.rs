@@ -105,7 +105,12 @@ async fn a_missing_program_is_an_error_that_names_it() {
 
 #[tokio::test]
 async fn a_process_may_end_in_order_when_its_time_is_over() {
-    let mut spec = shell("trap 'echo stopping; exit 3' INT; echo started; while :; do sleep 0.05; done");
+    // Tests that a script has started in the background ignore the interrupt, and a shell can't listen for that. The server
+    // listens for it, so that its children never ignore it.
+    let script = "trap 'echo stopping; exit 3' INT; echo started; while :; do sleep 0.05; done";
+    let mut spec = Spec::new("/usr/bin/env", "/").args(["--default-signal=INT", "/bin/sh", "-c", script]);
+    spec.stdout = Sink::Buffer { max: 1000 };
+    spec.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
     spec.deadline = Duration::from_secs(1);
     let outcome = run(spec).await.unwrap();
     assert_eq!(outcome.end, End::TimedOut);
