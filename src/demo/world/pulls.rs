@@ -231,7 +231,7 @@ impl World {
     }
 
     /// GitHub and Gitea want statuses by their names, GitLab its pipeline.
-    fn checks_allow_merge(&self, state: &State, repo: &Repo, pull: &Pull) -> Result<(), WorldError> {
+    pub(super) fn checks_allow_merge(&self, state: &State, repo: &Repo, pull: &Pull) -> Result<(), WorldError> {
         let (in_the_way, why) = match self.face() {
             Face::Gitlab => (pipelines::is_in_the_way(state, repo, pull), "The pipeline has not succeeded"),
             Face::Github | Face::Gitea => {

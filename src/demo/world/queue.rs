@@ -30,7 +30,8 @@ impl World {
             if pull.queued {
                 return Err(WorldError::Refused("Pull request is already in the queue".into()));
             }
-            may_merge(repo, pull, by)
+            may_merge(repo, pull, by)?;
+            self.checks_allow_merge(state, repo, pull)
         })?;
         self.update_pull(repo, number, |pull| pull.queued = true)?;
         self.make_group(repo, number).await

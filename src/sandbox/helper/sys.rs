@@ -50,12 +50,14 @@ pub(super) fn exec(program: &CStr, args: &[CString], env: &[CString]) -> io::Err
     io::Error::last_os_error()
 }
 
-/// Rust ignores SIGPIPE, and a server that a script has started in the background the interrupt; what is ignored stays so
-/// in the program that comes next, and a shell can't even listen for it.
+/// Rust ignores SIGPIPE, and whoever started the server may have ignored more: a script the interrupt of what it starts in
+/// the background, Python that of a file that grows too large. What is ignored stays so in the program that comes next, and
+/// a shell can't even listen for it.
 pub(super) fn default_signals() {
     // SAFETY: SIG_DFL is no handler of ours; the set is initialised before it is used.
     unsafe {
-        for signal in [libc::SIGPIPE, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // All but those of real time; of the two that can't be changed, nothing changes.
+        for signal in 1..=31 {
             libc::signal(signal, libc::SIG_DFL);
         }
         let mut none = std::mem::zeroed();
