@@ -67,6 +67,8 @@ async fn a_running_apply_is_stopped_in_order_and_says_how_far_it_came() {
     assert!(pull.next_comment().await.contains("Stopped by `@ana`"));
     let result = pull.next_comment().await;
     let _masked = masked();
+    // Whether terraform says this too depends on who is faster: it, or the program that it runs.
+    let result = result.replace("- **execution halted**\n", "").replace("\n\nError: execution halted", "");
     insta::assert_snapshot!(result.replace(&dir.path().display().to_string(), "DIR"), @r#"
     <!-- terraplane:run ID -->
     ### ❌ Apply failed in `prod` · 1 of 2 changes were made
@@ -80,7 +82,6 @@ async fn a_running_apply_is_stopped_in_order_and_says_how_far_it_came() {
     `terraform apply` was cancelled.
 
     - `main.tf:4`: **local-exec provisioner error** (`terraform_data.slow`)
-    - **execution halted**
 
     ```text
     Error: local-exec provisioner error
@@ -91,8 +92,6 @@ async fn a_running_apply_is_stopped_in_order_and_says_how_far_it_came() {
       4:   provisioner "local-exec" {
 
     Error running command 'trap 'echo stopped >> DIR/notes; exit 1' INT TERM; echo begun >> DIR/notes; for i in $(seq 600); do sleep 0.1; done; echo ended >> DIR/notes': exit status 1. Output:
-
-    Error: execution halted
     ```
 
     **Done:** `terraform_data.first`

@@ -13,7 +13,9 @@ async fn stage(rule: &str, setup: Setup) -> Stage {
     let files = [("terraplane.yaml", &*managed(rule)), ("prod/main.tf", &resource("web", "one"))];
     let stage = Stage::set(&files, setup).await;
     stage.world.forge.change(|state| {
-        state.repo_mut(REPO).unwrap().required_statuses = vec!["terraplane/plan".into(), "terraplane/apply".into()];
+        let repo = state.repo_mut(REPO).unwrap();
+        repo.merge_queue = true;
+        repo.required_statuses = vec!["terraplane/plan".into(), "terraplane/apply".into()];
     });
     stage
 }
