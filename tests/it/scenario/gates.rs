@@ -123,13 +123,21 @@ async fn an_import_needs_more_and_atlantis_comments_work_as_they_are() {
 #[tokio::test]
 async fn what_is_applied_goes_into_the_queue_where_the_rules_want_it() {
     let stage = stage("apply: on_comment, automerge: enqueue").await;
-    stage.world.forge.change(|state| state.repo_mut(REPO).unwrap().merge_queue = true);
+    stage.world.forge.change(|state| {
+        let repo = state.repo_mut(REPO).unwrap();
+        repo.merge_queue = true;
+        // Nobody says it of what the queue would merge, so that it stays there.
+        repo.required_statuses = vec!["ci".into()];
+    });
     let pull = planned(&stage, "queued", "prod/a.tf", &resource("a", "new")).await;
+    report(&stage, &pull.head(), "success");
     assert!(!pull.now().queued);
     pull.comment("kim", "terraplane apply");
     assert!(pull.next_comment().await.contains("Applied `prod`"));
-    // The queue merges it when it likes to.
-    until("a place in the queue", || pull.now().queued || pull.is_merged()).await;
+    until("a place in the queue", || pull.now().queued).await;
+    // The forge tells of the queue before it answers who has asked for it.
+    stage.settled().await;
+    assert!(!pull.is_merged(), "that is the forge's to do");
     stage.finish().await;
 }
 
