@@ -18,7 +18,7 @@ use std::process::Stdio;
 /// # Errors
 /// When it could not be started, or the order not be handed over. It may have been taken all the same.
 pub async fn start(program: &Path, command: &str, order: &impl Serialize, files: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let (mut child, mut channel) = session::start(program, command, Stdio::null(), Stdio::null(), false)?;
+    let (mut child, mut channel) = session::start(program, &[command], Stdio::null(), Stdio::null(), false)?;
     let taken = async {
         channel.send(order, files).await?;
         match channel.receive_or_end().await? {

@@ -1,6 +1,7 @@
 //! What this host can do, found out once, and the door to every cage.
 
 use super::cage::Cage;
+use super::helper::EXEC;
 use super::level::Level;
 use super::policy::{HostUser, Policy};
 use super::probe;
@@ -273,7 +274,7 @@ impl Sandbox {
         let streams = Streams::open(spec.stdout, spec.stderr).map_err(failed)?;
         let piped = Stdio::piped;
         let (child, mut channel) =
-            session::start_helper(&self.inner.setup.helper, piped(), piped(), true).map_err(failed)?;
+            session::start(&self.inner.setup.helper, &[EXEC], piped(), piped(), true).map_err(failed)?;
         let plain = spec.env.iter().map(|(name, value)| session::variable(name, value));
         let secret = spec.secret_env.iter().map(|(name, value)| session::variable(name, value.expose_secret()));
         let step = Step {

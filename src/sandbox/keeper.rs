@@ -2,6 +2,7 @@
 //! cage had of the host.
 
 use super::helper::{self, OUT_OF_MEMORY};
+use super::level::Level;
 use super::policy::HostUser;
 use super::session::DEATH;
 use super::spare::Spare;
@@ -32,13 +33,19 @@ pub(super) struct Keeper {
     cgroups: Vec<PathBuf>,
     /// Given back when this is dropped.
     user: Option<Arc<Lease>>,
-    /// Where the next helper is started, once there is nothing more urgent.
-    spare: Arc<Spare>,
+    /// Where the next helper is started, once there is nothing more urgent, and for what level: the cage that comes next is
+    /// mostly like the last.
+    next: (Arc<Spare>, Level),
 }
 
 impl Keeper {
-    pub(super) const fn new(helper: Child, cgroups: Vec<PathBuf>, user: Option<Arc<Lease>>, spare: Arc<Spare>) -> Self {
-        Self { helper, cgroups, user, spare }
+    pub(super) const fn new(
+        helper: Child,
+        cgroups: Vec<PathBuf>,
+        user: Option<Arc<Lease>>,
+        next: (Arc<Spare>, Level),
+    ) -> Self {
+        Self { helper, cgroups, user, next }
     }
 
     pub(super) async fn last_rites(mut self) {
@@ -48,11 +55,11 @@ impl Keeper {
             let _ = self.helper.kill().await;
         }
         let is_clear = self.helper.wait().await.is_ok_and(|status| status.success());
-        let spare = Arc::clone(&self.spare);
+        let (spare, level) = (Arc::clone(&self.next.0), self.next.1);
         if !is_clear {
             self.clear_up().await;
         }
-        spare.refill();
+        spare.refill(level);
     }
 
     /// Whether the helper says so. Only asked when the cage is gone.
@@ -99,7 +106,7 @@ impl Keeper {
 
     /// Kills all that the user has; whether that worked.
     async fn clear(&self, user: HostUser) -> bool {
-        let Ok((mut child, mut channel)) = self.spare.start() else { return false };
+        let Ok((mut child, mut channel)) = self.next.0.start(&[]) else { return false };
         let told = channel.send(&Order::Clear(user), &[]).await.is_ok();
         let ended = told && tokio::time::timeout(DEATH, child.wait()).await.is_ok();
         ended && is_gone(user).await

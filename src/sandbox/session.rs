@@ -48,20 +48,10 @@ pub(super) struct Channel {
     torn: bool,
 }
 
-/// Starts the helper. What it is told, and answers, goes over the channel.
-pub(super) fn start_helper(
-    helper: &Path,
-    stdout: Stdio,
-    stderr: Stdio,
-    kill_on_drop: bool,
-) -> io::Result<(Child, Channel)> {
-    start(helper, super::helper::EXEC, stdout, stderr, kill_on_drop)
-}
-
-/// Starts this binary anew, with a command of its own.
+/// Starts this binary anew, with a command of its own. What it is told, and answers, goes over the channel.
 pub(super) fn start(
     program: &Path,
-    command_name: &str,
+    args: &[&str],
     stdout: Stdio,
     stderr: Stdio,
     kill_on_drop: bool,
@@ -71,7 +61,7 @@ pub(super) fn start(
     #[expect(clippy::disallowed_methods, reason = "the helper is part of the one place; its environment is empty")]
     let mut command = Command::new(program);
     command
-        .arg(command_name)
+        .args(args)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -93,7 +83,7 @@ impl Session {
         let starting = |error| ("starting its helper".to_owned(), error);
         let (child, channel) = spare.take().map_err(starting)?;
         let cgroups = plan.cgroups.iter().map(|parent| parent.join(&plan.name)).collect();
-        let keeper = Keeper::new(child, cgroups, user, Arc::clone(spare));
+        let keeper = Keeper::new(child, cgroups, user, (Arc::clone(spare), plan.level));
         let mut session = Self { channel, keeper: Some(keeper), number: 0 };
         session.channel.send(&Order::Build(plan), &[]).await.map_err(starting)?;
         match session.channel.receive().await.map_err(starting)? {

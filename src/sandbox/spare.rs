@@ -1,7 +1,9 @@
-//! A helper that was started before it is needed: starting it is a third of what a cage costs, and all that it needs to
-//! know comes later over its socket. It waits with an empty environment and without rights of its own over anything of a
-//! run, and ends when the server does.
+//! A helper that was started before it is needed: starting it, and the namespaces of level `full`, are half of what a cage
+//! costs, and all that it needs to know comes later over its socket. It waits with an empty environment and without rights
+//! of its own over anything of a run, and ends when the server does.
 
+use super::helper::{AHEAD, EXEC};
+use super::level::Level;
 use super::session::{self, Channel};
 use std::io;
 use std::path::PathBuf;
@@ -39,16 +41,17 @@ impl Spare {
         {
             return Ok((child, channel));
         }
-        self.start()
+        self.start(&[])
     }
 
-    /// Starts the next one, if none waits. Not awaited: it concerns nobody yet, and a failure is met again by whoever needs
-    /// one.
-    pub(super) fn refill(self: &Arc<Self>) {
+    /// Starts the next one, if none waits, for a cage of that level if it should come to that. Not awaited: it concerns
+    /// nobody yet, and a failure is met again by whoever needs one.
+    pub(super) fn refill(self: &Arc<Self>, level: Level) {
         let spare = Arc::clone(self);
+        let ahead: &[&str] = if level == Level::Full { &[AHEAD] } else { &[] };
         tokio::task::spawn_blocking(move || {
             if spare.lock().is_none()
-                && let Ok((child, channel)) = spare.start()
+                && let Ok((child, channel)) = spare.start(ahead)
             {
                 *spare.lock() = Some(Waiting { child, channel, runtime: Handle::current().id() });
             }
@@ -56,8 +59,8 @@ impl Spare {
     }
 
     /// One that never waited.
-    pub(super) fn start(&self) -> io::Result<(Child, Channel)> {
-        session::start_helper(&self.helper, Stdio::null(), Stdio::null(), false)
+    pub(super) fn start(&self, args: &[&str]) -> io::Result<(Child, Channel)> {
+        session::start(&self.helper, &[&[EXEC], args].concat(), Stdio::null(), Stdio::null(), false)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {
@@ -81,7 +84,7 @@ mod tests {
     }
 
     async fn refilled(spare: &Arc<Spare>) -> u32 {
-        spare.refill();
+        spare.refill(Level::Full);
         loop {
             if let Some(waiting) = &*spare.lock() {
                 return waiting.child.id().unwrap();

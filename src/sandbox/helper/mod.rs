@@ -36,6 +36,9 @@ use std::process::ExitCode;
 /// The hidden command that makes this binary a helper.
 pub const EXEC: &str = "sandbox-exec";
 
+/// Its argument for one that waits and will most likely be asked for a cage of level `full`.
+pub(super) const AHEAD: &str = "ahead";
+
 /// The hidden command that makes this binary try to break out.
 pub const CANARY: &str = "sandbox-canary";
 
@@ -56,7 +59,7 @@ pub fn entered() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
     let command = args.next()?;
     if command == OsStr::new(EXEC) {
-        Some(monitor::main())
+        Some(monitor::main(args.next().is_some_and(|arg| arg == OsStr::new(AHEAD))))
     } else if command == OsStr::new(CANARY) {
         Some(canary::main(&args.collect::<Vec<_>>()))
     } else {

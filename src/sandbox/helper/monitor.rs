@@ -34,20 +34,23 @@ const NO: &[u8] = b"n";
 const ROUNDS: u32 = 20;
 const APART: Duration = Duration::from_millis(2);
 
-pub(super) fn main() -> ExitCode {
+/// `ahead`: there is time to make what takes longest before it is known what for.
+pub(super) fn main(ahead: bool) -> ExitCode {
     sys::close_from(3);
     let Ok(control) = take_control() else { return FAILED.into() };
+    // Without it, what goes wrong here is met again, and told, when there is a plan.
+    let waiting = if ahead { Inner::start(USUAL, &control).ok() } else { None };
     let mut inbox = Inbox::default();
     match inbox.wait(&control) {
-        Ok(Some(Order::Build(plan))) => build(&plan, control, inbox),
+        Ok(Some(Order::Build(plan))) => build(&plan, control, inbox, waiting),
         Ok(Some(Order::Clear(user))) => clear(user),
         _ => FAILED.into(),
     }
 }
 
-fn build(plan: &Plan, control: OwnedFd, inbox: Inbox) -> ExitCode {
+fn build(plan: &Plan, control: OwnedFd, inbox: Inbox, waiting: Option<Inner>) -> ExitCode {
     let done =
-        if plan.light { Err((program::light(plan, &control, inbox), control)) } else { keep(plan, control, inbox) };
+        if plan.light { Err((program::light(plan, &control, inbox), control)) } else { keep(plan, control, waiting) };
     match done {
         Ok(code) => code,
         Err((Trouble { doing, source }, control)) => {
@@ -78,26 +81,60 @@ fn take_control() -> io::Result<OwnedFd> {
     Ok(control)
 }
 
-/// Builds the cage and watches over it to its end. With a failure comes the socket on which it is told.
-fn keep(plan: &Plan, control: OwnedFd, inbox: Inbox) -> Result<ExitCode, (Trouble, OwnedFd)> {
-    // Whatever the kernel has to kill for want of memory, it is not the server.
-    let _ = fs::write("/proc/self/oom_score_adj", "500");
-    let (mut link, theirs) = match UnixStream::pair() {
-        Ok(pair) => pair,
-        Err(source) => return Err((Trouble { doing: "making a socket".to_owned(), source }, control)),
-    };
-    if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
-        return Err((Trouble::at("adopting orphans")(error), control));
-    }
-    let child = match sys::clone(namespaces(plan)) {
-        Ok(Forked::Parent(child)) => child,
-        Ok(Forked::Child) => {
-            drop(link);
-            threshold::main(plan, control, inbox, theirs)
+/// The process that will live in the cage. It has its namespaces from the start, and waits for the plan of what to build
+/// in them: making them is a quarter of what a cage costs.
+struct Inner {
+    child: Pid,
+    namespaces: libc::c_int,
+    link: UnixStream,
+    /// Where it is told the plan.
+    orders: UnixStream,
+}
+
+impl Inner {
+    fn start(namespaces: libc::c_int, control: &OwnedFd) -> Result<Self, Trouble> {
+        // Whatever the kernel has to kill for want of memory, it is not the server.
+        let _ = fs::write("/proc/self/oom_score_adj", "500");
+        let (link, their_link) = UnixStream::pair().map_err(Trouble::at("making a socket"))?;
+        let (orders, their_orders) = UnixStream::pair().map_err(Trouble::at("making a socket"))?;
+        let control = control.try_clone().map_err(Trouble::at("keeping the socket"))?;
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(Trouble::at("adopting orphans"))?;
+        match sys::clone(namespaces).map_err(Trouble::at("creating namespaces"))? {
+            Forked::Parent(child) => Ok(Self { child, namespaces, link, orders }),
+            Forked::Child => {
+                drop((link, orders));
+                match Inbox::default().wait(&their_orders) {
+                    Ok(Some(plan)) => threshold::main(&plan, control, their_link),
+                    // There is nothing to build.
+                    _ => std::process::exit(0),
+                }
+            }
         }
-        Err(source) => return Err((Trouble { doing: "creating namespaces".to_owned(), source }, control)),
+    }
+
+    /// The one that waits if it is what the plan needs and lives, or another.
+    fn with(plan: &Plan, waiting: Option<Self>, control: &OwnedFd) -> Result<Self, Trouble> {
+        let namespaces = namespaces(plan);
+        if let Some(inner) = waiting {
+            if inner.namespaces == namespaces && wire::send(&inner.orders, plan, &[]).is_ok() {
+                return Ok(inner);
+            }
+            let _ = rustix::process::kill_process(inner.child, Signal::KILL);
+            let _ = rustix::process::waitpid(Some(inner.child), rustix::process::WaitOptions::empty());
+        }
+        let inner = Self::start(namespaces, control)?;
+        wire::send(&inner.orders, plan, &[]).map_err(Trouble::at("telling what to build"))?;
+        Ok(inner)
+    }
+}
+
+/// Builds the cage and watches over it to its end. With a failure comes the socket on which it is told.
+fn keep(plan: &Plan, control: OwnedFd, waiting: Option<Inner>) -> Result<ExitCode, (Trouble, OwnedFd)> {
+    let Inner { child, mut link, .. } = match Inner::with(plan, waiting, &control) {
+        Ok(inner) => inner,
+        Err(trouble) => return Err((trouble, control)),
     };
-    drop(theirs);
     let cgroup = Cgroup::create(plan);
     let done = match map_users(plan, child) {
         Ok(()) => {
@@ -129,16 +166,19 @@ fn how_it_ended(child: Pid, cgroup: Option<&Cgroup>) -> ExitCode {
     if killed && cgroup.is_some_and(Cgroup::ran_out_of_memory) { OUT_OF_MEMORY.into() } else { ExitCode::SUCCESS }
 }
 
+/// Those of level `full`, with a network of its own.
+const USUAL: libc::c_int = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWNET;
+
 fn namespaces(plan: &Plan) -> libc::c_int {
-    let all = libc::CLONE_NEWUSER
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWCGROUP;
     match (plan.level, plan.policy.network) {
-        (Level::Full, Network::Host) => all,
-        (Level::Full, _) => all | libc::CLONE_NEWNET,
+        (Level::Full, Network::Host) => USUAL & !libc::CLONE_NEWNET,
+        (Level::Full, _) => USUAL,
         _ => 0,
     }
 }

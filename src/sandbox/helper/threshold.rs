@@ -35,9 +35,9 @@ struct Threshold<'p> {
     view: Option<Begun>,
 }
 
-pub(super) fn main(plan: &Plan, control: OwnedFd, inbox: Inbox, link: UnixStream) -> ! {
+pub(super) fn main(plan: &Plan, control: OwnedFd, link: UnixStream) -> ! {
     let told = control.try_clone();
-    let entered = Threshold::reach(plan, control, inbox, link)
+    let entered = Threshold::reach(plan, control, link)
         .and_then(|mut threshold| if threshold.is_called() { threshold.enter().map(Some) } else { Ok(None) });
     match entered {
         Ok(None) => std::process::exit(0),
@@ -55,7 +55,7 @@ pub(super) fn main(plan: &Plan, control: OwnedFd, inbox: Inbox, link: UnixStream
 }
 
 impl<'p> Threshold<'p> {
-    fn reach(plan: &'p Plan, control: OwnedFd, inbox: Inbox, mut link: UnixStream) -> Result<Self, Trouble> {
+    fn reach(plan: &'p Plan, control: OwnedFd, mut link: UnixStream) -> Result<Self, Trouble> {
         let full = plan.level == Level::Full;
         // Opened as the server's user, whom the directories above may be reserved for.
         let sources = if full { Some(View::sources(&plan.policy)?) } else { None };
@@ -88,7 +88,8 @@ impl<'p> Threshold<'p> {
         let descriptors: Vec<BorrowedFd<'_>> = listener.iter().map(|listener| listener.as_fd()).collect();
         let ready = Say::Ready { listener: listener.is_some() };
         wire::send(&control, &ready, &descriptors).map_err(Trouble::at("reporting"))?;
-        Ok(Self { plan, control, inbox, link, fence, events, view })
+        // Nothing was asked before that.
+        Ok(Self { plan, control, inbox: Inbox::default(), link, fence, events, view })
     }
 
     /// Waits until something is asked for; `false`: nothing ever will be.

@@ -1,9 +1,12 @@
 //! How a program in a cage ends, and that nothing outlives it.
 
-use super::{CAGED, Yard, all_but, all_gone, all_there, err, long_sleep, out, processes_with, said, sandbox_of, setup};
+use super::{
+    CAGED, Yard, all_but, all_gone, all_there, err, long_sleep, out, pids_with, processes_with, said, sandbox_of, setup,
+};
 use rustix::process::Signal;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
+use terraplane::sandbox::policy::{Network, Policy};
 use terraplane::sandbox::process::{End, Stdin};
 use terraplane::sandbox::{CageError, Level, Sandbox};
 
@@ -148,29 +151,23 @@ async fn dropping_the_cage_kills_all_that_is_in_it() {
     }
 }
 
+/// What the kernel says of a process, from its state on.
+fn stat(pid: i32) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat[stat.rfind(')').map_or(0, |end| end + 2)..].to_owned()
+}
+
+fn parent(pid: i32) -> i32 {
+    stat(pid).split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 /// The two processes of the helper that have the cage of this test, by what is below them.
 fn helpers_above(seconds: &str) -> (i32, i32) {
-    let stat = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let parent = |pid: i32| -> i32 {
-        let stat = stat(pid);
-        stat[stat.rfind(')').map_or(0, |end| end + 2)..]
-            .split(' ')
-            .nth(1)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0)
-    };
     let is_helper = |pid: i32| {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.contains("sandbox-exec")
     };
-    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let mut sleeper: i32 = pids
-        .into_iter()
-        .find(|pid: &i32| {
-            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.split('\0').any(|arg| arg == seconds)
-        })
-        .unwrap();
+    let mut sleeper = pids_with(seconds)[0];
     while !is_helper(sleeper) {
         sleeper = parent(sleeper);
         assert!(sleeper > 1, "no helper above");
@@ -327,17 +324,47 @@ async fn a_cage_that_was_opened_and_never_used_goes_without_a_trace() {
         let sandbox = sandbox_of(&name, level, 900_064..900_065).await;
         let word = name.to_str().unwrap();
         // Of the cages of the probe nothing is left but the helper for the next one.
-        all_but(word, 1).await;
+        let waiting = if level == Level::Full { 2 } else { 1 };
+        all_but(word, waiting).await;
         let cage = sandbox.open(yard.policy()).await.unwrap();
         all_there(word, 2).await;
         drop(cage);
-        all_but(word, 1).await;
+        all_but(word, waiting).await;
         // The only user is free again, where cages have one; and the tree was never anybody else's.
         tokio::time::timeout(Duration::from_secs(5), sandbox.slot()).await.expect("the user is given back");
         assert_eq!(std::fs::metadata(&yard.tree).unwrap().uid(), rustix::process::geteuid().as_raw(), "{level}");
         assert_eq!(std::fs::read_dir(&yard.tree).unwrap().count(), 0);
         drop(sandbox);
         all_gone(word).await;
+    }
+}
+
+/// Its namespaces are made before it is known what for.
+#[tokio::test]
+async fn a_helper_that_waited_does_for_a_cage_of_another_kind_and_after_half_of_it_was_killed() {
+    let yard = Yard::at(Level::Full).await;
+    let name = yard.outside().join("waited");
+    let sandbox = sandbox_of(&name, Level::Full, 900_068..900_069).await;
+    let word = name.to_str().unwrap();
+    for network in [Network::None, Network::Host, Network::Allow] {
+        for killed in [false, true] {
+            all_but(word, 2).await;
+            if killed {
+                let waiting = pids_with(word);
+                let inner = waiting.iter().copied().find(|pid| waiting.contains(&parent(*pid))).unwrap();
+                kill(inner);
+                // What ends has its sockets until shortly before its parent may bury it.
+                while !stat(inner).starts_with("Z ") {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            let mut cage = sandbox.open(Policy { network, ..yard.policy() }).await.unwrap();
+            let shares_ours = said(&mut cage, yard.script("readlink /proc/self/ns/net")).await.trim()
+                == std::fs::read_link("/proc/self/ns/net").unwrap().to_str().unwrap();
+            assert_eq!(shares_ours, network == Network::Host, "{network:?}, {killed}");
+            assert_eq!(processes_with(word), 2, "{network:?}, {killed}: what waited in vain is gone");
+            cage.close().await;
+        }
     }
 }
 

@@ -128,13 +128,18 @@ pub(crate) async fn said(cage: &mut Cage, spec: Spec) -> String {
     out(&outcome)
 }
 
-/// How many processes there are with this in their command line, the dead left out.
-pub(crate) fn processes_with(word: &str) -> usize {
-    let holds = |entry: &std::fs::DirEntry| {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+/// The processes with this in their command line, the dead left out.
+pub(crate) fn pids_with(word: &str) -> Vec<i32> {
+    let holds = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.split(|byte| *byte == 0).any(|arg| arg == word.as_bytes())
     };
-    std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).filter(holds).count()
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(holds).collect()
+}
+
+pub(crate) fn processes_with(word: &str) -> usize {
+    pids_with(word).len()
 }
 
 /// Waits until no process has this word as an argument.
