@@ -18,7 +18,7 @@ impl Flow {
         turn: &mut Turn<'_>,
     ) -> Result<Option<Timestamp>, FlowError> {
         let (id, name) = (&state.pull().id, &self.server.name);
-        if !self.config.policy(&id.repo).is_some_and(|policy| policy.labels()) {
+        if !self.config.labels_for(&id.repo) {
             return Ok(None);
         }
         let wanted = match labelling(state, name) {

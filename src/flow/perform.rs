@@ -11,7 +11,6 @@ use crate::domain::lock::Lock;
 use crate::domain::project::{Project, Target};
 use crate::domain::pull::Pull;
 use crate::domain::run::{Outcome, Run, RunState, Work};
-use crate::render::SayInput;
 use crate::store::{Job, MergeWish, Tx};
 use serde_json::json;
 use uuid::Uuid;
@@ -368,10 +367,7 @@ impl Performing<'_> {
     }
 
     fn reply(&self, say: &Say, key: &str) -> Result<String, FlowError> {
-        let (pull, server) = (self.state.pull(), &self.flow.server);
-        let limit = self.flow.comment_limit(&pull.id.repo);
-        let input = SayInput { pull, key, server, limit };
-        self.flow.renderer.say(say, &input).ok_or_else(|| FlowError::Broken(format!("no reply says {say:?}")))
+        self.flow.reply_text(self.state.pull(), key, say)
     }
 }
 

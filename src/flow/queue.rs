@@ -7,7 +7,6 @@ use crate::domain::decide::{Input, PullState, Rules, Say};
 use crate::domain::id::{PullId, Timestamp};
 use crate::domain::pull::{MergeGroup, Review};
 use crate::domain::report::{self, QueueRefusal};
-use crate::render::SayInput;
 use crate::store::{DeliveryEnd, Job, Lease, OutComment};
 
 impl Flow {
@@ -84,10 +83,7 @@ impl Flow {
                 }
             };
             let pull = state.pull();
-            let limit = self.comment_limit(&pull.id.repo);
-            let input = SayInput { pull, key: &key, server: &self.server, limit };
-            let body = self.renderer.say(&say, &input);
-            let body = body.ok_or_else(|| FlowError::Broken("no reply says why the queue is told no".to_owned()))?;
+            let body = self.reply_text(pull, &key, &say)?;
             let mut tx = self.store.write(&pull.id.repo).await?;
             tx.hold(lease).await?;
             tx.add_comment(&pull.id, &key, &body, now()).await?;

@@ -12,7 +12,6 @@ use crate::domain::id::{PullId, RepoName, Timestamp};
 use crate::domain::report;
 use crate::domain::run::Run;
 use crate::forge::Forge;
-use crate::render::SayInput;
 use crate::store::{Job, Lease, MergeWish, OutComment, Tx};
 
 /// A refusal that an operator may mend (a permission that is missing, a conversation that is locked) is tried again for
@@ -176,10 +175,7 @@ impl Flow {
         why: String,
     ) -> Result<(), FlowError> {
         let key = format!("automerge-{}", wish.head);
-        let limit = self.comment_limit(&state.pull().id.repo);
-        let input = SayInput { pull: state.pull(), key: &key, server: &self.server, limit };
-        let body = self.renderer.say(&Say::NotMerged { why }, &input);
-        let body = body.ok_or_else(|| FlowError::Broken("no reply says why it was not merged".to_owned()))?;
+        let body = self.reply_text(state.pull(), &key, &Say::NotMerged { why })?;
         tx.add_comment(&state.pull().id, &key, &body, now()).await?;
         Ok(())
     }

@@ -1,13 +1,13 @@
 //! What comments say: rendered from what the store and the archive hold.
 
 use super::{Flow, FlowError, now};
-use crate::domain::decide::PullState;
+use crate::domain::decide::{PullState, Say};
 use crate::domain::id::{RepoName, RunId};
 use crate::domain::pull::Pull;
 use crate::domain::report::{LiveInput, ResultInput, Views};
 use crate::domain::run::Run;
 use crate::forge::Forge;
-use crate::render::COMMENT_LIMIT;
+use crate::render::{COMMENT_LIMIT, SayInput};
 use crate::store::Tx;
 use tokio::sync::OnceCell;
 
@@ -34,10 +34,9 @@ impl Flow {
         let plans = state.projects.iter().filter_map(|project| project.plan.as_ref());
         let applies = state.projects.iter().filter_map(|project| project.apply.as_ref());
         let mut wanted = planned(plans.chain(applies));
-        // What a newer plan is compared with.
-        wanted.extend(state.projects.iter().filter_map(|project| project.approved()).map(|(shown, _)| shown.run));
-        wanted.sort_unstable();
-        wanted.dedup();
+        // What they are compared with.
+        wanted
+            .extend(state.projects.iter().filter_map(|project| project.approved_another()).map(|(shown, _)| shown.run));
         let views = self.views(wanted).await;
         let run_url = |run: RunId| self.links.run_url(run);
         let limit = self.comment_limit(&state.pull().id.repo);
@@ -66,6 +65,13 @@ impl Flow {
         let server = &self.server;
         let limit = self.comment_limit(&pull.id.repo);
         Ok(self.renderer.result(&ResultInput { pull, batch, runs, views, server, run_url: &run_url, limit }))
+    }
+
+    /// A reply, under the key that it is kept by.
+    pub(super) fn reply_text(&self, pull: &Pull, key: &str, say: &Say) -> Result<String, FlowError> {
+        let limit = self.comment_limit(&pull.id.repo);
+        let input = SayInput { pull, key, server: &self.server, limit };
+        self.renderer.say(say, &input).ok_or_else(|| FlowError::Broken(format!("no reply says {say:?}")))
     }
 
     /// Characters of a comment.

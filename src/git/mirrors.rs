@@ -158,11 +158,8 @@ impl Mirrors {
     /// When they can't be listed.
     pub async fn uses(&self) -> Result<Vec<(SystemTime, u64)>, GitError> {
         let dirs = self.dirs()?;
-        let uses = dirs.into_iter().filter_map(|dir| Some((last_use(&dir)?, dir)));
-        let measured = |uses: Vec<(SystemTime, PathBuf)>| uses.into_iter().map(|(used, dir)| (used, bytes_below(&dir)));
-        let uses = uses.collect();
-        let measuring = tokio::task::spawn_blocking(move || measured(uses).collect());
-        Ok(measuring.await.expect("measuring files doesn't panic"))
+        let measured = move || dirs.iter().filter_map(|dir| Some((last_use(dir)?, bytes_below(dir)))).collect();
+        Ok(tokio::task::spawn_blocking(measured).await.expect("measuring files doesn't panic"))
     }
 
     /// Those that are there, and what is being made beside them.

@@ -1145,18 +1145,8 @@ fn why() {
 
 #[test]
 fn a_plan_that_does_nothing_any_more_is_not_the_approved_one() {
-    let shown = |project: &mut ProjectState| {
-        project.shown = vec![crate::domain::decide::Shown {
-            run: run_id(2),
-            fingerprint: "05fe3b17".repeat(8).parse().unwrap(),
-            head: sha('7'),
-            at: Timestamp(5_000),
-            approved_by: Some(login("kim")),
-        }];
-    };
-    let (mut emptied, mut plain) = (unchanged(3, "prod/network"), unchanged(4, "prod/dns"));
-    shown(&mut emptied);
-    plain.shown.clear();
+    let (mut emptied, plain) = (unchanged(3, "prod/network"), unchanged(4, "prod/dns"));
+    approved_by_kim(&mut emptied);
     let views = HashMap::from([(run_id(2), network_view()), (run_id(3), PlanView::default())]);
     let text = live(&state(vec![emptied, plain]), &views).replace('\u{200b}', "");
     assert_snapshot!(text.split("<sub>`").next().unwrap(), @r#"

@@ -77,12 +77,6 @@ impl RepoPolicy {
         self.exactly.as_ref()
     }
 
-    /// Whether a label says what a plan comes to. Default: no.
-    #[must_use]
-    pub fn labels(&self) -> bool {
-        self.labels.unwrap_or(false)
-    }
-
     #[must_use]
     pub fn matches(&self, repo: &RepoName) -> bool {
         self.matches.is_match(repo.to_string().to_lowercase())
@@ -103,6 +97,13 @@ impl ServerConfig {
             grants: weaker.grants.into_iter().chain(stronger.grants).collect(),
             modules: stronger.modules.or(weaker.modules),
         })
+    }
+
+    /// Whether a label says what a plan comes to. Default: no.
+    #[must_use]
+    pub fn labels_for(&self, repo: &RepoName) -> bool {
+        let mut said = self.repos.iter().filter(|policy| policy.matches(repo)).filter_map(|policy| policy.labels);
+        said.next_back().unwrap_or(false)
     }
 
     /// The token for a repository's private modules, if there is one; the last entry that has one counts.

@@ -10,15 +10,16 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde_json::Value;
 
-type Place = Path<(String, String, u64)>;
+/// Owner and name of the repository, and the number.
+type Place<'p> = (&'p str, &'p str, u64);
 
 /// `GET /repos/{owner}/{repo}/issues/{issue_number}/labels`
 pub(super) async fn list(
     State(world): State<World>,
     Extension(caller): Extension<Caller>,
-    Path((owner, name, number)): Place,
+    Path((owner, name, number)): Path<(String, String, u64)>,
 ) -> Result<Json<Value>, ApiError> {
-    let (path, labels) = world.read(|state| there(state, &caller, &owner, &name, number))?;
+    let (path, labels) = world.read(|state| there(state, &caller, (&owner, &name, number)))?;
     Ok(Json(shape(&world, &path, &labels)))
 }
 
@@ -26,10 +27,10 @@ pub(super) async fn list(
 pub(super) async fn add(
     State(world): State<World>,
     Extension(caller): Extension<Caller>,
-    Path((owner, name, number)): Place,
+    Path((owner, name, number)): Path<(String, String, u64)>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    let (path, mut labels) = world.read(|state| writable(state, &caller, &owner, &name, number))?;
+    let (path, mut labels) = world.read(|state| writable(state, &caller, (&owner, &name, number)))?;
     let body = object(&body)?;
     let wanted = body.get("labels").and_then(Value::as_array).filter(|labels| !labels.is_empty());
     let invalid = || ApiError::invalid("Label", "labels", "invalid", "labels is not a list of names");
@@ -49,34 +50,23 @@ pub(super) async fn remove(
     Extension(caller): Extension<Caller>,
     Path((owner, name, number, label)): Path<(String, String, u64, String)>,
 ) -> Result<Json<Value>, ApiError> {
-    let (path, mut labels) = world.read(|state| writable(state, &caller, &owner, &name, number))?;
+    let (path, mut labels) = world.read(|state| writable(state, &caller, (&owner, &name, number)))?;
     let at = labels.iter().position(|there| there.eq_ignore_ascii_case(&label)).ok_or_else(ApiError::not_found)?;
     labels.remove(at);
     world.set_labels(&path, number, labels.clone(), caller.login())?;
     Ok(Json(shape(&world, &path, &labels)))
 }
 
-fn there(
-    state: &WorldState,
-    caller: &Caller,
-    owner: &str,
-    name: &str,
-    number: u64,
-) -> Result<(String, Vec<String>), ApiError> {
+fn there(state: &WorldState, caller: &Caller, place: Place<'_>) -> Result<(String, Vec<String>), ApiError> {
+    let (owner, name, number) = place;
     let repo = visible(state, caller, owner, name)?;
     let pull = repo.pulls.get(&number).ok_or_else(ApiError::not_found)?;
     Ok((repo.path.clone(), pull.labels.clone()))
 }
 
 /// An App with write access to pull requests may, and people who may triage.
-fn writable(
-    state: &WorldState,
-    caller: &Caller,
-    owner: &str,
-    name: &str,
-    number: u64,
-) -> Result<(String, Vec<String>), ApiError> {
-    let found = there(state, caller, owner, name, number)?;
+fn writable(state: &WorldState, caller: &Caller, place: Place<'_>) -> Result<(String, Vec<String>), ApiError> {
+    let found = there(state, caller, place)?;
     let allowed = match caller {
         Caller::User { login } => state.repo(&found.0).is_some_and(|repo| repo.role(login) >= Role::Triage),
         _ => true,

@@ -134,10 +134,7 @@ pub(super) async fn edit(
         }
     }
     world.set_labels(&path, iid, labels, &login.0)?;
-    world.read(|state| {
-        let (repo, pull) = the_pull(state, &login, &id, iid)?;
-        Ok(Json(shapes(&world).merge_request(state, repo, pull)))
-    })
+    shape(&world, &login, &id, iid)
 }
 
 /// `GET /projects/:id/merge_requests/:merge_request_iid/approvals`
@@ -267,8 +264,12 @@ pub(super) async fn merge(
         }
         Err(error) => return Err(error.into()),
     }
+    shape(&world, &login, &id, iid)
+}
+
+fn shape(world: &World, login: &Login, id: &str, iid: u64) -> Result<Json<Value>, ApiError> {
     world.read(|state| {
-        let (repo, pull) = the_pull(state, &login, &id, iid)?;
-        Ok(Json(shapes(&world).merge_request(state, repo, pull)))
+        let (repo, pull) = the_pull(state, login, id, iid)?;
+        Ok(Json(shapes(world).merge_request(state, repo, pull)))
     })
 }

@@ -203,8 +203,7 @@ impl World {
         let _moving = self.moving().await;
         let (pull, before) = self.read(|state| {
             let (repo, pull) = (the_repo(state, repo)?, the_pull(state, repo, number)?);
-            may_merge(repo, pull, by)?;
-            self.checks_allow_merge(state, repo, pull)?;
+            self.may_merge(state, repo, pull, by)?;
             let tip = repo.branches.get(&pull.base_branch).cloned();
             let tip = tip.ok_or_else(|| WorldError::NoSuch(format!("branch {}", pull.base_branch)))?;
             Ok::<_, WorldError>((pull.clone(), tip))
@@ -231,14 +230,24 @@ impl World {
     }
 
     /// GitHub and Gitea want statuses by their names, GitLab its pipeline.
-    pub(super) fn checks_allow_merge(&self, state: &State, repo: &Repo, pull: &Pull) -> Result<(), WorldError> {
-        let (in_the_way, why) = match self.face() {
-            Face::Gitlab => (pipelines::is_in_the_way(state, repo, pull), "The pipeline has not succeeded"),
-            Face::Github | Face::Gitea => {
-                (repo.mergeable_state(pull) == "blocked", "Required status checks are not all a success")
+    pub(super) fn may_merge(&self, state: &State, repo: &Repo, pull: &Pull, by: &str) -> Result<(), WorldError> {
+        let refused = |why: &str| Err(WorldError::Refused(why.to_owned()));
+        if repo.role(by) < Role::Write {
+            return refused("Only people with write access can merge");
+        }
+        if !pull.is_open() {
+            return refused("Pull Request is not open");
+        }
+        let word = repo.mergeable_state(pull);
+        match (word, self.face()) {
+            ("draft", _) => refused("Pull Request is still a draft"),
+            ("dirty", _) => refused("Pull Request has merge conflicts"),
+            (_, Face::Gitlab) if pipelines::is_in_the_way(state, repo, pull) => {
+                refused("The pipeline has not succeeded")
             }
-        };
-        if in_the_way { Err(WorldError::Refused(why.to_owned())) } else { Ok(()) }
+            ("blocked", Face::Github | Face::Gitea) => refused("Required status checks are not all a success"),
+            _ => Ok(()),
+        }
     }
 
     /// Closes without a merge.
@@ -342,21 +351,6 @@ impl World {
 
     pub(super) fn tell_pull(&self, repo: &str, number: u64, what: PullNews<'_>, by: &str) {
         self.tell(News::Pull { repo, number, what, by });
-    }
-}
-
-pub(super) fn may_merge(repo: &Repo, pull: &Pull, by: &str) -> Result<(), WorldError> {
-    let refused = |why: &str| Err(WorldError::Refused(why.to_owned()));
-    if repo.role(by) < Role::Write {
-        return refused("Only people with write access can merge");
-    }
-    if !pull.is_open() {
-        return refused("Pull Request is not open");
-    }
-    match repo.mergeable_state(pull) {
-        "draft" => refused("Pull Request is still a draft"),
-        "dirty" => refused("Pull Request has merge conflicts"),
-        _ => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 //! all that are required are there. What fails is taken out, and what was behind it is made anew.
 //! Source: "Managing a merge queue", "Webhook events and payloads".
 
-use super::pulls::{may_merge, the_pull, the_repo};
+use super::pulls::{the_pull, the_repo};
 use super::{World, WorldError, now};
 use crate::demo::git::Meta;
 use crate::demo::news::{News, PullNews, QueueNews};
@@ -30,8 +30,7 @@ impl World {
             if pull.queued {
                 return Err(WorldError::Refused("Pull request is already in the queue".into()));
             }
-            may_merge(repo, pull, by)?;
-            self.checks_allow_merge(state, repo, pull)
+            self.may_merge(state, repo, pull, by)
         })?;
         self.update_pull(repo, number, |pull| pull.queued = true)?;
         self.make_group(repo, number).await

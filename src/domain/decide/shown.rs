@@ -53,6 +53,13 @@ impl ProjectState {
     pub fn approved(&self) -> Option<(&Shown, &Login)> {
         self.shown.iter().rev().find_map(|shown| Some((shown, shown.approved_by.as_ref()?)))
     }
+
+    /// The same, if what is planned now is another plan.
+    #[must_use]
+    pub fn approved_another(&self) -> Option<(&Shown, &Login)> {
+        let planned = self.plan.as_ref()?.planned()?;
+        self.approved().filter(|(shown, _)| shown.fingerprint != planned.fingerprint)
+    }
 }
 
 impl PullState {
@@ -75,17 +82,13 @@ impl PullState {
                 let newest_first = project.shown.iter().rev();
                 let seen =
                     newest_first.filter(|shown| shown.head == approval.head).find(|s| s.was_there_at(approval.at));
-                let new = seen.filter(|shown| shown.approved_by.is_none());
-                found.extend(new.map(|shown| (shown.run, approval.by.clone())));
+                if let Some(shown) = seen.filter(|shown| shown.approved_by.is_none())
+                    && !found.iter().any(|(run, _)| *run == shown.run)
+                {
+                    found.push((shown.run, approval.by.clone()));
+                }
             }
         }
-        let mut runs = Vec::new();
-        found.retain(|(run, _)| {
-            !runs.contains(run) && {
-                runs.push(*run);
-                true
-            }
-        });
         found
     }
 }

@@ -273,22 +273,14 @@ fn detail<'a>(
             let planned = plan.planned()?;
             let view = views.get(&plan.id);
             // What an apply has to do with approvals, its own detail says.
-            let since = if apply.is_none() { since_approved(project, planned, view, views) } else { None };
+            let since = if apply.is_none() { since_approved(project, view, views) } else { None };
             Some(Detail::Plan { summary: &planned.summary, view, since })
         }
     }
 }
 
-fn since_approved<'a>(
-    project: &'a ProjectState,
-    planned: &Planned,
-    view: Option<&PlanView>,
-    views: &Views,
-) -> Option<Since<'a>> {
-    let (approved, approved_by) = project.approved()?;
-    if approved.fingerprint == planned.fingerprint {
-        return None;
-    }
+fn since_approved<'a>(project: &'a ProjectState, view: Option<&PlanView>, views: &Views) -> Option<Since<'a>> {
+    let (approved, approved_by) = project.approved_another()?;
     let differences = views.get(&approved.run).zip(view).map(|(approved, now)| differences(approved, now));
     Some(Since { approved_by, fingerprint: approved.fingerprint.short(), differences })
 }

@@ -166,6 +166,17 @@ pub(crate) fn standing(project: &Project, plan: Option<Run>, apply: Option<Run>)
     }
 }
 
+/// Kim approved another plan of it, that of run 2.
+pub(crate) fn approved_by_kim(project: &mut ProjectState) {
+    project.shown = vec![crate::domain::decide::Shown {
+        run: run_id(2),
+        fingerprint: "05fe3b17".repeat(8).parse().unwrap(),
+        head: sha('7'),
+        at: Timestamp(5_000),
+        approved_by: Some(login("kim")),
+    }];
+}
+
 pub(crate) fn lock(project: &Project, held_by: &str) -> Lock {
     let held_by: PullId = held_by.parse().unwrap();
     let (taken_by, reason) = (None, None);

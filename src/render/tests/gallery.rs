@@ -18,13 +18,7 @@ fn approved_before() -> (ProjectState, Views) {
     seen.resources.retain(|resource| resource.action != Action::Update);
     seen.resources.retain(|resource| !resource.address.starts_with("aws_subnet"));
     views.insert(run_id(2), seen);
-    project.shown = vec![crate::domain::decide::Shown {
-        run: run_id(2),
-        fingerprint: "05fe3b17".repeat(8).parse().unwrap(),
-        head: sha('7'),
-        at: Timestamp(5_000),
-        approved_by: Some(login("kim")),
-    }];
+    approved_by_kim(&mut project);
     (project, views)
 }
 

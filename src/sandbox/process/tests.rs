@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 fn shell(script: &str) -> Spec {
-    let mut spec = Spec::new("/bin/sh", "/").args(["-c", script]);
+    heard(Spec::new("/bin/sh", "/").args(["-c", script]))
+}
+
+fn heard(mut spec: Spec) -> Spec {
     spec.stdout = Sink::Buffer { max: 1000 };
     spec.stderr = Sink::Buffer { max: 1000 };
     spec.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
@@ -108,9 +111,7 @@ async fn a_process_may_end_in_order_when_its_time_is_over() {
     // Tests that a script has started in the background ignore the interrupt, and a shell can't listen for that. The server
     // listens for it, so that its children never ignore it.
     let script = "trap 'echo stopping; exit 3' INT; echo started; while :; do sleep 0.05; done";
-    let mut spec = Spec::new("/usr/bin/env", "/").args(["--default-signal=INT", "/bin/sh", "-c", script]);
-    spec.stdout = Sink::Buffer { max: 1000 };
-    spec.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
+    let mut spec = heard(Spec::new("/usr/bin/env", "/").args(["--default-signal=INT", "/bin/sh", "-c", script]));
     spec.deadline = Duration::from_secs(1);
     let outcome = run(spec).await.unwrap();
     assert_eq!(outcome.end, End::TimedOut);
