@@ -1,6 +1,7 @@
 //! Performs what was decided: every effect of one decision in one transaction, so that a crash leaves all or nothing.
 
 use super::run::cancelled;
+use super::tell::tell_neighbours;
 use super::turn::look_again;
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{
@@ -64,10 +65,8 @@ impl Flow {
         for project in std::mem::take(&mut performing.left) {
             self.take_turn(performing.tx, &state.pull().id.repo, &project, at).await?;
         }
-        // Those who change the same are no longer warned of it.
-        let gone = matches!(input, Input::Closed | Input::Merged { .. });
-        for overlap in state.around.overlaps.iter().filter(|_| gone) {
-            tx.enqueue(&Job::Tell { pull: overlap.pull.clone() }, at).await?;
+        if matches!(input, Input::Closed | Input::Merged { .. }) {
+            tell_neighbours(tx, state).await?;
         }
         if looked_for_plans(input)
             && let Some(now) = tx.pull_state(&state.pull().id).await?

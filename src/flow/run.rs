@@ -5,6 +5,7 @@ use super::bench::{Attempt, Stop, failure};
 use super::cage::Blocked;
 use super::perform::{Occasion, job};
 use super::supervise::{Aftermath, forget};
+use super::tell::tell_neighbours;
 use super::worker::{Signals, patiently};
 use super::{Flow, FlowError, now};
 use crate::domain::decide::{Input, Rules};
@@ -241,9 +242,8 @@ impl Flow {
             tx.set_touched(&run.pull, &run.project.key, &touched).await?;
         }
         let mut known = tx.pull_state(&run.pull).await?;
-        // Those who change the same see a warning too.
-        for overlap in known.iter().flat_map(|known| &known.around.overlaps).filter(|_| run.is_plan()) {
-            tx.enqueue(&Job::Tell { pull: overlap.pull.clone() }, now()).await?;
+        if let Some(known) = known.as_ref().filter(|_| run.is_plan()) {
+            tell_neighbours(tx, known).await?;
         }
         if run.is_apply() {
             // An apply that was begun before the merge is in the base branch by now.

@@ -18,8 +18,20 @@ use crate::store::{Job, Lease, MergeWish, OutComment, Tx};
 /// some two hours, and then given up with its reason. The next change is another try.
 const MOST_TRIES: u32 = 30;
 
+/// How long those wait to be warned who change the same: many pull requests that come at once are one change of each
+/// other's comments then, and none of them waits for what concerns the others.
+const NEIGHBOURS_AFTER_MS: i64 = 5_000;
+
 /// What one pull request writes without letting others pass.
 const MOST_AT_ONCE: usize = 8;
+
+/// Those who change the same see that somebody else does, or no longer does.
+pub(super) async fn tell_neighbours(tx: &mut Tx, state: &PullState) -> Result<(), FlowError> {
+    for overlap in &state.around.overlaps {
+        tx.enqueue(&Job::Tell { pull: overlap.pull.clone() }, now().plus_ms(NEIGHBOURS_AFTER_MS)).await?;
+    }
+    Ok(())
+}
 
 impl Flow {
     pub(super) async fn tell(&self, lease: &Lease, id: &PullId) -> Result<(), FlowError> {
