@@ -10,20 +10,16 @@ FORGE := github
 demo:
 	$(CARGO) run --quiet --locked -- demo --forge $(FORGE)
 
-## Everything the tests need, then the tests.
-test: prerequisites
-	TERRAPLANE_TEST_TOFU="$$(scripts/install-tofu.sh $(TOOLS))" INSTA_UPDATE=no $(CARGO) test --locked --lib --bins --tests
-
-## What the suite sends to each forge, and what the demo's forges answer, against the forges' published descriptions:
-## every call that there is, and the scenarios that make most of them.
+## Everything the tests need, then the tests. What the forges are sent meanwhile, and what the demo's forges answer, is
+## written down for `make contract`. Most tests wait for processes of their own more than they compute.
 RECORD := $(CURDIR)/target/contract.jsonl
+test: prerequisites
+	mkdir -p $(dir $(RECORD)) && rm -f $(RECORD)
+	TERRAPLANE_TEST_TOFU="$$(scripts/install-tofu.sh $(TOOLS))" TEST_RECORD=$(RECORD) INSTA_UPDATE=no \
+	    RUST_TEST_THREADS=$$((2 * $$(nproc))) $(CARGO) test --locked --lib --bins --tests
+
+## What the last `make test` wrote down, against the forges' published descriptions.
 contract: prerequisites
-	rm -f $(RECORD)
-	for forge in github gitea; do \
-	    TEST_FORGE=$$forge TEST_RECORD=$(RECORD) TERRAPLANE_TEST_TOFU="$$(scripts/install-tofu.sh $(TOOLS))" \
-	    INSTA_UPDATE=no $(CARGO) test --locked --test it -- calls:: scenario::commands scenario::labels || exit 1; \
-	done
-	TEST_RECORD=$(RECORD) $(CARGO) test --locked --test it -- github_app::
 	$(CARGO) test --quiet --locked --example contract
 	$(CARGO) run --quiet --locked --example contract -- $(RECORD) "$$(scripts/install-descriptions.sh)"
 

@@ -1,9 +1,10 @@
 //! Writes down what the API is asked and what it answers, one line of JSON for each, so that it can be held against the
 //! forges' published descriptions (`make contract`).
 
+use super::serve::Wire;
 use super::world::World;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -13,7 +14,12 @@ use std::io::Write as _;
 /// Larger bodies than this are none of the API's.
 const LARGEST: usize = 32 << 20;
 
-pub(super) async fn exchange(State(world): State<World>, request: Request, next: Next) -> Response {
+pub(super) async fn exchange(
+    State(world): State<World>,
+    ConnectInfo(wire): ConnectInfo<Wire>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(asked) = to_bytes(body, LARGEST).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
     let (method, uri) = (parts.method.to_string(), parts.uri.clone());
@@ -21,7 +27,8 @@ pub(super) async fn exchange(State(world): State<World>, request: Request, next:
     let (parts, body) = answer.into_parts();
     let Ok(answered) = to_bytes(body, LARGEST).await else { return StatusCode::BAD_GATEWAY.into_response() };
     let (_, api) = world.face().address();
-    if let Some(path) = uri.path().strip_prefix(api) {
+    // What is not sent is no answer.
+    if let Some(path) = uri.path().strip_prefix(api).filter(|_| !wire.is_cut()) {
         let line = json!({
             "forge": world.face().as_str(),
             "method": method,

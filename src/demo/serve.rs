@@ -41,6 +41,10 @@ impl Wire {
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 impl Connected<IncomingStream<'_, Cuttable>> for Wire {
