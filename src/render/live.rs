@@ -126,7 +126,10 @@ fn table(engine: &Engine, rows: &[&Row<'_>], room: usize) -> Result<String, Erro
     });
     let kept = fitting.count();
     let mut left = LINKED_ROWS.min(room).saturating_sub(plain[..kept].iter().map(|row| length(row) + 1).sum());
-    let mut out = String::from("| | Project | + | ~ | ± | − | |\n|---|---|--:|--:|--:|--:|---|\n");
+    // The last column is for words, and mostly there are none.
+    let wordless = plain.iter().take(kept).all(|row| without_last_cell(row).is_some());
+    let mut out = String::from("| | Project | + | ~ | ± | − |");
+    out.push_str(if wordless { "\n|---|---|--:|--:|--:|--:|\n" } else { " |\n|---|---|--:|--:|--:|--:|---|\n" });
     for (row, plain) in rows.iter().zip(&plain).take(kept) {
         let linked = row_text(engine, row, true)?;
         let text = match (length(&linked)).checked_sub(length(plain)) {
@@ -136,7 +139,7 @@ fn table(engine: &Engine, rows: &[&Row<'_>], room: usize) -> Result<String, Erro
                 &linked
             }
         };
-        out.push_str(text);
+        out.push_str(if wordless { without_last_cell(text).unwrap_or(text) } else { text });
         out.push('\n');
     }
     if kept < rows.len() {
@@ -144,6 +147,12 @@ fn table(engine: &Engine, rows: &[&Row<'_>], room: usize) -> Result<String, Erro
         out.push_str(&format!("\nand {more} more projects, for which there is no room here\n"));
     }
     Ok(out)
+}
+
+/// A row of a table whose last cell is empty, without it.
+fn without_last_cell(row: &str) -> Option<&str> {
+    let before = row.strip_suffix('|')?.trim_end();
+    (before.ends_with('|') && !before.ends_with("\\|")).then_some(before)
 }
 
 /// The first error with its place, where Terraform has told it.

@@ -185,6 +185,32 @@ fn one_project_is_planned() {
 }
 
 #[test]
+fn a_table_without_words_has_no_column_for_them() {
+    let changed = |id, name: &str, summary| {
+        let project = project(name);
+        standing(&project, Some(plan_run(id, &project, summary)), None)
+    };
+    let one = changed(1, "prod/a", PlanSummary { add: 2, destroy: 1, ..PlanSummary::default() });
+    let other = changed(2, "prod/b", PlanSummary { change: 3, ..PlanSummary::default() });
+    let table = |all| {
+        let text = live(&state(all), &Views::new());
+        text.lines().filter(|line| line.starts_with('|')).collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(table(vec![one.clone(), other]), @"
+    | | Project | + | ~ | ± | − |
+    |---|---|--:|--:|--:|--:|
+    | 🔴 | [`prod/a`](https://tp/runs/1) | 2 |  |  | **1** |
+    | 🟡 | [`prod/b`](https://tp/runs/2) |  | 3 |  |  |
+    ");
+    assert_snapshot!(table(vec![one, failed_plan(3, "prod/iam")]), @"
+    | | Project | + | ~ | ± | − | |
+    |---|---|--:|--:|--:|--:|---|
+    | ❌ | [`prod/iam`](https://tp/runs/3) | | | | | plan failed: terraform init failed |
+    | 🔴 | [`prod/a`](https://tp/runs/1) | 2 |  |  | **1** |  |
+    ");
+}
+
+#[test]
 fn several_projects_of_which_one_failed_and_one_destroys() {
     let (network, views) = network();
     let mut app = project("dev/app");
