@@ -4,9 +4,14 @@ use super::{Server, find_sandbox};
 use crate::config::{ServerConfig, process_environment};
 use crate::telemetry::{self, LogFormat};
 use anyhow::Context as _;
-use std::io::Write;
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+
+/// How long an address is waited for that something else has.
+const PREDECESSOR: Duration = Duration::from_secs(2);
 
 /// Exit code 0 after a drain; 2 with everything that is wrong with the configuration.
 ///
@@ -25,8 +30,7 @@ pub async fn serve(config: Option<&Path>, out: &mut (dyn Write + Send)) -> anyho
     telemetry::init(LogFormat::Auto);
     let stop = asked_to_stop()?;
     let grace = config.grace_period;
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
+    let listener = listen(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
     let sandbox = find_sandbox(&config, None).await?;
     let server = Server::start(config, listener, &environment, sandbox).await?;
     tracing::info!(address = %server.address, "terraplane is up");
@@ -35,6 +39,20 @@ pub async fn serve(config: Option<&Path>, out: &mut (dyn Write + Send)) -> anyho
     let finished = server.drain(grace).await;
     tracing::info!(finished, "terraplane is down");
     Ok(0)
+}
+
+/// A server that was killed while it started a program may have its address for a moment longer: a child has all that its
+/// parent had until it becomes the program. Whoever really has the address has it longer than that.
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let end = Instant::now() + PREDECESSOR;
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// SIGTERM or SIGINT, from the call on: one that comes while the server starts must not kill it in the middle of work.
@@ -48,4 +66,20 @@ pub(super) fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_soon_free_is_waited_for_and_one_that_stays_taken_is_told() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap();
+        assert_eq!(listen(address).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let waiting = tokio::spawn(listen(address));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        drop(taken);
+        assert_eq!(waiting.await.unwrap().unwrap().local_addr().unwrap(), address);
+    }
 }

@@ -66,7 +66,9 @@ impl World {
 
     /// The same, of one forge.
     pub async fn like(face: Face, files: &[(&str, &str)]) -> Self {
-        let record = std::env::var_os(RECORD).map(PathBuf::from);
+        // The faces' own tests ask them wrongly on purpose.
+        let asks_well = !std::thread::current().name().is_some_and(|test| test.starts_with("forge_face::"));
+        let record = std::env::var_os(RECORD).filter(|_| asks_well).map(PathBuf::from);
         let forge = Forge::start(Settings { face, record, ..Settings::new(program("git")) }).await.unwrap();
         let files: Vec<Change> = files.iter().map(|(path, text)| Change::write(*path, *text)).collect();
         forge.add_repo(REPO, &files).await.unwrap();
