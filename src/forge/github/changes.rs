@@ -14,7 +14,6 @@ use crate::forge::failure::Repeat;
 use crate::forge::{Changes, ForgeError};
 use http::Method;
 use serde::Deserialize;
-use serde_json::json;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
@@ -125,9 +124,9 @@ impl Github {
         for id in &failed {
             let doing = "asking for a webhook again";
             let path = client.path(&["app", "hook", "deliveries", &id.to_string(), "attempts"]);
-            let body = Some(json!({}));
             // The server knows a delivery by its id: one too many does no harm.
-            let request = Request { doing, method: Method::POST, path, body, repeat: Repeat::Harmless, if_not: None };
+            let repeat = Repeat::Harmless;
+            let request = Request { doing, method: Method::POST, path, body: None, repeat, if_not: None };
             client.send(Acting::Ourselves, &request).await?;
         }
         Ok(failed.len())
