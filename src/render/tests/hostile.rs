@@ -315,10 +315,15 @@ fn check(comment: &str, marker: &str) {
     assert_eq!(comment.matches("<!--").count(), 1, "a marker of somebody else:\n{comment}");
     assert!(!comment.chars().any(|c| c == '\u{1b}' || c == '\u{202e}'), "{comment:?}");
     let outside = outside_fences(comment);
+    let mut table = None;
     for line in outside.lines() {
         assert!(!line.trim_start().starts_with('/'), "a quick action: {line}");
         if line.starts_with('|') {
-            assert!([8, 5, 3].contains(&line.matches('|').count()), "a broken row: {line}");
+            let bars = line.matches('|').count();
+            assert!([8, 7, 5, 3].contains(&bars), "a broken row: {line}");
+            assert_eq!(*table.get_or_insert(bars), bars, "not as its table's head: {line}");
+        } else {
+            table = None;
         }
     }
     assert_eq!(outside.matches("<details").count(), outside.matches("</details>").count());
