@@ -34,9 +34,9 @@ impl Flow {
         let plans = state.projects.iter().filter_map(|project| project.plan.as_ref());
         let applies = state.projects.iter().filter_map(|project| project.apply.as_ref());
         let mut wanted = planned(plans.chain(applies));
+        let approved = state.projects.iter().filter_map(|project| project.approved_another());
         // What they are compared with.
-        wanted
-            .extend(state.projects.iter().filter_map(|project| project.approved_another()).map(|(shown, _)| shown.run));
+        wanted.extend(approved.map(|(shown, _)| shown.run));
         let views = self.views(wanted).await;
         let run_url = |run: RunId| self.links.run_url(run);
         let limit = self.comment_limit(&state.pull().id.repo);

@@ -128,8 +128,11 @@ fn table(engine: &Engine, rows: &[&Row<'_>], room: usize) -> Result<String, Erro
     let mut left = LINKED_ROWS.min(room).saturating_sub(plain[..kept].iter().map(|row| length(row) + 1).sum());
     // The last column is for words, and mostly there are none.
     let wordless = plain.iter().take(kept).all(|row| without_last_cell(row).is_some());
-    let mut out = String::from("| | Project | + | ~ | ± | − |");
-    out.push_str(if wordless { "\n|---|---|--:|--:|--:|--:|\n" } else { " |\n|---|---|--:|--:|--:|--:|---|\n" });
+    let mut out = String::from(if wordless {
+        "| | Project | + | ~ | ± | − |\n|---|---|--:|--:|--:|--:|\n"
+    } else {
+        "| | Project | + | ~ | ± | − | |\n|---|---|--:|--:|--:|--:|---|\n"
+    });
     for (row, plain) in rows.iter().zip(&plain).take(kept) {
         let linked = row_text(engine, row, true)?;
         let text = match (length(&linked)).checked_sub(length(plain)) {
@@ -149,7 +152,7 @@ fn table(engine: &Engine, rows: &[&Row<'_>], room: usize) -> Result<String, Erro
     Ok(out)
 }
 
-/// A row of a table whose last cell is empty, without it.
+/// A row of a table whose last cell is empty, without it. A bar that an operator's template escapes ends no cell.
 fn without_last_cell(row: &str) -> Option<&str> {
     let before = row.strip_suffix('|')?.trim_end();
     (before.ends_with('|') && !before.ends_with("\\|")).then_some(before)

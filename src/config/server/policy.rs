@@ -84,10 +84,15 @@ impl RepoPolicy {
 }
 
 impl ServerConfig {
+    /// The entries about a repository, the strongest last.
+    fn entries(&self, repo: &RepoName) -> impl DoubleEndedIterator<Item = &RepoPolicy> {
+        self.repos.iter().filter(move |policy| policy.matches(repo))
+    }
+
     /// Everything that the server says of a repository, later entries over earlier ones; `None`: it is not served.
     #[must_use]
     pub fn policy(&self, repo: &RepoName) -> Option<RepoPolicy> {
-        self.repos.iter().filter(|policy| policy.matches(repo)).cloned().reduce(|weaker, stronger| RepoPolicy {
+        self.entries(repo).cloned().reduce(|weaker, stronger| RepoPolicy {
             matches: stronger.matches,
             exactly: stronger.exactly,
             defaults: weaker.defaults.overlaid(&stronger.defaults),
@@ -102,8 +107,7 @@ impl ServerConfig {
     /// Whether a label says what a plan comes to. Default: no.
     #[must_use]
     pub fn labels_for(&self, repo: &RepoName) -> bool {
-        let mut said = self.repos.iter().filter(|policy| policy.matches(repo)).filter_map(|policy| policy.labels);
-        said.next_back().unwrap_or(false)
+        self.entries(repo).rev().find_map(|policy| policy.labels).unwrap_or(false)
     }
 
     /// The token for a repository's private modules, if there is one; the last entry that has one counts.
@@ -118,7 +122,7 @@ impl ServerConfig {
     #[must_use]
     pub fn env_for(&self, repo: &RepoName, project: &Project, phase: Phase) -> Vec<(String, SecretString)> {
         let mut granted = BTreeMap::new();
-        for grant in self.repos.iter().filter(|policy| policy.matches(repo)).flat_map(|policy| &policy.grants) {
+        for grant in self.entries(repo).flat_map(|policy| &policy.grants) {
             if grant.matches.matches(project) {
                 let variables = match phase {
                     Phase::Init => &grant.init,

@@ -229,7 +229,7 @@ impl World {
         Ok(commit)
     }
 
-    /// GitHub and Gitea want statuses by their names, GitLab its pipeline.
+    /// Whether somebody may merge it, and if not why: GitHub and Gitea want statuses by their names, GitLab its pipeline.
     pub(super) fn may_merge(&self, state: &State, repo: &Repo, pull: &Pull, by: &str) -> Result<(), WorldError> {
         let refused = |why: &str| Err(WorldError::Refused(why.to_owned()));
         if repo.role(by) < Role::Write {
